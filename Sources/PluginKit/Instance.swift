@@ -1,0 +1,94 @@
+/// Base of every plugin instance. Override what the class needs; each function's contract is that of `plugin.h`. All run
+/// with the machine's lock held, one at a time.
+open class Instance {
+    public let host: Host
+
+    /// Set once, right after the instance was made.
+    final var definition: ClassDefinition?
+
+    public init(_ host: Host) { self.host = host }
+
+    // MARK: Lifecycle
+
+    /// Claim ports and memory, fetch lines and peers.
+    open func connect() throws(PluginError) {}
+    /// To the state after power-on, or after RESET (`warm`).
+    open func reset(warm: Bool) {}
+    open func start() throws(PluginError) {}
+    /// True: done. False: `host.quiesced()` will say when.
+    open func quiesce() throws(PluginError) -> Bool { true }
+    open func save(to state: StateWriter) throws(PluginError) {}
+    /// Hostile input: leaves the instance unchanged where it throws.
+    open func load(version: UInt32, from state: StateReader) throws(PluginError) {}
+    open func disconnect() {}
+    /// A live property has a new value.
+    open func setProperty(_ name: String, to values: Values) throws(PluginError) {
+        throw PluginError("this property cannot be set while the machine runs", status: .unsupported)
+    }
+
+    // MARK: Events
+
+    open func timerFired(cookie: UInt64, at now: UInt64) {}
+    open func descriptorReady(cookie: UInt64, descriptor: Int32, events: Events.Interest) {}
+    /// What `Events.post` was given, from any thread.
+    open func posted(_ argument: UInt) {}
+    open func powerButton() {}
+    open func consoleReceived(_ bytes: UnsafeRawBufferPointer) {}
+    open func consoleThrottled(_ on: Bool) {}
+
+    // MARK: Accesses to claims
+
+    open func read(_ access: Access) -> ReadResult { .noRegister }
+    open func write(_ access: Access, _ value: UInt64) -> Status { .noRegister }
+    /// A string instruction; `bytes` holds whole elements of `access.width`. Answers the number of elements done.
+    open func readBulk(_ access: Access, into bytes: UnsafeMutableRawBufferPointer) -> Int { 0 }
+    open func writeBulk(_ access: Access, from bytes: UnsafeRawBufferPointer) -> Int { 0 }
+
+    // MARK: The client's side of wires; `slot` is the position in the class's slots
+
+    open func streamReceived(slot: Int, _ bytes: UnsafeRawBufferPointer) {}
+    open func streamThrottled(slot: Int, _ on: Bool) {}
+    open func streamEvent(slot: Int, _ event: StreamEvent) {}
+    open func blockCompleted(slot: Int, tag: UInt64, _ status: Status) {}
+
+    // MARK: The provider's side of wires; `index` is the N of `instance.N`
+
+    open func lineChanged(_ index: UInt32, to level: Bool) {}
+    open func acknowledge(vcpu: UInt32) -> UInt8 { 0 }
+    /// The client of index `index` is wired.
+    open func streamClient(_ index: UInt32, is client: StreamClient) {}
+    open func streamWritten(_ index: UInt32, _ bytes: UnsafeRawBufferPointer) {}
+    open func streamReady(_ index: UInt32, room: UInt64) {}
+    open func streamEventFromClient(_ index: UInt32, _ event: StreamEvent) {}
+    open func blockClient(_ index: UInt32, is client: BlockClient) {}
+    /// Sectors, sector size...; nil: no medium.
+    open func blockInfo(_ index: UInt32) -> bp_block_info? { nil }
+    open func blockSubmitted(_ index: UInt32, _ request: BlockRequest) {}
+    open func blockCancelAll(_ index: UInt32) {}
+    /// An interface of the plugin's own: its function table; nil: not provided.
+    open func customInterface(_ name: String, index: UInt32, client: bp_peer?) -> UnsafeRawPointer? { nil }
+
+    // MARK: Policies
+
+    open func decide(_ exit: inout bp_exit) -> Verdict { .continue }
+    open func observe(_ exit: bp_exit, _ outcome: bp_outcome) {}
+}
+
+/// What a policy answers.
+public enum Verdict: Equatable, Sendable {
+    case `continue`
+    /// Done; a read's result is in `exit.value`.
+    case handled
+    case inject(vector: UInt8, errorCode: UInt32?)
+    case pause
+    /// `host.fail` gives the reason.
+    case stop(status: UInt32)
+    case reset
+    case switchTo(guest: UInt32)
+}
+
+/// The instance behind a C `self`, in a method: `instance(self, as: LFSR.self)`.
+public func instance<T: Instance>(_ raw: UnsafeMutableRawPointer?, as type: T.Type) -> T {
+    // SAFETY: the host passes what create gave it; create of this class makes only T.
+    unsafeDowncast(Unmanaged<Instance>.fromOpaque(raw!).takeUnretainedValue(), to: T.self)
+}

@@ -1,0 +1,122 @@
+// The other ends of an instance's wires. From start on their functions may be called, on the machine's side only.
+
+/// What a "stream/1" slot is wired to: a terminal, a socket... Does nothing where it is not wired.
+public struct StreamPeer: @unchecked Sendable {
+    let peer: bp_peer
+    private var table: UnsafePointer<bp_stream>? { peer.functions?.assumingMemoryBound(to: bp_stream.self) }
+
+    public static let unwired = StreamPeer(peer: bp_peer())
+    public var isWired: Bool { peer.functions != nil }
+    /// Takes all; `Instance.streamThrottled` says when it is enough.
+    public func write(_ bytes: UnsafeRawBufferPointer) {
+        table?.pointee.write(peer.`self`, peer.index, bytes.baseAddress, UInt64(bytes.count))
+    }
+    public func write(_ byte: UInt8) { withUnsafeBytes(of: byte) { write($0) } }
+    /// The instance can now take `room` bytes in all.
+    public func ready(_ room: Int) { table?.pointee.ready(peer.`self`, peer.index, UInt64(clamping: room)) }
+    public func event(_ event: StreamEvent) { table?.pointee.event(peer.`self`, peer.index, event.rawValue) }
+}
+
+/// What a provider of "stream/1" sees of its client: a UART...
+public struct StreamClient: @unchecked Sendable {
+    let peer: bp_peer
+    private var table: UnsafePointer<bp_stream_client>? {
+        peer.functions?.assumingMemoryBound(to: bp_stream_client.self)
+    }
+
+    public var isWired: Bool { peer.functions != nil }
+    /// Never more bytes than the client's last `ready` gave room for, less what was sent since.
+    public func receive(_ bytes: UnsafeRawBufferPointer) {
+        table?.pointee.receive(peer.`self`, peer.index, bytes.baseAddress, UInt64(bytes.count))
+    }
+    public func throttle(_ on: Bool) { table?.pointee.throttle(peer.`self`, peer.index, on ? 1 : 0) }
+    public func event(_ event: StreamEvent) { table?.pointee.event(peer.`self`, peer.index, event.rawValue) }
+}
+
+public struct StreamEvent: RawRepresentable, Equatable, Sendable {
+    public let rawValue: UInt32
+    public init(rawValue: UInt32) { self.rawValue = rawValue }
+    public static let breakBegin = StreamEvent(rawValue: UInt32(BP_STREAM_BREAK))
+    public static let breakEnd = StreamEvent(rawValue: UInt32(BP_STREAM_BREAK_END))
+    /// Somebody is at the other end: carrier.
+    public static let open = StreamEvent(rawValue: UInt32(BP_STREAM_OPEN))
+    public static let closed = StreamEvent(rawValue: UInt32(BP_STREAM_CLOSED))
+    public static let dtrOn = StreamEvent(rawValue: UInt32(BP_STREAM_DTR_ON))
+    public static let dtrOff = StreamEvent(rawValue: UInt32(BP_STREAM_DTR_OFF))
+    public static let rtsOn = StreamEvent(rawValue: UInt32(BP_STREAM_RTS_ON))
+    public static let rtsOff = StreamEvent(rawValue: UInt32(BP_STREAM_RTS_OFF))
+}
+
+/// What a "block/1" slot is wired to.
+public struct BlockPeer: @unchecked Sendable {
+    let peer: bp_peer
+    private var table: UnsafePointer<bp_block>? { peer.functions?.assumingMemoryBound(to: bp_block.self) }
+
+    public static let unwired = BlockPeer(peer: bp_peer())
+    public var isWired: Bool { peer.functions != nil }
+    public var info: bp_block_info? {
+        var info = bp_block_info()
+        info.size = UInt32(MemoryLayout<bp_block_info>.size)
+        guard let table, table.pointee.info(peer.`self`, peer.index, &info) == 0 else { return nil }
+        return info
+    }
+    /// One completion comes by `Instance.blockCompleted`, never inside this call. `data` is not touched until then.
+    public func submit(
+        _ operation: BlockOperation, sector: UInt64, count: UInt64, data: UnsafeMutableRawPointer?, tag: UInt64
+    ) {
+        var request = bp_block_request()
+        request.size = UInt32(MemoryLayout<bp_block_request>.size)
+        request.operation = operation.rawValue
+        request.sector = sector
+        request.count = count
+        request.data = data
+        request.tag = tag
+        table?.pointee.submit(peer.`self`, peer.index, &request)
+    }
+    /// When it returns, no buffer is touched any more, and no completion of an earlier submit comes.
+    public func cancelAll() { _ = table?.pointee.cancel_all(peer.`self`, peer.index) }
+}
+
+public enum BlockOperation: UInt32, Sendable { case read = 0, write, flush }
+
+/// What a provider of "block/1" sees of its client.
+public struct BlockClient: @unchecked Sendable {
+    let peer: bp_peer
+
+    public var isWired: Bool { peer.functions != nil }
+    public func complete(tag: UInt64, _ status: Status) {
+        let table = peer.functions?.assumingMemoryBound(to: bp_block_client.self)
+        table?.pointee.complete(peer.`self`, peer.index, tag, UInt32(bitPattern: status.rawValue))
+    }
+}
+
+/// A request as a provider of "block/1" gets it; `data` stays valid until its completion or `blockCancelAll`.
+public struct BlockRequest: @unchecked Sendable {
+    public let operation: BlockOperation
+    /// In sectors.
+    public let sector: UInt64
+    public let count: UInt64
+    public let data: UnsafeMutableRawPointer?
+    public let tag: UInt64
+}
+
+extension Host {
+    /// The other end of a slot, nil where it is not wired. For interfaces of a plugin's own; see `stream` and `block`.
+    public func peer(_ slot: StaticString, position: UInt32 = 0) throws(PluginError) -> bp_peer? {
+        let table = try required("wiring/1", as: bp_wiring_1.self)
+        var peer = bp_peer()
+        peer.size = UInt32(MemoryLayout<bp_peer>.size)
+        let status = Status(rawValue: table.pointee.peer(raw, slot.cString, position, &peer))
+        if status == .notFound { return nil }
+        try status.check("fetching the other end of " + slot.description)
+        return peer
+    }
+
+    public func stream(_ slot: StaticString, position: UInt32 = 0) throws(PluginError) -> StreamPeer {
+        if let peer = try peer(slot, position: position) { StreamPeer(peer: peer) } else { .unwired }
+    }
+
+    public func block(_ slot: StaticString, position: UInt32 = 0) throws(PluginError) -> BlockPeer {
+        if let peer = try peer(slot, position: position) { BlockPeer(peer: peer) } else { .unwired }
+    }
+}

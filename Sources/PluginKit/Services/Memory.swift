@@ -1,0 +1,103 @@
+/// Guest-physical memory ("memory/1").
+public struct Memory {
+    let host: Host
+    let table: UnsafePointer<bp_memory_1>
+
+    public enum Kind: UInt32, Sendable {
+        case ram = 0
+        /// Guest writes are dropped.
+        case rom = 1
+    }
+
+    /// A region of the plugin's own memory.
+    public struct Region {
+        public let id: bp_id
+        /// SAFETY: valid until the instance is destroyed.
+        public let bytes: UnsafeMutableRawBufferPointer
+    }
+
+    public struct Mapping: Equatable, Sendable { public let id: bp_id }
+
+    public struct Range: Equatable, Sendable {
+        public var kind: Kind
+        public var base: UInt64
+        public var length: UInt64
+    }
+
+    /// Copies guest RAM out. False, and nothing copied, where any byte is not RAM.
+    public func read(_ address: UInt64, into bytes: UnsafeMutableRawBufferPointer) -> Bool {
+        table.pointee.read(host.raw, address, bytes.baseAddress, UInt64(bytes.count)) == 0
+    }
+
+    /// Copies into guest RAM. False, and nothing copied, where any byte is not RAM.
+    public func write(_ address: UInt64, _ bytes: UnsafeRawBufferPointer) -> Bool {
+        table.pointee.write(host.raw, address, bytes.baseAddress, UInt64(bytes.count)) == 0
+    }
+
+    public func write(_ address: UInt64, _ bytes: [UInt8]) -> Bool {
+        bytes.withUnsafeBytes { write(address, $0) }
+    }
+
+    public func read(_ address: UInt64, count: Int) -> [UInt8]? {
+        guard count >= 0 else { return nil }
+        var bytes = [UInt8](repeating: 0, count: count)
+        return bytes.withUnsafeMutableBytes { read(address, into: $0) } ? bytes : nil
+    }
+
+    /// Runs `body` on guest memory for DMA; `body` gives the number of bytes that it wrote. nil: not RAM.
+    public func withSpan(
+        _ address: UInt64, length: UInt64, toGuest: Bool, _ body: (UnsafeMutableRawBufferPointer) -> Int
+    ) -> Bool {
+        var span = bp_span()
+        span.size = UInt32(MemoryLayout<bp_span>.size)
+        let direction = UInt32(toGuest ? BP_SPAN_TO_GUEST : BP_SPAN_FROM_GUEST)
+        guard table.pointee.span(host.raw, address, length, direction, &span) == 0 else { return false }
+        let written = body(UnsafeMutableRawBufferPointer(start: span.base, count: Int(clamping: span.length)))
+        _ = table.pointee.span_release(host.raw, span.id, UInt64(clamping: written))
+        return true
+    }
+
+    /// Memory of the plugin's own, saved with the machine by the core under `key`. May be called in create.
+    public func region(_ key: StaticString, _ kind: Kind, length: UInt64) throws(PluginError) -> Region {
+        var id: bp_id = 0
+        var base: UnsafeMutableRawPointer?
+        let name = UnsafeRawPointer(key.utf8Start).assumingMemoryBound(to: CChar.self)
+        try Status(rawValue: table.pointee.region(host.raw, name, kind.rawValue, length, &id, &base))
+            .check("making a memory region")
+        return Region(id: id, bytes: UnsafeMutableRawBufferPointer(start: base, count: Int(clamping: length)))
+    }
+
+    @discardableResult
+    public func map(
+        _ region: Region, offset: UInt64 = 0, at address: UInt64, length: UInt64? = nil, priority: Int32 = 0
+    ) throws(PluginError) -> Mapping {
+        var id: bp_id = 0
+        let count = length ?? UInt64(region.bytes.count) &- offset
+        try Status(rawValue: table.pointee.map(host.raw, region.id, offset, address, count, priority, &id))
+            .check("mapping a memory region")
+        return Mapping(id: id)
+    }
+
+    public func unmap(_ mapping: Mapping) { _ = table.pointee.unmap(host.raw, mapping.id) }
+
+    public func move(_ mapping: Mapping, to address: UInt64) throws(PluginError) {
+        try Status(rawValue: table.pointee.move(host.raw, mapping.id, address)).check("moving a mapping")
+    }
+
+    /// The guest's RAM and ROM, ascending.
+    public var layout: [Range] {
+        var ranges: [Range] = []
+        var range = bp_memory_range()
+        range.size = UInt32(MemoryLayout<bp_memory_range>.size)
+        while ranges.count < 4096, table.pointee.layout(host.raw, UInt32(ranges.count), &range) == 0 {
+            ranges.append(Range(kind: Kind(rawValue: range.kind) ?? .rom, base: range.base, length: range.length))
+        }
+        return ranges
+    }
+}
+
+extension Host {
+    public var memory: Memory {
+        get throws(PluginError) { Memory(host: self, table: try required("memory/1", as: bp_memory_1.self)) }
+    }
+}
