@@ -33,6 +33,10 @@ extension Substring {
 
 let plugins = [
     PluginFolder(kind: "devices", name: "debug-exit"),
+    PluginFolder(kind: "devices", name: "pic8259", chip: "PIC8259"),
+    PluginFolder(kind: "devices", name: "pit8254", chip: "PIT8254"),
+    PluginFolder(kind: "devices", name: "rtc146818", chip: "RTC146818"),
+    PluginFolder(kind: "devices", name: "uart16550", chip: "UART16550"),
 ]
 
 let package = Package(

@@ -1,0 +1,210 @@
+import PluginKit
+import UART16550
+
+/// Connects the chip to eight ports, an interrupt line and a stream.
+final class UARTPlugin: Instance {
+    static let definition = ClassDefinition.device(
+        "uart16550", summary: "16550A serial port",
+        properties: [
+            Property("at", .port, default: "0x3f8", doc: "first of its eight ports"),
+        ],
+        slots: [
+            Slot("irq", "irq-line/1", optional: true, doc: "its interrupt output"),
+            Slot("stream", "stream/1", optional: true, doc: "what is at the other end of the cable"),
+        ],
+        make: { (host, values) throws(PluginError) in try UARTPlugin(host, values) })
+
+    private let base: UInt16
+    private let clock: Clock
+    private let timer: Timer
+    private var chip = UART16550()
+    private var line: Line?
+    private var stream = StreamPeer.unwired
+    /// What the other end may still send without asking.
+    private var granted = 0
+    /// What the line, the timer and the other end were told last: nothing is told twice.
+    private var told: (level: Bool, deadline: UInt64?, outputs: UInt8) = (false, nil, 0)
+
+    init(_ host: Host, _ values: Values) throws(PluginError) {
+        base = values.port("at")
+        clock = try host.clock
+        timer = try host.clock.timer()
+        super.init(host)
+    }
+
+    override func connect() throws(PluginError) {
+        guard base <= 0xfff8 else { throw PluginError("at: eight ports from this one do not fit below 0x10000") }
+        try host.io.claimPorts(base, count: 8, name: "registers")
+        line = try host.line("irq")
+        stream = try host.stream("stream")
+        setCarrier(false)
+    }
+
+    override func reset(warm: Bool) {
+        chip.reset()
+        settle()
+    }
+
+    override func start() throws(PluginError) {
+        granted = 0
+        settle()
+    }
+
+    // MARK: Guest side
+
+    override func read(_ access: Access) -> ReadResult {
+        let offset = UInt8(truncatingIfNeeded: access.offset)
+        if access.isPeek { return .value(chip.peek(offset, at: clock.now)) }
+        let value = chip.read(offset, at: clock.now)
+        settle()
+        return .value(value)
+    }
+
+    override func write(_ access: Access, _ value: UInt64) -> Status {
+        chip.write(UInt8(truncatingIfNeeded: access.offset), UInt8(truncatingIfNeeded: value), at: clock.now)
+        settle()
+        return .ok
+    }
+
+    // MARK: Host side
+
+    override func streamReceived(slot: Int, _ bytes: UnsafeRawBufferPointer) {
+        for byte in bytes { chip.receive(byte, at: clock.now) }
+        granted = max(0, granted - bytes.count)
+        settle()
+    }
+
+    override func streamThrottled(slot: Int, _ on: Bool) {
+        chip.hostReady = !on
+        settle()
+    }
+
+    override func streamEvent(slot: Int, _ event: StreamEvent) {
+        switch event {
+        case .breakBegin: chip.receiveBreak(at: clock.now)
+        case .open: setCarrier(true)
+        case .closed: setCarrier(false)
+        default: break
+        }
+        settle()
+    }
+
+    override func timerFired(cookie: UInt64, at now: UInt64) {
+        told.deadline = nil
+        chip.advance(to: now)
+        settle()
+    }
+
+    /// Clear to send and data set ready are there whenever something is wired; carrier once somebody is at the other end.
+    /// An unwired port shows none of them, as an open connector does.
+    private func setCarrier(_ on: Bool) {
+        chip.setModemInputs(cts: stream.isWired, dsr: stream.isWired, ri: false, dcd: on)
+    }
+
+    // MARK: Pins
+
+    /// Tells the outside what has changed.
+    private func settle() {
+        transmit()
+        let level = chip.interruptAsserted
+        if level != told.level {
+            told.level = level
+            line?.set(level)
+        }
+        let deadline = chip.nextEvent(at: clock.now)
+        if deadline != told.deadline {
+            told.deadline = deadline
+            timer.set(at: deadline)
+        }
+        tellOutputs()
+        let room = chip.receiveRoom
+        if room > granted {
+            granted = room
+            stream.ready(room)
+        }
+    }
+
+    private func transmit() {
+        guard chip.hostReady, chip.transmitPending > 0 else { return }
+        // Nobody at the other end of the cable: the bits leave the chip all the same.
+        while let byte = chip.popTransmit() { stream.write(byte) }
+    }
+
+    private func tellOutputs() {
+        let outputs: UInt8 =
+            (chip.dataTerminalReady ? 1 : 0) | (chip.requestToSend ? 2 : 0) | (chip.sendingBreak ? 4 : 0)
+        let changed = outputs ^ told.outputs
+        guard changed != 0 else { return }
+        told.outputs = outputs
+        if changed & 1 != 0 { stream.event(outputs & 1 != 0 ? .dtrOn : .dtrOff) }
+        if changed & 2 != 0 { stream.event(outputs & 2 != 0 ? .rtsOn : .rtsOff) }
+        if changed & 4 != 0 { stream.event(outputs & 4 != 0 ? .breakBegin : .breakEnd) }
+    }
+
+    // MARK: State
+
+    override func save(to state: StateWriter) throws(PluginError) {
+        let chip = self.chip.state
+        state.put("ier", chip.interruptEnable.rawValue)
+        state.put("fcr", chip.fifoControl.rawValue)
+        state.put("lcr", chip.lineControl.rawValue)
+        state.put("mcr", chip.modemControl.rawValue)
+        state.put("scr", chip.scratch)
+        state.put("divisor", chip.divisor)
+        state.put("line-errors", chip.lineErrors.rawValue)
+        state.put("modem-inputs", chip.modemInputs.rawValue)
+        state.put("modem-deltas", chip.modemDeltas.rawValue)
+        state.put("last-read", chip.lastRead)
+        state.put("thre-pending", chip.transmitterEmptyPending)
+        state.put("character-timeout", chip.characterTimeout)
+        state.put("receive-activity", chip.receiveActivity)
+        UARTPlugin.put(chip.receiveQueue, to: state, ["rx-low", "rx-high", "rx-errors", "rx-count"])
+        UARTPlugin.put(chip.transmitQueue, to: state, ["tx-low", "tx-high", "tx-errors", "tx-count"])
+    }
+
+    override func load(version: UInt32, from state: StateReader) throws(PluginError) {
+        var chip = UART16550.State()
+        chip.interruptEnable = try state.get("ier")
+        chip.fifoControl = try state.get("fcr")
+        chip.lineControl = try state.get("lcr")
+        chip.modemControl = try state.get("mcr")
+        chip.scratch = try state.get("scr")
+        chip.divisor = try state.get("divisor")
+        chip.lineErrors = try state.get("line-errors")
+        chip.modemInputs = try state.get("modem-inputs")
+        chip.modemDeltas = try state.get("modem-deltas")
+        chip.lastRead = try state.get("last-read")
+        chip.transmitterEmptyPending = try state.get("thre-pending")
+        chip.characterTimeout = try state.get("character-timeout")
+        chip.receiveActivity = try state.get("receive-activity")
+        chip.receiveQueue = try UARTPlugin.queue(from: state, ["rx-low", "rx-high", "rx-errors", "rx-count"])
+        chip.transmitQueue = try UARTPlugin.queue(from: state, ["tx-low", "tx-high", "tx-errors", "tx-count"])
+        guard self.chip.restore(chip) else { throw PluginError("the saved UART state contradicts itself") }
+        settle()
+    }
+
+    private static func put(_ queue: CharacterQueue, to state: StateWriter, _ keys: [StaticString]) {
+        state.put(keys[0], queue.low)
+        state.put(keys[1], queue.high)
+        state.put(keys[2], queue.errors)
+        state.put(keys[3], queue.count)
+    }
+
+    private static func queue(
+        from state: StateReader, _ keys: [StaticString]
+    ) throws(PluginError) -> CharacterQueue {
+        var queue = CharacterQueue()
+        queue.low = try state.get(keys[0])
+        queue.high = try state.get(keys[1])
+        queue.errors = try state.get(keys[2])
+        queue.count = try state.get(keys[3])
+        return queue
+    }
+}
+
+let library = Library("uart16550", version: "1.0", summary: "16550A serial port", classes: [UARTPlugin.definition])
+
+@c(backplane_plugin)
+public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {
+    library.descriptor(hostMajor: major, hostMinor: minor)
+}
