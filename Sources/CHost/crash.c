@@ -1,0 +1,429 @@
+#define _GNU_SOURCE
+#include "chost_crash.h"
+#include <errno.h>
+#include <execinfo.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <termios.h>
+#include <time.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+/* ---- A message: built in a buffer, written at once, so that lines of several threads do not mix --------------------- */
+typedef struct message {
+    size_t length;
+    char text[1536];
+} message;
+
+static void put(message *m, const char *text) {
+    while (text && *text && m->length < sizeof m->text - 1) m->text[m->length++] = *text++;
+}
+static void put_number(message *m, uint64_t value, unsigned base) {
+    char digits[24];
+    size_t count = 0;
+    do digits[count++] = "0123456789abcdef"[value % base];
+    while (value /= base);
+    while (count > 0 && m->length < sizeof m->text - 1) m->text[m->length++] = digits[--count];
+}
+static void put_hex(message *m, uint64_t value) {
+    put(m, "0x");
+    put_number(m, value, 16);
+}
+static void send(message *m) {
+    m->text[m->length++] = '\n';
+    for (size_t done = 0; done < m->length;) {
+        ssize_t count = write(STDERR_FILENO, m->text + done, m->length - done);
+        if (count < 0 && errno == EINTR) continue;
+        if (count <= 0) return; /* a full non-blocking pipe, or nobody there */
+        done += (size_t)count;
+    }
+}
+
+static void put_machine(message *m, const ch_machine *machine) {
+    put(m, "backplane: ");
+    if (!machine) return;
+    put(m, "machine '");
+    put(m, machine->name ? machine->name : "?");
+    put(m, "': ");
+}
+
+/* "instance 'com1' (uart16550), in read of 0x3f8" */
+static void put_callback(message *m, const ch_machine *machine, const ch_node *node) {
+    uint32_t what = machine->what;
+    put(m, "instance '");
+    put(m, node->id ? node->id : "?");
+    put(m, "' (");
+    put(m, node->plugin ? node->plugin : "?");
+    put(m, "), in ");
+    put(m, what < ch_activity_count ? ch_activity_texts[what] : "a callback");
+    switch (what) {
+    case ch_activity_read:
+    case ch_activity_write:
+    case ch_activity_bulk_read:
+    case ch_activity_bulk_write:
+    case ch_activity_decide:
+    case ch_activity_observe:
+        put(m, " of ");
+        put_hex(m, machine->address);
+        break;
+    case ch_activity_interface:
+        put(m, " ");
+        put_number(m, machine->address, 10);
+        break;
+    default: break;
+    }
+}
+
+/* ---- Terminal -------------------------------------------------------------------------------------------------------- */
+static struct termios tty_settings;
+static int tty_flags;
+static volatile int tty_fd = -1;
+
+void ch_tty_restore(void) {
+    int fd = tty_fd, saved = errno;
+    if (fd < 0) return;
+    /* A process in the background that changes the terminal gets SIGTTOU, and would stop here, unless it is blocked. */
+    sigset_t stop, before;
+    sigemptyset(&stop);
+    sigaddset(&stop, SIGTTOU);
+    pthread_sigmask(SIG_BLOCK, &stop, &before);
+    tcsetattr(fd, TCSANOW, &tty_settings);
+    fcntl(fd, F_SETFL, tty_flags);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = saved;
+}
+
+static void die_politely(int number) {
+    ch_tty_restore();
+    signal(number, SIG_DFL);
+    raise(number); /* blocked until this handler returns */
+}
+
+static void handle_if_default(int number) {
+    struct sigaction old, action = {.sa_handler = die_politely, .sa_flags = SA_ONSTACK};
+    sigemptyset(&action.sa_mask);
+    if (sigaction(number, NULL, &old) == 0 && !(old.sa_flags & SA_SIGINFO) && old.sa_handler == SIG_DFL)
+        sigaction(number, &action, NULL);
+}
+
+static void register_exit(void) { atexit(ch_tty_restore); }
+
+int32_t ch_tty_save(int32_t fd) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct termios settings;
+    if (tcgetattr(fd, &settings) < 0) return -errno;
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0) return -errno;
+    tty_fd = -1;
+    tty_settings = settings;
+    tty_flags = flags;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    tty_fd = fd;
+    pthread_once(&once, register_exit);
+    handle_if_default(SIGHUP);
+    handle_if_default(SIGINT);
+    handle_if_default(SIGQUIT);
+    handle_if_default(SIGTERM);
+    return 0;
+}
+
+void ch_tty_release(void) {
+    ch_tty_restore();
+    tty_fd = -1;
+}
+
+/* ---- Crash reporter -------------------------------------------------------------------------------------------------- */
+enum { STACK_BYTES = 128 * 1024, GUARD_BYTES = 4096, FRAMES = 48 };
+static __thread ch_machine *thread_machine;
+static __thread void *thread_stack; /* the alternate one, with its guard page below */
+static __thread char thread_activity[512];
+static uint32_t reporting; /* thread id of the one that reports */
+
+static const struct {
+    int number;
+    const char *name;
+} fatal_signals[] = {
+    {SIGSEGV, "SIGSEGV"}, {SIGBUS, "SIGBUS"},   {SIGILL, "SIGILL"}, {SIGFPE, "SIGFPE"},
+    {SIGABRT, "SIGABRT"}, {SIGTRAP, "SIGTRAP"}, {SIGSYS, "SIGSYS"},
+};
+enum { FATAL_SIGNALS = sizeof fatal_signals / sizeof fatal_signals[0] };
+
+static void put_signal(message *m, int number, const siginfo_t *info, const ucontext_t *context) {
+    const char *name = "signal";
+    for (int i = 0; i < FATAL_SIGNALS; i++)
+        if (fatal_signals[i].number == number) name = fatal_signals[i].name;
+    put(m, name);
+    if (info->si_code <= 0) { /* sent by a process: abort() does so too */
+        if (number != SIGABRT) put(m, ", sent by a process");
+        return;
+    }
+    uint64_t address = (uintptr_t)info->si_addr;
+    if (number == SIGTRAP) address = (uint64_t)context->uc_mcontext.gregs[REG_RIP];
+    put(m, " at address ");
+    put_hex(m, address);
+    uint64_t distance = address - (uint64_t)context->uc_mcontext.gregs[REG_RSP] + 0x10000;
+    if (number == SIGSEGV && distance < 0x20000) put(m, ": probably the stack overflowed");
+}
+
+static void report(int number, const siginfo_t *info, const ucontext_t *context) {
+    message m = {0};
+    ch_machine *machine = thread_machine;
+    put_machine(&m, machine);
+    ch_node *node = machine ? __atomic_load_n(&machine->node, __ATOMIC_RELAXED) : NULL;
+    /* Another thread may be in a callback of the same machine: then it is not the callback that crashed. */
+    if (node && machine->holder && machine->holder != ch_thread_id()) node = NULL;
+    if (node) {
+        put(&m, "plugin crashed: ");
+        put_callback(&m, machine, node);
+    } else if (thread_activity[0]) {
+        put(&m, "crashed while ");
+        put(&m, thread_activity);
+    } else {
+        put(&m, machine ? "the VMM crashed, in no plugin" : "the VMM crashed, on a thread that serves no machine");
+    }
+    put(&m, ": ");
+    put_signal(&m, number, info, context);
+    send(&m);
+}
+
+static void print_backtrace(void) {
+    void *frames[FRAMES];
+    int count = backtrace(frames, FRAMES);
+    if (count > 0) backtrace_symbols_fd(frames, count, STDERR_FILENO);
+}
+
+/* The default action, once this handler has returned: `raise` is blocked until then. */
+static void default_action(int number) {
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+static void crashed(int number, siginfo_t *info, void *context) {
+    uint32_t nobody = 0, me = (uint32_t)ch_thread_id();
+    if (!__atomic_compare_exchange_n(&reporting, &nobody, me, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+        if (nobody == me) { /* the reporter itself, in its backtrace: enough was said */
+            default_action(number);
+            return;
+        }
+        for (int waits = 0; waits < 5; waits++) { /* two threads crashed at once: let the first one end the process */
+            struct timespec second = {1, 0};
+            nanosleep(&second, NULL);
+        }
+        default_action(number);
+        return;
+    }
+    ch_tty_restore();
+    report(number, info, context);
+    print_backtrace();
+    default_action(number);
+}
+
+static int install_error;
+static void install_fatal(void) {
+    void *frame;
+    backtrace(&frame, 1); /* loads the unwinder now: its first use allocates */
+    struct sigaction action = {.sa_sigaction = crashed, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    sigemptyset(&action.sa_mask);
+    for (int i = 0; i < FATAL_SIGNALS; i++)
+        if (sigaction(fatal_signals[i].number, &action, NULL) < 0) install_error = -errno;
+}
+
+int32_t ch_thread_begin(ch_machine *machine) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, install_fatal);
+    if (install_error) return install_error;
+    thread_machine = machine;
+    if (thread_stack) return 0;
+    void *stack = mmap(NULL, GUARD_BYTES + STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (stack == MAP_FAILED) return -errno;
+    mprotect(stack, GUARD_BYTES, PROT_NONE);
+    stack_t alternate = {.ss_sp = (char *)stack + GUARD_BYTES, .ss_size = STACK_BYTES};
+    if (sigaltstack(&alternate, NULL) < 0) {
+        int32_t error = -errno;
+        munmap(stack, GUARD_BYTES + STACK_BYTES);
+        return error;
+    }
+    thread_stack = stack;
+    return 0;
+}
+
+void ch_thread_end(void) {
+    thread_machine = NULL;
+    thread_activity[0] = 0;
+    if (!thread_stack) return;
+    stack_t off = {.ss_flags = SS_DISABLE};
+    sigaltstack(&off, NULL);
+    munmap(thread_stack, GUARD_BYTES + STACK_BYTES);
+    thread_stack = NULL;
+}
+
+void ch_set_activity(const char *text) {
+    size_t length = text ? strnlen(text, sizeof thread_activity - 1) : 0;
+    if (length) memcpy(thread_activity, text, length);
+    thread_activity[length] = 0;
+}
+
+/* ---- Watchdog -------------------------------------------------------------------------------------------------------- */
+static const uint64_t tick = 250000000;
+static pthread_mutex_t watchdog_lock = PTHREAD_MUTEX_INITIALIZER; /* of the list only */
+static pthread_cond_t watchdog_changed;
+static ch_machine *watched;
+static bool watchdog_runs;
+static uint32_t backtrace_done;
+
+static void backtrace_asked(int number) {
+    (void)number;
+    int saved = errno;
+    print_backtrace();
+    __atomic_store_n(&backtrace_done, 1, __ATOMIC_SEQ_CST);
+    errno = saved;
+}
+
+static int backtrace_signal(void) { return SIGRTMIN + 1; }
+
+static void show_hung_thread(int32_t thread) {
+    if (!thread || syscall(SYS_tgkill, getpid(), thread, backtrace_signal()) < 0) return;
+    for (int waits = 0; waits < 100 && !ch_load(&backtrace_done); waits++) {
+        struct timespec pause = {0, 10000000};
+        nanosleep(&pause, NULL);
+    }
+}
+
+static _Noreturn void end_hung(const ch_machine *machine, const ch_node *node) {
+    message m = {0};
+    ch_tty_restore();
+    put_machine(&m, machine);
+    put(&m, "plugin does not return: ");
+    put_callback(&m, machine, node);
+    put(&m, ", for ");
+    uint64_t limit = machine->watchdog_limit;
+    put_number(&m, limit >= 1000000000 ? limit / 1000000000 : limit / 1000000, 10);
+    put(&m, limit >= 1000000000 ? " s" : " ms");
+    send(&m);
+    show_hung_thread(machine->holder);
+    _exit(CH_STATUS_PLUGIN_FAULT);
+}
+
+/* `watchdog_since` adds up how long the same entry has lasted. */
+static void look_at(ch_machine *machine, uint64_t passed) {
+    ch_node *node = __atomic_load_n(&machine->node, __ATOMIC_RELAXED);
+    uint64_t entries = ch_load64(&machine->entries), limit = ch_load64(&machine->watchdog_limit);
+    if (!node || !limit || entries != machine->watchdog_entries) {
+        machine->watchdog_entries = entries;
+        machine->watchdog_since = 0;
+        return;
+    }
+    machine->watchdog_since += passed;
+    if (machine->watchdog_since >= limit) end_hung(machine, node);
+}
+
+static void *watch(void *argument) {
+    (void)argument;
+    uint64_t last = ch_monotonic();
+    pthread_mutex_lock(&watchdog_lock);
+    for (;;) {
+        while (!watched) {
+            pthread_cond_wait(&watchdog_changed, &watchdog_lock);
+            last = ch_monotonic();
+        }
+        uint64_t next = last + tick;
+        struct timespec until = {(time_t)(next / 1000000000), (long)(next % 1000000000)};
+        if (pthread_cond_timedwait(&watchdog_changed, &watchdog_lock, &until) != ETIMEDOUT) continue;
+        uint64_t now = ch_monotonic(), passed = now - last;
+        last = now;
+        for (ch_machine *machine = watched; machine; machine = machine->watchdog_next)
+            look_at(machine, passed < 2 * tick ? passed : 2 * tick); /* more: the process was stopped */
+    }
+    return NULL;
+}
+
+/* With every signal blocked, so that none of the process's is handled here. */
+static int32_t start_watchdog(void) {
+    struct sigaction action = {.sa_handler = backtrace_asked, .sa_flags = SA_ONSTACK | SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    if (sigaction(backtrace_signal(), &action, NULL) < 0) return -errno;
+    void *frame;
+    backtrace(&frame, 1);
+    pthread_condattr_t clock;
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(&watchdog_changed, &clock);
+    pthread_condattr_destroy(&clock);
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, 128 * 1024);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_t thread;
+    int error = pthread_create(&thread, &attributes, watch, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    if (!error) pthread_setname_np(thread, "watchdog");
+    return -error;
+}
+
+int32_t ch_watchdog_add(ch_machine *machine) {
+    int32_t error = 0;
+    pthread_mutex_lock(&watchdog_lock);
+    if (!watchdog_runs) error = start_watchdog();
+    if (!error) {
+        watchdog_runs = true;
+        machine->watchdog_entries = ch_load64(&machine->entries);
+        machine->watchdog_since = 0;
+        machine->watchdog_next = watched;
+        watched = machine;
+        pthread_cond_signal(&watchdog_changed);
+    }
+    pthread_mutex_unlock(&watchdog_lock);
+    return error;
+}
+
+void ch_watchdog_remove(ch_machine *machine) {
+    pthread_mutex_lock(&watchdog_lock);
+    for (ch_machine **link = &watched; *link; link = &(*link)->watchdog_next) {
+        if (*link != machine) continue;
+        *link = machine->watchdog_next;
+        machine->watchdog_next = NULL;
+        break;
+    }
+    pthread_mutex_unlock(&watchdog_lock);
+}
+
+/* ---- Signals of the process ------------------------------------------------------------------------------------------ */
+void ch_ignore_sigpipe(void) { signal(SIGPIPE, SIG_IGN); }
+
+static int signal_pipe[2] = {-1, -1};
+static int signal_pipe_error;
+
+static void to_pipe(int number) {
+    int saved = errno;
+    uint8_t byte = (uint8_t)number;
+    ssize_t ignored = write(signal_pipe[1], &byte, 1); /* full: 64 Ki signals wait already */
+    (void)ignored;
+    errno = saved;
+}
+
+static void open_signal_pipe(void) {
+    if (pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) < 0) {
+        signal_pipe_error = -errno;
+        return;
+    }
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGWINCH, SIGTSTP, SIGCONT};
+    struct sigaction action = {.sa_handler = to_pipe, .sa_flags = SA_ONSTACK | SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        if (sigaction(numbers[i], &action, NULL) < 0) signal_pipe_error = -errno;
+}
+
+int32_t ch_signal_pipe(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, open_signal_pipe);
+    return signal_pipe_error ? signal_pipe_error : signal_pipe[0];
+}

@@ -1,0 +1,41 @@
+#include "chost_sync.h"
+#include <linux/futex.h>
+#include <limits.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+void ch_wait(const uint32_t *word, uint32_t expected, int64_t nanoseconds) {
+    struct timespec limit = {nanoseconds / 1000000000, nanoseconds % 1000000000};
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, nanoseconds < 0 ? NULL : &limit, NULL, 0);
+}
+
+void ch_wake(const uint32_t *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0); }
+
+void ch_lock_wait(ch_lock *lock, uint32_t ticket) {
+    for (int spins = 0;; spins++) {
+        uint32_t now = __atomic_load_n(&lock->serving, __ATOMIC_ACQUIRE);
+        if (now == ticket) return;
+        if (spins < 200) {
+            __builtin_ia32_pause();
+            continue;
+        }
+        ch_wait(&lock->serving, now, -1);
+    }
+}
+
+void ch_lock_wake(ch_lock *lock) { ch_wake(&lock->serving); }
+
+int32_t ch_thread_id(void) { return (int32_t)syscall(SYS_gettid); }
+
+uint64_t ch_monotonic(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+const char *const ch_activity_texts[ch_activity_count] = {
+    "read", "write", "bulk read", "bulk write", "decide", "observe", "create", "query_interface", "connect", "reset",
+    "start", "quiesce", "save", "load", "disconnect", "destroy", "set_property", "a method", "a timer", "an event",
+    "a posted call", "the power button", "the console", "an interface function", "acknowledge", "an interrupt line",
+};

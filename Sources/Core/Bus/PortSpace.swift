@@ -1,0 +1,41 @@
+import CBackplane
+
+/// The 65,536 ports as a flat table: who answers each, and whether a policy wants to see it.
+/// An entry: bits 15:0 the claim's number (0: nobody), bit 16 set where a policy wants the exit.
+struct PortSpace {
+    static let policyBit: UInt32 = 1 << 16
+    static let count = 0x10000
+
+    /// SAFETY: allocated once, freed with the machine; indexed by a UInt16.
+    let entries: UnsafeMutablePointer<UInt32>
+
+    init() {
+        entries = .allocate(capacity: PortSpace.count)
+        entries.initialize(repeating: 0, count: PortSpace.count)
+    }
+
+    func deallocate() { entries.deallocate() }
+
+    /// Fills the table anew from the claims and from what the policies want.
+    func rebuild(_ claims: inout ClaimTable, wants: [PolicyWant]) {
+        entries.update(repeating: 0, count: PortSpace.count)
+        let order = claims.inOrder(of: BP_SPACE_PORT)
+        for number in order {
+            let base = Int(claims.records[number].base)
+            let end = min(PortSpace.count, base + Int(clamping: claims.records[number].length))
+            for port in base..<max(base, end) { entries[port] = UInt32(number) }
+        }
+        for number in order {
+            let record = claims.records + number
+            let ports = Int(record.pointee.base)..<Int(record.pointee.last) + 1
+            record.pointee.isCovered = !ports.allSatisfy { entries[$0] == UInt32(number) }
+        }
+        for want in wants where want.reason == UInt16(BP_EXIT_IO) || want.reason == UInt16(BP_WANT_ALL) {
+            guard want.first < UInt64(PortSpace.count) else { continue }
+            for port in Int(want.first)...Int(min(want.last, UInt64(PortSpace.count - 1)))
+            where !want.isUnclaimedOnly || entries[port] & 0xffff == 0 {
+                entries[port] |= PortSpace.policyBit
+            }
+        }
+    }
+}

@@ -1,0 +1,162 @@
+// The contract between the core and what runs the CPU. Engines import Core; Core imports no engine.
+//
+// Threads: `CPU.run` and the register functions are called on the vCPU's own thread only, except where said. The machine's
+// lock is not held by the caller of `run`; `ExitHandler`'s functions take it themselves. Everything else of an engine is
+// called with the machine's lock held.
+
+public import CBackplane
+
+/// What an engine can do, beyond I/O, MMIO, HLT and triple faults, which every engine delivers.
+public struct EngineAbilities: Sendable, Equatable {
+    /// Basic exit reasons (SDM appendix C) that can be delivered on demand, as bits.
+    public var exits: UInt64
+    /// A fault can be injected at the instruction that exits (`BP_WANT_PRECISE`).
+    public var preciseInject: Bool
+    /// The clock can be derived from retired instructions.
+    public var countedClock: Bool
+
+    public init(exits: [Int], preciseInject: Bool, countedClock: Bool) {
+        self.exits = exits.reduce(0) { $0 | (1 << UInt64($1)) }
+        self.preciseInject = preciseInject
+        self.countedClock = countedClock
+    }
+
+    public func delivers(_ reason: Int) -> Bool { reason >= 0 && reason < 64 && exits >> UInt64(reason) & 1 != 0 }
+}
+
+/// What the policies want to see, beyond what exits anyway; computed by the core from the chain.
+public struct Intercepts: Sendable, Equatable {
+    public struct Range: Sendable, Equatable {
+        public var reason: UInt16
+        /// MSRs, CPUID leaves, CR numbers, vectors, guest-physical addresses...: inclusive.
+        public var first: UInt64
+        public var last: UInt64
+
+        public init(reason: UInt16, first: UInt64, last: UInt64) {
+            self.reason = reason
+            self.first = first
+            self.last = last
+        }
+    }
+
+    public var ranges: [Range]
+
+    public init(ranges: [Range] = []) { self.ranges = ranges }
+}
+
+/// A piece of guest-physical memory that is plain host memory. The list that an engine gets is ascending and disjoint.
+public struct MappedMemory: Equatable, @unchecked Sendable {
+    /// Guest-physical, a multiple of 4096, as are `length` and `host`.
+    public var address: UInt64
+    public var length: UInt64
+    /// SAFETY: lives until the machine ends or a later `setMemory` no longer names it.
+    public var host: UnsafeMutableRawPointer
+    /// ROM: guest writes come to the core as MMIO writes.
+    public var isReadOnly: Bool
+
+    public init(address: UInt64, length: UInt64, host: UnsafeMutableRawPointer, isReadOnly: Bool) {
+        self.address = address
+        self.length = length
+        self.host = host
+        self.isReadOnly = isReadOnly
+    }
+}
+
+/// An engine could not do what it was asked: names the operation, e.g. "KVM_CREATE_VM: permission denied".
+public struct EngineError: Error, Sendable, CustomStringConvertible {
+    public var description: String
+    public init(_ description: String) { self.description = description }
+}
+
+/// One virtual machine of an engine.
+public protocol Engine: AnyObject {
+    /// "kvm", "soft"
+    var name: String { get }
+    var abilities: EngineAbilities { get }
+    /// Replaces the memory map. May be called while vCPUs run.
+    func setMemory(_ memory: [MappedMemory]) throws(EngineError)
+    /// May be called only while vCPUs are quiet.
+    func setIntercepts(_ intercepts: Intercepts) throws(EngineError)
+    /// Somebody other than the guest wrote to RAM: decoded code of these pages is stale.
+    func didWriteMemory(address: UInt64, length: UInt64)
+    /// Called once for each vCPU, on any thread, before it runs.
+    func makeCPU(_ vcpu: VCPU) throws(EngineError) -> any CPU
+}
+
+/// Why `run` came back.
+public enum RunEnd: Sendable {
+    /// `VCPU.attention` has the leave bit.
+    case attention
+    /// HLT retired; RIP is past it. The engine has not slept.
+    case halted(interruptsEnabled: Bool, rip: UInt64)
+    /// Triple fault or a shutdown cycle.
+    case shutdown
+    /// A debug event: single step or breakpoint (DR6 bits; address).
+    case debug(DebugEvent)
+    /// The engine cannot go on. The text has the reason in words, registers and code bytes.
+    case failed(EngineError)
+}
+
+public struct DebugEvent: Sendable, Equatable {
+    public enum Kind: Sendable, Equatable { case singleStep, softwareBreakpoint, hardwareBreakpoint }
+    public var kind: Kind
+    public var rip: UInt64
+    /// DR6 as the event would leave it.
+    public var dr6: UInt64
+
+    public init(kind: Kind, rip: UInt64, dr6: UInt64) {
+        self.kind = kind
+        self.rip = rip
+        self.dr6 = dr6
+    }
+}
+
+/// What a debugger asks of a CPU.
+public struct DebugControl: Sendable, Equatable {
+    public struct Hardware: Sendable, Equatable {
+        public enum Kind: UInt8, Sendable { case execute = 0, write = 1, access = 3 }
+        public var address: UInt64
+        /// 1, 2, 4 or 8 bytes; 1 for execute.
+        public var length: UInt8
+        public var kind: Kind
+
+        public init(address: UInt64, length: UInt8, kind: Kind) {
+            self.address = address
+            self.length = length
+            self.kind = kind
+        }
+    }
+
+    public var singleStep: Bool
+    /// INT3 in guest memory is the debugger's: it comes back as `softwareBreakpoint` instead of raising #BP.
+    public var softwareBreakpoints: Bool
+    /// At most four.
+    public var hardware: [Hardware]
+
+    public init(singleStep: Bool = false, softwareBreakpoints: Bool = false, hardware: [Hardware] = []) {
+        self.singleStep = singleStep
+        self.softwareBreakpoints = softwareBreakpoints
+        self.hardware = hardware
+    }
+}
+
+/// One virtual CPU of an engine.
+public protocol CPU: AnyObject {
+    /// Runs the guest until something of `RunEnd`. I/O, MMIO and intercepted instructions are handed to `vcpu.exits` inside.
+    /// Takes interrupts (`vcpu.attention`, `vcpu.exits.acknowledgeInterrupt`) and NMIs by itself.
+    func run() -> RunEnd
+    /// From any thread, after bits of `vcpu.attention` were set: the CPU looks at them soon. No wake-up is lost.
+    func kick()
+    /// To the state after RESET (CS:IP F000:FFF0, real mode).
+    func reset() throws(EngineError)
+    func registers() throws(EngineError) -> bp_registers
+    /// Refuses what no CPU could hold.
+    func setRegisters(_ registers: bp_registers) throws(EngineError)
+    /// Completes an access that is still half done (KVM: after IN or a load), so that the state is that between instructions.
+    func completePending() throws(EngineError)
+    func setDebug(_ control: DebugControl) throws(EngineError)
+    /// Translates a linear address by the guest's tables, for reading; nil: not mapped.
+    func translate(_ linear: UInt64) throws(EngineError) -> UInt64?
+    /// The guest's TSC is adjusted so that it shows no jump after a pause of `nanoseconds`.
+    func didPause(nanoseconds: UInt64)
+}

@@ -1,0 +1,227 @@
+// Dispatch of exits: the hot path. Engines call it on a vCPU's thread, without the machine's lock.
+// SAFETY for this file: claims, ports and policies are flat memory owned by the machine, changed only under its lock, which
+// every function here takes; handlers are C functions of instances that live until their claims are gone.
+
+public import CBackplane
+import CHost
+
+/// What an access gave, and what the CPU must do about it.
+public struct AccessResult: Sendable {
+    public enum Control: UInt32, Sendable {
+        case resume = 0
+        /// Raise an exception at the instruction; only engines that are precise are told so.
+        case inject = 1
+    }
+    public var value: UInt64
+    public var control: Control
+    public var vector: UInt8
+    public var hasErrorCode: Bool
+    public var errorCode: UInt32
+
+    @inline(__always)
+    public init(value: UInt64) {
+        self.value = value
+        control = .resume
+        vector = 0
+        hasErrorCode = false
+        errorCode = 0
+    }
+}
+
+/// What the policies made of an exit that is neither I/O nor memory.
+public enum EventResult: Sendable, Equatable {
+    /// Nobody answered: the engine does what the CPU does.
+    case unhandled
+    /// The record holds the result.
+    case handled
+    case inject(vector: UInt8, errorCode: UInt32?)
+}
+
+@inline(__always)
+func allOnes(_ width: UInt8) -> UInt64 { UInt64.max &>> (64 &- UInt64(width) &* 8) }
+
+public final class ExitHandler {
+    let host: UnsafeMutablePointer<ch_machine>
+    let ports: PortSpace
+    var claims: ClaimTable
+    let claimRecords: UnsafeMutablePointer<ClaimRecord>
+    var map = AddressMap()
+    var policies = PolicyTables(policies: [], wants: [])
+    /// By vCPU.
+    let sequences: UnsafeMutablePointer<UInt64>
+    let threads: UnsafeMutablePointer<Int32>
+    let tokens: UnsafeMutablePointer<UInt64>
+    unowned(unsafe) var machine: Machine
+    /// The segment that answered last: MMIO comes in runs.
+    var lastSegment: AddressSegment?
+    static let maximumCPUs = 64
+
+    init(host: UnsafeMutablePointer<ch_machine>, machine: Machine) {
+        self.host = host
+        self.machine = machine
+        ports = PortSpace()
+        claims = ClaimTable()
+        claimRecords = claims.records
+        sequences = .allocate(capacity: ExitHandler.maximumCPUs)
+        sequences.initialize(repeating: 0, count: ExitHandler.maximumCPUs)
+        threads = .allocate(capacity: ExitHandler.maximumCPUs)
+        threads.initialize(repeating: 0, count: ExitHandler.maximumCPUs)
+        tokens = .allocate(capacity: ExitHandler.maximumCPUs)
+        // Bits 63:48 hold the vCPU's number plus one, the rest counts.
+        for vcpu in 0..<ExitHandler.maximumCPUs { (tokens + vcpu).initialize(to: UInt64(vcpu + 1) << 48 | 1) }
+    }
+
+    deinit {
+        ports.deallocate()
+        claims.deallocate()
+        policies.deallocate()
+        sequences.deallocate()
+        threads.deallocate()
+        tokens.deallocate()
+    }
+
+    // MARK: Ports
+
+    public func portRead(_ vcpu: UInt32, port: UInt16, width: UInt8, rip: UInt64) -> AccessResult {
+        ch_lock_acquire(&host.pointee.lock)
+        host.pointee.holder = threads[Int(vcpu)]
+        let entry = ports.entries[Int(port)]
+        let record = claimRecords + Int(entry & 0xffff)
+        let offset = UInt64(port) &- record.pointee.base
+        // One test for the common case: no policy, a width that the handler takes, all of it inside the claim.
+        if entry & PortSpace.policyBit == 0, record.pointee.widths & width != 0, !record.pointee.isCovered,
+            offset &+ UInt64(width) <= record.pointee.length
+        {
+            var value: UInt64 = 0
+            let status = callRead(record, vcpu, offset, UInt64(port), width, &value)
+            if status == 0, host.pointee.has_pending == 0 {
+                ch_lock_release(&host.pointee.lock)
+                return AccessResult(value: value & allOnes(width))
+            }
+            value = settle(status, record, value, vcpu) & allOnes(width)
+            return leave(AccessResult(value: value))
+        }
+        return leave(access(vcpu, BP_SPACE_PORT, UInt64(port), width, nil, rip, flags: 0))
+    }
+
+    public func portWrite(_ vcpu: UInt32, port: UInt16, width: UInt8, value: UInt64, rip: UInt64) -> AccessResult {
+        ch_lock_acquire(&host.pointee.lock)
+        host.pointee.holder = threads[Int(vcpu)]
+        let entry = ports.entries[Int(port)]
+        let record = claimRecords + Int(entry & 0xffff)
+        let offset = UInt64(port) &- record.pointee.base
+        if entry & PortSpace.policyBit == 0, record.pointee.widths & width != 0, !record.pointee.isCovered,
+            offset &+ UInt64(width) <= record.pointee.length
+        {
+            let status = callWrite(record, vcpu, offset, UInt64(port), width, value & allOnes(width))
+            if status == 0, host.pointee.has_pending == 0 {
+                ch_lock_release(&host.pointee.lock)
+                return AccessResult(value: 0)
+            }
+            _ = settle(status, record, 0, vcpu)
+            return leave(AccessResult(value: 0))
+        }
+        return leave(access(vcpu, BP_SPACE_PORT, UInt64(port), width, value & allOnes(width), rip, flags: 0))
+    }
+
+    // MARK: Guest-physical memory that is not RAM
+
+    /// `width` 1...8, any alignment.
+    public func memoryRead(_ vcpu: UInt32, address: UInt64, width: UInt8, rip: UInt64) -> AccessResult {
+        ch_lock_acquire(&host.pointee.lock)
+        host.pointee.holder = threads[Int(vcpu)]
+        return leave(access(vcpu, BP_SPACE_MEMORY, address, width, nil, rip, flags: 0))
+    }
+
+    public func memoryWrite(_ vcpu: UInt32, address: UInt64, width: UInt8, value: UInt64, rip: UInt64) -> AccessResult {
+        ch_lock_acquire(&host.pointee.lock)
+        host.pointee.holder = threads[Int(vcpu)]
+        return leave(access(vcpu, BP_SPACE_MEMORY, address, width, value & allOnes(width), rip, flags: 0))
+    }
+
+    // MARK: Interrupts and other exits
+
+    /// The INTA cycle; nil where the pin has dropped meanwhile.
+    public func acknowledgeInterrupt(_ vcpu: UInt32) -> UInt8? {
+        ch_lock_acquire(&host.pointee.lock)
+        host.pointee.holder = threads[Int(vcpu)]
+        let vector = machine.acknowledge(vcpu)
+        drainIfNeeded()
+        ch_lock_release(&host.pointee.lock)
+        return vector
+    }
+
+    /// An exit other than I/O and memory. The engine fills in reason, vcpu, rip, address, value, extra and flags.
+    public func event(_ exit: inout bp_exit) -> EventResult {
+        ch_lock_acquire(&host.pointee.lock)
+        host.pointee.holder = threads[Int(exit.vcpu)]
+        let result = ask(&exit)
+        drainIfNeeded()
+        ch_lock_release(&host.pointee.lock)
+        return result
+    }
+
+    // MARK: Calling handlers
+
+    @inline(__always)
+    func callRead(
+        _ record: UnsafeMutablePointer<ClaimRecord>, _ vcpu: UInt32, _ offset: UInt64, _ address: UInt64,
+        _ width: UInt8, _ value: inout UInt64
+    ) -> bp_status {
+        var call = bp_access(
+            size: UInt32(MemoryLayout<bp_access>.size), width: width, flags: 0, space: record.pointee.space,
+            vcpu: vcpu, requester: 0, offset: offset, address: address, cookie: record.pointee.cookie,
+            token: tokens[Int(vcpu)])
+        let node = record.pointee.node.unsafelyUnwrapped
+        let frame = ch_enter(host, node, ch_activity_read, address)
+        let status = record.pointee.read(record.pointee.instance, &call, &value)
+        ch_leave(host, node, frame)
+        return status
+    }
+
+    @inline(__always)
+    func callWrite(
+        _ record: UnsafeMutablePointer<ClaimRecord>, _ vcpu: UInt32, _ offset: UInt64, _ address: UInt64,
+        _ width: UInt8, _ value: UInt64
+    ) -> bp_status {
+        var call = bp_access(
+            size: UInt32(MemoryLayout<bp_access>.size), width: width, flags: 0, space: record.pointee.space,
+            vcpu: vcpu, requester: 0, offset: offset, address: address, cookie: record.pointee.cookie,
+            token: tokens[Int(vcpu)])
+        let node = record.pointee.node.unsafelyUnwrapped
+        let frame = ch_enter(host, node, ch_activity_write, address)
+        let status = record.pointee.write(record.pointee.instance, &call, value)
+        ch_leave(host, node, frame)
+        return status
+    }
+
+    /// Makes a value of a status: waits for a deferred answer, reports a fault, gives all ones for what is not there.
+    @inline(never)
+    func settle(
+        _ status: bp_status, _ record: UnsafeMutablePointer<ClaimRecord>, _ value: UInt64, _ vcpu: UInt32
+    ) -> UInt64 {
+        switch Int(status) {
+        case BP_OK: return value
+        case BP_NO_REGISTER, BP_BAD_WIDTH: return .max
+        case BP_DEFERRED:
+            guard let node = record.pointee.node else { return .max }
+            return machine.waitForDeferred(vcpu, node: node)
+        default:
+            if let node = record.pointee.node { machine.fault(node, status: status) }
+            return .max
+        }
+    }
+
+    /// Ends a slow access: what waits is delivered, the lock given back.
+    @inline(never)
+    func leave(_ result: AccessResult) -> AccessResult {
+        drainIfNeeded()
+        ch_lock_release(&host.pointee.lock)
+        return result
+    }
+
+    @inline(__always)
+    func drainIfNeeded() {
+        if host.pointee.has_pending != 0 { machine.drain() }
+    }
+}

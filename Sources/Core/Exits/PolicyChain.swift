@@ -1,0 +1,70 @@
+import CBackplane
+import CHost
+
+/// One thing that a policy wants to see.
+struct PolicyWant {
+    var id: bp_id
+    /// Position of the policy in the chain.
+    var policy: Int
+    var reason: UInt16
+    var flags: UInt16
+    var first: UInt64
+    var last: UInt64
+
+    var isUnclaimedOnly: Bool { flags & UInt16(BP_WANT_UNCLAIMED) != 0 }
+    var decides: Bool { flags & UInt16(BP_WANT_DECIDE) != 0 }
+    var observes: Bool { flags & UInt16(BP_WANT_OBSERVE) != 0 }
+
+    /// Whether an exit is one of those wanted.
+    @inline(__always)
+    func matches(_ exit: UnsafePointer<bp_exit>) -> Bool {
+        (reason == exit.pointee.reason || reason == UInt16(BP_WANT_ALL))
+            && exit.pointee.address >= first && exit.pointee.address <= last
+            && (!isUnclaimedOnly || exit.pointee.flags & UInt16(BP_EXITF_UNCLAIMED) != 0)
+    }
+}
+
+/// A policy as the dispatch reads it.
+struct PolicyRecord {
+    /// SAFETY: the instance's own, until it is taken out of the chain at a quiet point.
+    var instance: UnsafeMutableRawPointer?
+    var node: UnsafeMutablePointer<ch_node>
+    var decide: (@convention(c) (UnsafeMutableRawPointer?, UnsafeMutablePointer<bp_exit>?, UnsafeMutablePointer<bp_verdict>?) -> UInt32)?
+    var observe: (@convention(c) (UnsafeMutableRawPointer?, UnsafePointer<bp_exit>?, UnsafePointer<bp_outcome>?) -> Void)?
+}
+
+/// The chain as flat memory, and for each exit reason the wants that can match it, in chain order.
+struct PolicyTables {
+    /// SAFETY: owned; replaced as a whole under the machine's lock.
+    var policies: UnsafeMutableBufferPointer<PolicyRecord>
+    var wants: UnsafeMutableBufferPointer<PolicyWant>
+    /// By reason: the range of `wants`.
+    var ranges: UnsafeMutableBufferPointer<Range<Int>>
+    /// Bits of reasons that any policy wants.
+    var reasons: UInt64
+
+    static let reasonCount = 64
+
+    init(policies list: [PolicyRecord], wants all: [PolicyWant]) {
+        policies = .allocate(capacity: list.count)
+        _ = policies.initialize(from: list)
+        var sorted: [PolicyWant] = []
+        ranges = .allocate(capacity: PolicyTables.reasonCount)
+        reasons = 0
+        for reason in 0..<PolicyTables.reasonCount {
+            let start = sorted.count
+            sorted += all.filter { $0.reason == UInt16(reason) || $0.reason == UInt16(BP_WANT_ALL) }
+                .sorted { $0.policy < $1.policy }
+            (ranges.baseAddress! + reason).initialize(to: start..<sorted.count)
+            if start != sorted.count { reasons |= 1 << UInt64(reason) }
+        }
+        wants = .allocate(capacity: sorted.count)
+        _ = wants.initialize(from: sorted)
+    }
+
+    func deallocate() {
+        policies.deallocate()
+        wants.deallocate()
+        ranges.deallocate()
+    }
+}

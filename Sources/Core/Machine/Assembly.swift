@@ -1,0 +1,165 @@
+// From a description to connected instances, and back.
+
+import CBackplane
+import CHost
+
+extension Machine {
+    /// With the lock held. Where it throws, `dismantle` undoes what was done.
+    func assemble() throws(MachineError) {
+        if description.memory > 0 {
+            let ram = try GuestRAM(length: description.memory)
+            self.ram = ram
+            memory.addRAM(ram, newID: newID)
+        }
+        for index in 0..<max(1, description.cpuCount) {
+            vcpus.append(VCPU(index: UInt32(index), exits: exits))
+        }
+        for instance in description.instances {
+            let library: PluginLibrary
+            do throws(LibraryError) {
+                library = try options.loadLibrary(instance)
+            } catch {
+                throw MachineError("\(instance.libraryPath): \(error)", location: instance.location)
+            }
+            instances.append(try PluginInstance(instance, library: library, machine: self))
+        }
+        for instance in instances { try instance.create() }
+        for instance in instances { try wire(instance) }
+        try wireController()
+        chain = instances.filter { $0.description.type.kind == .policy }
+        rebuildTables(ports: true, memory: true)
+        for instance in instances {
+            try instance.connect()
+            drain()
+        }
+        isLoading = false
+        rebuildTables(ports: true, memory: true)
+        rebuildPolicies()
+        if let fault = state.pendingEnd { throw MachineError(fault.reason, status: fault.status) }
+        try makeEngine()
+    }
+
+    private func makeEngine() throws(MachineError) {
+        guard let make = options.makeEngine else { return }
+        let engine = try make(requirements)
+        self.engine = engine
+        do throws(EngineError) {
+            try engine.setMemory(exits.map.mappedMemory())
+            try engine.setIntercepts(intercepts)
+            for vcpu in vcpus { cpus.append(try engine.makeCPU(vcpu)) }
+        } catch {
+            throw MachineError("engine '\(engine.name)': \(error)", status: 6)
+        }
+    }
+
+    // MARK: Wiring
+
+    private func wire(_ instance: PluginInstance) throws(MachineError) {
+        for wire in instance.description.wires {
+            guard let provider = self.instance(named: wire.target.instance) else {
+                throw MachineError("there is no instance '\(wire.target.instance)'", location: wire.location)
+            }
+            let slot = instance.description.type.slots[wire.slot]
+            let descriptor = try descriptor(of: slot.interface, from: provider, at: wire.location)
+            let clientTable = instance.type.pointee.slots?[wire.slot]?.pointee.client
+            let client = try clientPeer(instance, wire, clientTable, descriptor)
+            let target = try provider.query(slot.interface, wire.target.index, client: client)
+            guard WireTable.isComplete(target.functions, count: descriptor.provider.count) else {
+                throw MachineError(
+                    "'\(provider.id)' gives an incomplete function table for '\(slot.interface)'", status: 4,
+                    location: wire.location)
+            }
+            var end = WireEnd(peer: bp_peer(), line: nil, driver: 0)
+            if slot.interface == "irq-line/1" {
+                let place = lines.attach(wire.target, provider: provider, target: target, driver: instance)
+                (end.line, end.driver) = (place.line, place.driver)
+            }
+            end.peer = wireTable.forward(to: target, of: provider, slot.interface, descriptor.provider)
+            instance.wires[wire.slot].append(end)
+        }
+    }
+
+    private func clientPeer(
+        _ instance: PluginInstance, _ wire: InstanceDescription.Wire, _ table: UnsafeRawPointer?,
+        _ descriptor: InterfaceDescriptor
+    ) throws(MachineError) -> bp_peer? {
+        guard !descriptor.client.isEmpty else { return nil }
+        guard WireTable.isComplete(table, count: descriptor.client.count) else {
+            throw MachineError(
+                "'\(instance.id)' gives no complete client table for '\(descriptor.name)'", status: 4,
+                location: wire.location)
+        }
+        let raw = bp_peer(
+            size: UInt32(MemoryLayout<bp_peer>.size), index: UInt32(wire.slot) << 16 | UInt32(wire.position),
+            self: instance.raw, functions: table)
+        return wireTable.forward(to: raw, of: instance, descriptor.name, descriptor.client)
+    }
+
+    private func descriptor(
+        of interface: String, from provider: PluginInstance, at location: SourceLocation
+    ) throws(MachineError) -> InterfaceDescriptor {
+        if let standard = InterfaceDescriptor.standard[interface] { return standard }
+        for index in 0..<Int(provider.type.pointee.provided_count) {
+            guard let provided = provider.type.pointee.provided?[index], let name = provided.pointee.name,
+                String(cString: name) == interface, let raw = provided.pointee.descriptor,
+                let descriptor = try? InterfaceDescriptor(raw)
+            else { continue }
+            return descriptor
+        }
+        throw MachineError("'\(provider.id)' does not provide '\(interface)'", location: location)
+    }
+
+    private func wireController() throws(MachineError) {
+        guard let endpoint = description.interrupts else { return }
+        guard let provider = instance(named: endpoint.instance) else {
+            throw MachineError("there is no instance '\(endpoint.instance)' for 'cpu: interrupts:'")
+        }
+        let peer = try provider.query("irq-controller/1", endpoint.index, client: nil)
+        guard WireTable.isComplete(peer.functions, count: 1) else {
+            throw MachineError("'\(provider.id)' gives an incomplete function table for 'irq-controller/1'", status: 4)
+        }
+        controller = (provider, peer)
+    }
+
+    // MARK: The end
+
+    /// Disconnects and destroys everything, last made first. With the lock held.
+    func dismantle() {
+        isLoading = false
+        for instance in instances.reversed() {
+            instance.disconnect()
+            forget(instance)
+        }
+        for instance in instances.reversed() {
+            // Calls that were queued to it find no target.
+            wireTable.cut(instance)
+            instance.destroy()
+        }
+        queuedCalls.forEach { $0.free() }
+        queuedCalls = []
+        wants = []
+        chain = []
+        controller = nil
+        loop.stop()
+    }
+
+    /// Releases everything that the instance holds of the machine.
+    func forget(_ instance: PluginInstance) {
+        loop.removeAll(of: instance)
+        timers.removeAll(of: instance)
+        powerButtons.removeAll { $0.instance === instance }
+        if let console = instance.consoleClient { options.console?.close(console) }
+        instance.consoleClient = nil
+        removeClaims(of: instance)
+        memory.unmapAll(of: instance)
+        wants.removeAll { want in chain.indices.contains(want.policy) && chain[want.policy] === instance }
+        if lines.dropAll(of: instance) { host.pointee.has_pending = 1 }
+    }
+
+    func removeClaims(of instance: PluginInstance) {
+        for number in 1..<max(1, exits.claims.count) where exits.claimRecords[number].node == instance.node {
+            exits.claims.remove(number)
+        }
+        rebuildTables(ports: true, memory: true)
+    }
+}

@@ -1,0 +1,227 @@
+// The machine's event loop: one thread with epoll for host descriptors, a timerfd for the virtual clock's next deadline, and
+// an eventfd for work that other threads post.
+
+import CBackplane
+import CHost
+import Glibc
+
+final class EventLoop: @unchecked Sendable {
+    struct Watch {
+        var id: bp_id
+        var owner: PluginInstance
+        var descriptor: Int32
+        var handler: bp_event_handler
+        var cookie: UInt64
+    }
+
+    private struct Work {
+        var owner: PluginInstance?
+        var body: () -> Void
+    }
+
+    unowned(unsafe) var machine: Machine!
+    private let epoll: Int32
+    private let timer: Int32
+    private let wakeUp: Int32
+
+    // Guarded by the machine's lock.
+    private var watches: [bp_id: Watch] = [:]
+    private var armed: UInt64?
+
+    // Guarded by `lock`.
+    // SAFETY: freed in deinit.
+    private let lock = UnsafeMutablePointer<ch_lock>.allocate(capacity: 1)
+    private var posted: [Work] = []
+    private var mustStop = false
+    private let stopped = Flag()
+    private var isRunning = false
+
+    private static let timerTag = UInt64.max
+    private static let wakeTag = UInt64.max - 1
+    static let postLimit = 1 << 20
+
+    init() throws(MachineError) {
+        lock.initialize(to: ch_lock())
+        epoll = ch_epoll_create()
+        timer = ch_timerfd()
+        wakeUp = ch_eventfd()
+        let results = [
+            epoll, timer, wakeUp, ch_epoll_add(epoll, timer, ch_event_read, EventLoop.timerTag),
+            ch_epoll_add(epoll, wakeUp, ch_event_read, EventLoop.wakeTag),
+        ]
+        if let failed = results.first(where: { $0 < 0 }) {
+            throw MachineError("the event loop: \(String(cString: strerror(-failed)))", status: 6)
+        }
+    }
+
+    deinit {
+        for descriptor in [epoll, timer, wakeUp] where descriptor >= 0 { close(descriptor) }
+        lock.deallocate()
+    }
+
+    // MARK: Descriptors, with the machine's lock held
+
+    private static func mask(_ events: UInt32) -> UInt32 {
+        (events & UInt32(BP_EVENT_READ) != 0 ? ch_event_read : 0)
+            | (events & UInt32(BP_EVENT_WRITE) != 0 ? ch_event_write : 0)
+    }
+
+    func watch(_ watch: Watch, _ events: UInt32) -> bp_status {
+        guard watches.count < 4096 else { return Int32(BP_NO_MEMORY) }
+        let result = ch_epoll_add(epoll, watch.descriptor, EventLoop.mask(events), watch.id)
+        guard result >= 0 else { return status(result == -EEXIST ? BP_BUSY : BP_INVALID) }
+        watches[watch.id] = watch
+        return 0
+    }
+
+    func change(_ id: bp_id, of owner: PluginInstance, _ events: UInt32) -> bp_status {
+        guard let watch = watches[id], watch.owner === owner else { return Int32(BP_NOT_FOUND) }
+        let result = ch_epoll_change(epoll, watch.descriptor, EventLoop.mask(events), id)
+        return status(result < 0 ? BP_INVALID : BP_OK)
+    }
+
+    func unwatch(_ id: bp_id, of owner: PluginInstance) -> bp_status {
+        guard let watch = watches[id], watch.owner === owner else { return Int32(BP_NOT_FOUND) }
+        _ = ch_epoll_remove(epoll, watch.descriptor)
+        watches[id] = nil
+        return 0
+    }
+
+    func removeAll(of owner: PluginInstance) {
+        for watch in watches.values where watch.owner === owner { _ = unwatch(watch.id, of: owner) }
+        ch_lock_acquire(lock)
+        posted.removeAll { $0.owner === owner }
+        ch_lock_release(lock)
+    }
+
+    // MARK: Posts, from any thread
+
+    /// False: too many wait, or the loop has ended.
+    @discardableResult
+    func post(_ owner: PluginInstance?, _ body: @escaping () -> Void) -> Bool {
+        ch_lock_acquire(lock)
+        let isAccepted = posted.count < EventLoop.postLimit && !mustStop
+        let isFirst = posted.isEmpty
+        if isAccepted { posted.append(Work(owner: owner, body: body)) }
+        ch_lock_release(lock)
+        if isAccepted, isFirst { wake() }
+        return isAccepted
+    }
+
+    private func wake() {
+        var one: UInt64 = 1
+        _ = write(wakeUp, &one, 8)
+    }
+
+    // MARK: Timers, with the machine's lock held
+
+    /// Arms the timerfd for the next deadline.
+    func timersChanged() {
+        guard machine.clock.source == .real else { return }
+        let deadline = machine.timers.nextDeadline.flatMap { machine.clock.hostTime(of: $0) }
+        guard deadline != armed else { return }
+        armed = deadline
+        // Zero would disarm it.
+        _ = ch_timerfd_set(timer, deadline.map { max(1, $0) } ?? 0)
+    }
+
+    func runTimers() {
+        while let entry = machine.timers.takeDue(at: machine.clock.now) {
+            guard !entry.owner.isOffline else { continue }
+            entry.owner.call(ch_activity_timer, entry.cookie) {
+                entry.handler(entry.owner.raw, entry.cookie, machine.clock.now)
+            }
+            machine.drain()
+        }
+    }
+
+    // MARK: The thread
+
+    func start() {
+        isRunning = true
+        spawnThread("events") { [self] in
+            ch_thread_begin(machine.host)
+            run()
+            ch_thread_end()
+            stopped.set()
+        }
+    }
+
+    /// With the machine's lock held or not; `join` waits for the thread.
+    func stop() {
+        ch_lock_acquire(lock)
+        mustStop = true
+        ch_lock_release(lock)
+        wake()
+    }
+
+    func join() {
+        if isRunning { _ = stopped.wait { true } }
+        isRunning = false
+    }
+
+    private func run() {
+        var events = [ch_event](repeating: ch_event(), count: 64)
+        while true {
+            let count = ch_epoll_wait(epoll, &events, 64)
+            ch_lock_acquire(lock)
+            let isDone = mustStop
+            ch_lock_release(lock)
+            if isDone { return }
+            if count < 0 { continue }
+            for index in 0..<Int(count) { serve(events[index]) }
+        }
+    }
+
+    private func serve(_ event: ch_event) {
+        if event.tag == EventLoop.wakeTag { return runPosted() }
+        locked {
+            if event.tag == EventLoop.timerTag {
+                var expirations: UInt64 = 0
+                _ = read(timer, &expirations, 8)
+                armed = nil
+                if machine.state.pauses == 0 || machine.clock.source == .real { runTimers() }
+                timersChanged()
+            } else if let watch = watches[event.tag], !watch.owner.isOffline {
+                let events = EventLoop.reported(event.events)
+                watch.owner.call(ch_activity_event, UInt64(truncatingIfNeeded: watch.descriptor)) {
+                    watch.handler(watch.owner.raw, watch.cookie, watch.descriptor, events)
+                }
+            }
+        }
+    }
+
+    private static func reported(_ mask: UInt32) -> UInt32 {
+        var events = 0
+        if mask & ch_event_read != 0 { events |= BP_EVENT_READ }
+        if mask & ch_event_write != 0 { events |= BP_EVENT_WRITE }
+        if mask & ch_event_error != 0 { events |= BP_EVENT_ERROR }
+        if mask & ch_event_hangup != 0 { events |= BP_EVENT_HANGUP }
+        return UInt32(events)
+    }
+
+    private func locked(_ body: () -> Void) {
+        ch_lock_acquire(&machine.host.pointee.lock)
+        machine.host.pointee.holder = ch_thread_id()
+        body()
+        machine.drain()
+        ch_lock_release(&machine.host.pointee.lock)
+    }
+
+    /// Runs what was posted, each with the machine's lock held. The bench calls it on its own thread.
+    func runPosted() {
+        var count: UInt64 = 0
+        _ = read(wakeUp, &count, 8)
+        ch_lock_acquire(lock)
+        let work = posted
+        posted = []
+        ch_lock_release(lock)
+        for item in work {
+            locked {
+                // Its owner may have been disconnected since.
+                if item.owner?.phase == .disconnected || item.owner?.isOffline == true { return }
+                item.body()
+            }
+        }
+    }
+}

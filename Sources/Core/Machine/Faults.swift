@@ -1,0 +1,115 @@
+// What becomes of verdicts, and of plugins that fail.
+
+import CBackplane
+import CHost
+
+extension Machine {
+    /// A verdict that is about the whole machine. With the lock held.
+    func carryOut(_ action: UInt32, _ verdict: bp_verdict, of policy: UnsafeMutablePointer<ch_node>?) {
+        let answerer = instance(of: policy)
+        switch Int(action) {
+        case BP_VERDICT_STOP:
+            let said = answerer?.failure ?? ""
+            let status = Int32(truncatingIfNeeded: verdict.status & 0xff)
+            let reason = said.isEmpty && status != 0 ? "stopped by policy '\(answerer?.id ?? "?")'" : said
+            requestEnd(status, reason)
+        case BP_VERDICT_RESET: requestReset()
+        case BP_VERDICT_PAUSE:
+            state.pauses += 1
+            callIn()
+        case BP_VERDICT_SWITCH:
+            log(.warning, answerer?.id, "asks for guest \(verdict.status), but this machine runs alone")
+        default:
+            if let policy { fault(policy, status: Int32(BP_FAULT)) }
+        }
+        answerer?.failure = ""
+    }
+
+    /// A callback answered something that it must not, or BP_FAULT.
+    func fault(_ node: UnsafeMutablePointer<ch_node>, status: bp_status) {
+        guard let instance = instance(of: node), !instance.isOffline else { return }
+        let said = instance.failure.isEmpty ? statusText(status) : instance.failure
+        instance.failure = ""
+        let sentence = "plugin fault: '\(instance.id)' (\(instance.description.type.name)): \(said)"
+        switch instance.description.onFault {
+        case .stop: requestEnd(4, sentence)
+        case .reset:
+            log(.error, instance.id, "\(sentence); the machine is reset")
+            requestReset()
+        case .offline:
+            log(.error, instance.id, "\(sentence); it is taken off line")
+            takeOffline(instance)
+        }
+    }
+
+    /// Its claims float, its pins drop, its timers stop; calls to it are dropped.
+    func takeOffline(_ instance: PluginInstance) {
+        instance.node.pointee.is_offline = 1
+        timers.cancelAll(of: instance)
+        deferred.cancelAll()
+        if lines.dropAll(of: instance) { host.pointee.has_pending = 1 }
+        rebuildTables(ports: true, memory: true)
+    }
+
+    /// Back with its reset state. With the lock held.
+    public func bringOnline(_ instance: PluginInstance) {
+        guard instance.isOffline else { return }
+        instance.node.pointee.is_offline = 0
+        rebuildTables(ports: true, memory: true)
+        instance.reset(warm: false)
+        drain()
+    }
+
+    // MARK: Interrupts
+
+    func acknowledge(_ vcpu: UInt32) -> UInt8? {
+        guard let controller, !controller.instance.isOffline, vcpus.indices.contains(Int(vcpu)),
+            vcpus[Int(vcpu)].interruptRequested, let table = controller.peer.functions
+        else { return nil }
+        let functions = table.assumingMemoryBound(to: bp_irq_controller.self)
+        let vector = controller.instance.call(ch_activity_acknowledge) {
+            functions.pointee.acknowledge(controller.peer.`self`, controller.peer.index, vcpu)
+        }
+        return UInt8(truncatingIfNeeded: vector)
+    }
+
+    /// The controller's INTR output.
+    func setInterruptPin(_ vcpu: UInt32, _ level: Bool) {
+        guard vcpus.indices.contains(Int(vcpu)) else { return }
+        let target = vcpus[Int(vcpu)]
+        guard level else {
+            _ = ch_clear_bits(target.attention, ch_attention_interrupt)
+            return
+        }
+        signal(target, ch_attention_interrupt)
+    }
+
+    func signal(_ vcpu: VCPU, _ bit: UInt32) {
+        guard ch_load(vcpu.attention) & bit == 0 else { return }
+        vcpu.set(bit)
+        // The vCPU's own thread looks at the word before it runs the guest again.
+        if cpus.indices.contains(Int(vcpu.index)), exits.threads[Int(vcpu.index)] != host.pointee.holder {
+            cpus[Int(vcpu.index)].kick()
+        }
+    }
+}
+
+extension ExitHandler {
+    /// An operator asks the guest to power off, and no instance has a power button: the chain decides, whatever it wants.
+    func askPower() {
+        var exit = bp_exit()
+        exit.size = UInt32(MemoryLayout<bp_exit>.size)
+        exit.flags = UInt16(BP_EXITF_ASK_POWER)
+        for policy in policies.policies where policy.node.pointee.is_offline == 0 {
+            guard let decide = policy.decide else { continue }
+            var verdict = bp_verdict()
+            verdict.size = UInt32(MemoryLayout<bp_verdict>.size)
+            let frame = ch_enter(host, policy.node, ch_activity_decide, 0)
+            let action = decide(policy.instance, &exit, &verdict)
+            ch_leave(host, policy.node, frame)
+            if action == UInt32(BP_VERDICT_HANDLED) { return }
+            if action != UInt32(BP_VERDICT_CONTINUE) { return machine.carryOut(action, verdict, of: policy.node) }
+        }
+        machine.requestEnd(0, "asked to power off; no instance has a power button")
+    }
+}

@@ -1,0 +1,194 @@
+// A machine: its instances, memory, clock and vCPUs, and the one lock under which all callbacks run.
+// SAFETY for this file: `host` is allocated here and freed in deinit, after all threads have ended.
+
+import CBackplane
+import CHost
+
+public final class Machine: @unchecked Sendable {
+    public let description: MachineDescription
+    let options: MachineOptions
+    let host: UnsafeMutablePointer<ch_machine>
+    let nameText: UnsafeMutablePointer<CChar>
+    /// Guest RAM's own "owner" in exit records.
+    let memoryNode: UnsafeMutablePointer<ch_node>
+
+    // MARK: Guarded by the lock
+
+    public internal(set) var instances: [PluginInstance] = []
+    var exits: ExitHandler!
+    let clock: VirtualClock
+    var timers = TimerQueue()
+    var lines = InterruptLines()
+    let wireTable = WireTable()
+    var queuedCalls: [QueuedCall] = []
+    var queuedBytes = 0
+    var ram: GuestRAM?
+    var memory = MemoryRegions()
+    var wants: [PolicyWant] = []
+    var demands: [EngineRequirements.Demand] = []
+    var chain: [PluginInstance] = []
+    var isChainDirty = false
+    var controller: (instance: PluginInstance, peer: bp_peer)?
+    var powerButtons: [(instance: PluginInstance, handler: bp_posted, argument: UnsafeMutableRawPointer?)] = []
+    var engine: (any Engine)?
+    var vcpus: [VCPU] = []
+    var cpus: [any CPU] = []
+    var state = RunState()
+    var spans: [bp_id: (address: UInt64, length: UInt64)] = [:]
+    /// What claims are called, by number.
+    var claimNames: [Int: String] = [:]
+    var liveThreads = 0
+    /// Gets debug events (a debugger's); on the vCPU's thread, with the lock held.
+    var debugHandler: ((UInt32, DebugEvent) -> Void)?
+    var random: SplitMix64
+    private var lastID: bp_id = 0
+    /// Whether equal-priority overlaps are errors (at load) or the earlier claim wins (at run time).
+    var isLoading = true
+
+    // MARK: Of their own locking
+
+    /// SAFETY: words that threads sleep on; freed in deinit.
+    let parkWord = UnsafeMutablePointer<UInt32>.allocate(capacity: 1)
+    let endWord = UnsafeMutablePointer<UInt32>.allocate(capacity: 1)
+
+    let loop: EventLoop
+    let deferred = DeferredAccesses()
+
+    /// Creates, wires and connects all instances, then the engine. Nothing runs yet.
+    public init(_ description: MachineDescription, options: MachineOptions) throws(MachineError) {
+        self.description = description
+        self.options = options
+        let name = description.name.utf8CString
+        nameText = .allocate(capacity: name.count)
+        _ = UnsafeMutableBufferPointer(start: nameText, count: name.count).initialize(from: name)
+        host = .allocate(capacity: 1)
+        host.initialize(to: ch_machine())
+        host.pointee.name = UnsafePointer(nameText)
+        host.pointee.watchdog_limit = description.watchdog
+        memoryNode = .allocate(capacity: 1)
+        memoryNode.initialize(to: ch_node(depth: 0, is_offline: 0, id: ch_text_memory(), plugin: ch_text_memory()))
+        clock = VirtualClock(options.manualClock ? .manual : .real)
+        random = SplitMix64(seed: description.clock.entropySeed)
+        parkWord.initialize(to: 0)
+        endWord.initialize(to: 0)
+        loop = try EventLoop()
+        host.pointee.owner = Unmanaged.passUnretained(self).toOpaque()
+        host.pointee.call_later = { machine, wire, function, arguments in
+            Machine.of(machine).callLater(
+                wire.unsafelyUnwrapped.assumingMemoryBound(to: ch_wire.self), Int(function),
+                arguments.unsafelyUnwrapped)
+        }
+        exits = ExitHandler(host: host, machine: self)
+        loop.machine = self
+        ch_thread_begin(host)
+        ch_watchdog_add(host)
+        defer { ch_thread_begin(nil) }
+        ch_lock_acquire(&host.pointee.lock)
+        host.pointee.holder = ch_thread_id()
+        do throws(MachineError) {
+            try assemble()
+            ch_lock_release(&host.pointee.lock)
+        } catch {
+            dismantle()
+            ch_lock_release(&host.pointee.lock)
+            throw error
+        }
+    }
+
+    deinit {
+        ch_watchdog_remove(host)
+        memoryNode.deallocate()
+        parkWord.deallocate()
+        endWord.deallocate()
+        host.deallocate()
+        nameText.deallocate()
+        ram?.unmap()
+        memory.freeAll()
+    }
+
+    static func of(_ host: UnsafeMutablePointer<ch_machine>?) -> Machine {
+        Unmanaged<Machine>.fromOpaque(host.unsafelyUnwrapped.pointee.owner.unsafelyUnwrapped).takeUnretainedValue()
+    }
+
+    // MARK: Small services
+
+    /// Ids of claims, timers, mappings: never 0, never used again.
+    func newID() -> bp_id {
+        lastID += 1
+        return lastID
+    }
+
+    func log(_ level: LogLevel, _ instance: String?, _ text: String) {
+        if level >= options.logLevel { options.log(level, instance, text) }
+    }
+
+    public func instance(named id: String) -> PluginInstance? { instances.first { $0.id == id } }
+
+    func instance(of node: UnsafeMutablePointer<ch_node>?) -> PluginInstance? { instances.first { $0.node == node } }
+
+    /// Runs `body` with the lock held, from a thread that is in no callback; then delivers what waits.
+    @discardableResult
+    public func locked<R>(_ body: () throws(MachineError) -> R) throws(MachineError) -> R {
+        ch_lock_acquire(&host.pointee.lock)
+        host.pointee.holder = ch_thread_id()
+        defer {
+            drain()
+            ch_lock_release(&host.pointee.lock)
+        }
+        return try body()
+    }
+
+    // MARK: Tables that the dispatch reads
+
+    /// After claims, mappings or wants have changed.
+    func rebuildTables(ports: Bool, memory isMemory: Bool) {
+        if ports { exits.ports.rebuild(&exits.claims, wants: wants) }
+        guard isMemory else { return }
+        exits.lastSegment = nil
+        exits.map.rebuild(exits.claims, memory.mappings)
+        do throws(EngineError) {
+            try engine?.setMemory(exits.map.mappedMemory())
+        } catch {
+            requestEnd(6, "the memory map cannot be changed: \(error)")
+        }
+    }
+
+    /// After the chain or what its policies want has changed.
+    func rebuildPolicies() {
+        exits.policies.deallocate()
+        let records = chain.map { policy in
+            PolicyRecord(
+                instance: policy.raw, node: policy.node, decide: policy.type.pointee.policy?.pointee.decide,
+                observe: policy.type.pointee.policy?.pointee.observe)
+        }
+        exits.policies = PolicyTables(policies: records, wants: wants)
+        exits.ports.rebuild(&exits.claims, wants: wants)
+    }
+
+    var requirements: EngineRequirements {
+        EngineRequirements(demands: demands, countedClock: description.clock.mode == .counted)
+    }
+
+    /// What the engine must bring out beyond what exits anyway.
+    var intercepts: Intercepts {
+        let alwaysThere: [Int] = [BP_EXIT_IO, BP_EXIT_EPT_VIOLATION, BP_EXIT_HLT, BP_EXIT_TRIPLE_FAULT, Int(BP_WANT_ALL)]
+        return Intercepts(
+            ranges: wants.filter { !alwaysThere.contains(Int($0.reason)) }
+                .map { Intercepts.Range(reason: $0.reason, first: $0.first, last: $0.last) })
+    }
+}
+
+/// A small generator for seeded entropy (Steele, Lea, Flood 2014); without a seed the host's own is used.
+struct SplitMix64 {
+    var state: UInt64?
+    init(seed: UInt64?) { state = seed }
+
+    mutating func next() -> UInt64? {
+        guard let old = state else { return nil }
+        state = old &+ 0x9E37_79B9_7F4A_7C15
+        var z = old &+ 0x9E37_79B9_7F4A_7C15
+        z = (z ^ (z &>> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z &>> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z &>> 31)
+    }
+}

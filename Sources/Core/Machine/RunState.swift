@@ -1,0 +1,359 @@
+// How a machine runs, pauses, resets and ends. One thread for each vCPU; what must find the machine quiet (reset, pause,
+// policy changes, the end) runs on vCPU 0's thread once all others are parked.
+
+import CBackplane
+import CHost
+import Glibc
+
+/// Guarded by the machine's lock.
+struct RunState {
+    var isStarted = false
+    var pauses = 0
+    var parked = 0
+    var wantsReset = false
+    /// A reset has happened that this vCPU has not yet carried out, by vCPU.
+    var cpuResets: [Bool] = []
+    var pendingEnd: MachineEnd?
+    var end: MachineEnd?
+    var quietWork: [() -> Void] = []
+    var resetCount: UInt64 = 0
+
+    var mustPark: Bool { pauses > 0 || wantsReset || pendingEnd != nil || !quietWork.isEmpty }
+}
+
+extension Machine {
+    // MARK: Requests, with the lock held
+
+    /// The first one wins.
+    func requestEnd(_ status: Int32, _ reason: String) {
+        guard state.pendingEnd == nil else { return }
+        state.pendingEnd = MachineEnd(status: status, reason: reason)
+        deferred.cancelAll()
+        callIn()
+    }
+
+    func requestReset() {
+        state.wantsReset = true
+        deferred.cancelAll()
+        callIn()
+    }
+
+    /// Brings all vCPUs back to the core.
+    func callIn() {
+        for (vcpu, cpu) in zip(vcpus, cpus) {
+            vcpu.set(ch_attention_leave)
+            cpu.kick()
+        }
+    }
+
+    // MARK: From any thread
+
+    /// Resets all instances, and starts the vCPUs and the event loop.
+    public func start() throws(MachineError) {
+        ch_thread_begin(host)
+        defer { ch_thread_begin(nil) }
+        try locked { () throws(MachineError) in
+            guard !state.isStarted else { return }
+            state.isStarted = true
+            state.cpuResets = vcpus.map { _ in false }
+            for instance in instances {
+                for call in instance.description.onStart { try invokeOnStart(call, on: instance) }
+            }
+            if !cpus.isEmpty {
+                for instance in instances where instance.description.type.kind != .loader { instance.reset(warm: false) }
+                drain()
+            }
+            for instance in instances { try instance.start() }
+            if let fault = state.pendingEnd { throw MachineError(fault.reason, status: fault.status) }
+            clock.resume()
+        }
+        loop.start()
+        loop.timersChanged()
+        for vcpu in vcpus where !cpus.isEmpty { startThread(for: vcpu) }
+    }
+
+    private func invokeOnStart(_ call: InstanceDescription.Call, on instance: PluginInstance) throws(MachineError) {
+        do throws(MethodError) {
+            _ = try instance.invoke(call.method, call.arguments)
+        } catch {
+            throw MachineError("on-start of '\(instance.id)': \(error)", location: call.location)
+        }
+    }
+
+    private func startThread(for vcpu: VCPU) {
+        liveThreads += 1
+        spawnThread("vcpu\(vcpu.index)") { [self] in
+            runVCPU(vcpu)
+            ch_lock_acquire(&host.pointee.lock)
+            liveThreads -= 1
+            ch_lock_release(&host.pointee.lock)
+            ch_store(endWord, 1)
+            ch_wake(endWord)
+        }
+    }
+
+    /// Blocks until the guest or a policy ends the machine; then quiesces, disconnects and destroys everything.
+    public func waitForEnd() -> MachineEnd {
+        while ch_load(endWord) == 0 { ch_wait(endWord, 0, -1) }
+        return finish()
+    }
+
+    /// Asks the machine to end, as if a policy had said so.
+    public func stop(_ status: Int32, _ reason: String) {
+        ch_lock_acquire(&host.pointee.lock)
+        requestEnd(status, reason)
+        ch_lock_release(&host.pointee.lock)
+    }
+
+    /// Nested; the guest stands still and its clock too until as many `resume`s.
+    public func pause() {
+        ch_lock_acquire(&host.pointee.lock)
+        state.pauses += 1
+        callIn()
+        ch_lock_release(&host.pointee.lock)
+    }
+
+    public func resume() {
+        ch_lock_acquire(&host.pointee.lock)
+        if state.pauses > 0 { state.pauses -= 1 }
+        unpark()
+        ch_lock_release(&host.pointee.lock)
+    }
+
+    public func reset() {
+        ch_lock_acquire(&host.pointee.lock)
+        requestReset()
+        ch_lock_release(&host.pointee.lock)
+    }
+
+    /// Runs `body` on vCPU 0's thread, with the lock held and all vCPUs between instructions. False: the machine has ended.
+    public func atQuietPoint(_ body: @escaping () -> Void) -> Bool {
+        let done = Flag()
+        ch_lock_acquire(&host.pointee.lock)
+        guard state.end == nil, state.isStarted else {
+            ch_lock_release(&host.pointee.lock)
+            return false
+        }
+        state.quietWork.append {
+            body()
+            done.set()
+        }
+        callIn()
+        unpark()
+        ch_lock_release(&host.pointee.lock)
+        return done.wait { ch_load(self.endWord) == 0 }
+    }
+
+    /// An operator asks the guest to power off: by its power button if an instance has one, else the policies decide.
+    public func powerButton() {
+        loop.post(nil) { [self] in
+            if let button = powerButtons.first {
+                return button.instance.call(ch_activity_power_button) {
+                    button.handler(button.instance.raw, button.argument)
+                }
+            }
+            exits.askPower()
+        }
+    }
+
+    // MARK: A vCPU's thread
+
+    private func runVCPU(_ vcpu: VCPU) {
+        ch_thread_begin(host)
+        defer { ch_thread_end() }
+        let cpu = cpus[Int(vcpu.index)]
+        ch_lock_acquire(&host.pointee.lock)
+        exits.threads[Int(vcpu.index)] = ch_thread_id()
+        host.pointee.holder = ch_thread_id()
+        if vcpu.index == 0 { resetCPUAndLoad(cpu) } else { state.cpuResets[Int(vcpu.index)] = true }
+        while park(vcpu, cpu) {
+            ch_lock_release(&host.pointee.lock)
+            let end = cpu.run()
+            ch_lock_acquire(&host.pointee.lock)
+            host.pointee.holder = ch_thread_id()
+            handle(end, vcpu, cpu)
+            drain()
+        }
+        ch_lock_release(&host.pointee.lock)
+    }
+
+    private func resetCPUAndLoad(_ cpu: any CPU) {
+        do throws(EngineError) {
+            try cpu.reset()
+        } catch {
+            requestEnd(6, "the CPU cannot be reset: \(error)")
+        }
+        for instance in instances where instance.description.type.kind == .loader {
+            instance.reset(warm: state.resetCount > 0)
+        }
+        drain()
+    }
+
+    /// With the lock held: waits while the machine must be quiet. False: it has ended.
+    private func park(_ vcpu: VCPU, _ cpu: any CPU) -> Bool {
+        while state.mustPark || state.end != nil {
+            if state.end != nil { return false }
+            do throws(EngineError) { try cpu.completePending() } catch { requestEnd(6, "\(error)") }
+            state.parked += 1
+            if vcpu.index == 0 { becomeQuiet() } else { waitParked() }
+            state.parked -= 1
+            carryOutReset(vcpu, cpu)
+        }
+        _ = ch_clear_bits(vcpu.attention, ch_attention_leave)
+        return true
+    }
+
+    /// On vCPU 0's thread: waits for the others, then does what waits for a quiet machine.
+    private func becomeQuiet() {
+        while state.parked < vcpus.count { waitParked() }
+        clock.pause()
+        repeat {
+            let work = state.quietWork
+            state.quietWork = []
+            for item in work { item() }
+            if state.wantsReset, state.pendingEnd == nil { performReset() }
+            drain()
+            if let end = state.pendingEnd {
+                state.end = end
+                break
+            }
+            if state.pauses > 0, state.quietWork.isEmpty, !state.wantsReset { waitParked() }
+        } while state.mustPark
+        if state.end == nil {
+            let duration = clock.resume()
+            for cpu in cpus where duration > 0 { cpu.didPause(nanoseconds: duration) }
+            loop.timersChanged()
+        }
+        unpark()
+    }
+
+    private func waitParked() {
+        let seen = ch_load(parkWord)
+        ch_lock_release(&host.pointee.lock)
+        ch_wait(parkWord, seen, 100_000_000)
+        ch_lock_acquire(&host.pointee.lock)
+        host.pointee.holder = ch_thread_id()
+    }
+
+    func unpark() {
+        ch_store(parkWord, ch_load(parkWord) &+ 1)
+        ch_wake(parkWord)
+    }
+
+    private func performReset() {
+        state.wantsReset = false
+        state.resetCount += 1
+        spans.removeAll()
+        for vcpu in vcpus { _ = ch_clear_bits(vcpu.attention, ch_attention_nmi) }
+        for instance in instances where instance.description.type.kind != .loader { instance.reset(warm: true) }
+        drain()
+        state.cpuResets = vcpus.map { _ in true }
+    }
+
+    private func carryOutReset(_ vcpu: VCPU, _ cpu: any CPU) {
+        guard state.end == nil, state.cpuResets.indices.contains(Int(vcpu.index)), state.cpuResets[Int(vcpu.index)]
+        else { return }
+        state.cpuResets[Int(vcpu.index)] = false
+        if vcpu.index == 0 {
+            resetCPUAndLoad(cpu)
+        } else {
+            do throws(EngineError) { try cpu.reset() } catch { requestEnd(6, "\(error)") }
+        }
+    }
+
+    private func handle(_ end: RunEnd, _ vcpu: VCPU, _ cpu: any CPU) {
+        switch end {
+        case .attention: break
+        case .halted(let interruptsEnabled, let rip): halt(vcpu, interruptsEnabled, rip)
+        case .shutdown: tripleFault(vcpu, cpu)
+        case .debug(let event): debugHandler?(vcpu.index, event)
+        case .failed(let error): requestEnd(6, "engine '\(engine?.name ?? "none")': \(error)")
+        }
+    }
+
+    private func halt(_ vcpu: VCPU, _ interruptsEnabled: Bool, _ rip: UInt64) {
+        if exits.policies.reasons >> UInt64(BP_EXIT_HLT) & 1 != 0 {
+            var exit = bp_exit()
+            exit.reason = UInt16(BP_EXIT_HLT)
+            exit.vcpu = vcpu.index
+            exit.width = 1
+            exit.rip = rip
+            exit.flags = UInt16(BP_EXITF_RIP_PAST) | (interruptsEnabled ? UInt16(BP_EXITF_INTERRUPTS_ENABLED) : 0)
+            if exits.ask(&exit) == .handled { return }
+        }
+        drain()
+        // With interrupts disabled only an NMI or the core wakes it.
+        let wakes = ch_attention_nmi | ch_attention_leave | (interruptsEnabled ? ch_attention_interrupt : 0)
+        ch_lock_release(&host.pointee.lock)
+        vcpu.sleep(until: wakes)
+        ch_lock_acquire(&host.pointee.lock)
+        host.pointee.holder = ch_thread_id()
+    }
+
+    private func tripleFault(_ vcpu: VCPU, _ cpu: any CPU) {
+        var exit = bp_exit()
+        exit.reason = UInt16(BP_EXIT_TRIPLE_FAULT)
+        exit.vcpu = vcpu.index
+        if let registers = try? cpu.registers() { exit.rip = registers.rip }
+        if exits.ask(&exit) == .unhandled { requestReset() }
+    }
+
+    // MARK: The end
+
+    private func finish() -> MachineEnd {
+        ch_thread_begin(host)
+        defer { ch_thread_begin(nil) }
+        while true {
+            ch_lock_acquire(&host.pointee.lock)
+            if liveThreads == 0 { break }
+            ch_lock_release(&host.pointee.lock)
+            usleep(200)
+        }
+        host.pointee.holder = ch_thread_id()
+        quiesceAll()
+        dismantle()
+        let end = state.end ?? state.pendingEnd ?? MachineEnd(status: 6, reason: "the machine has no CPU")
+        ch_lock_release(&host.pointee.lock)
+        loop.join()
+        return end
+    }
+
+    /// Devices first, then the rest; a backend that flushes gets ten seconds.
+    private func quiesceAll() {
+        let order = instances.filter { $0.description.type.kind == .device }
+            + instances.filter { $0.description.type.kind != .device }
+        for instance in order where !instance.quiesce() {
+            let deadline = ch_monotonic() &+ 10_000_000_000
+            while !instance.hasQuiesced, ch_monotonic() < deadline {
+                ch_lock_release(&host.pointee.lock)
+                usleep(500)
+                ch_lock_acquire(&host.pointee.lock)
+                host.pointee.holder = ch_thread_id()
+            }
+            if !instance.hasQuiesced { log(.warning, instance.id, "does not come to rest within 10 s") }
+        }
+        drain()
+    }
+}
+
+/// Set once, by another thread.
+final class Flag: @unchecked Sendable {
+    // SAFETY: one word, accessed atomically.
+    private let word = UnsafeMutablePointer<UInt32>.allocate(capacity: 1)
+    init() { word.initialize(to: 0) }
+    deinit { word.deallocate() }
+
+    func set() {
+        ch_store(word, 1)
+        ch_wake(word)
+    }
+
+    /// False: `goOn` said no before it was set.
+    func wait(while goOn: () -> Bool) -> Bool {
+        while ch_load(word) == 0 {
+            if !goOn() { return ch_load(word) != 0 }
+            ch_wait(word, 0, 50_000_000)
+        }
+        return true
+    }
+}

@@ -1,0 +1,87 @@
+import CBackplane
+
+/// The functions of an interface, both ways: what the core must know to put itself between the two ends.
+struct InterfaceDescriptor: Sendable, Equatable {
+    struct Function: Sendable, Equatable {
+        var name: String
+        var parameters: [WireType]
+        var result: WireType
+        var isAsynchronous: Bool
+    }
+
+    var name: String
+    var provider: [Function]
+    var client: [Function]
+
+    private static func async(_ name: String, _ parameters: WireType...) -> Function {
+        Function(name: name, parameters: parameters, result: .void, isAsynchronous: true)
+    }
+
+    private static func sync(_ name: String, _ parameters: WireType..., result: WireType = .status) -> Function {
+        Function(name: name, parameters: parameters, result: result, isAsynchronous: false)
+    }
+
+    /// The interfaces of plugin.h.
+    static let standard: [String: InterfaceDescriptor] = {
+        let all = [
+            InterfaceDescriptor(name: "irq-line/1", provider: [async("set", .u32)], client: []),
+            InterfaceDescriptor(
+                name: "irq-controller/1", provider: [sync("acknowledge", .u32, result: .u32)], client: []),
+            InterfaceDescriptor(
+                name: "stream/1",
+                provider: [async("write", .inBuffer, .u64), async("ready", .u64), async("event", .u32)],
+                client: [async("receive", .inBuffer, .u64), async("throttle", .u32), async("event", .u32)]),
+            InterfaceDescriptor(
+                name: "block/1",
+                provider: [sync("info", .outStruct), async("submit", .inStruct), sync("cancel_all")],
+                client: [async("complete", .u64, .u32)]),
+            InterfaceDescriptor(
+                name: "net/1", provider: [async("send", .inBuffer, .u64), async("ready", .u64)],
+                client: [async("receive", .inBuffer, .u64), async("link", .u32)]),
+        ]
+        return Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
+    }()
+}
+
+extension InterfaceDescriptor {
+    /// Copies and checks a plugin's own descriptor.
+    init(_ pointer: UnsafePointer<bp_interface>) throws(LibraryError) {
+        let raw = pointer.pointee
+        guard raw.size >= UInt32(MemoryLayout<bp_interface>.size), let rawName = raw.name else {
+            throw LibraryError("an interface descriptor is broken")
+        }
+        name = String(cString: rawName)
+        provider = try InterfaceDescriptor.functions(raw.provider, raw.provider_count, of: name)
+        client = try InterfaceDescriptor.functions(raw.client, raw.client_count, of: name)
+    }
+
+    private static func functions(
+        _ list: UnsafePointer<UnsafePointer<bp_function>?>?, _ count: UInt32, of name: String
+    ) throws(LibraryError) -> [Function] {
+        guard count > 0 else { return [] }
+        guard count <= 16, let list else { throw LibraryError("interface '\(name)' has more than 16 functions") }
+        var results: [Function] = []
+        for index in 0..<Int(count) {
+            guard let raw = list[index]?.pointee, raw.size >= UInt32(MemoryLayout<bp_function>.size),
+                let functionName = raw.name, raw.parameter_count <= 4,
+                let result = WireType(rawValue: raw.result), result != .f64
+            else { throw LibraryError("function \(index) of interface '\(name)' is broken") }
+            var parameters: [WireType] = []
+            for position in 0..<Int(raw.parameter_count) {
+                guard let type = (raw.parameters?[position]).flatMap(WireType.init(rawValue:)), type != .f64,
+                    type != .void
+                else { throw LibraryError("function \(index) of interface '\(name)' has a parameter of no type") }
+                parameters.append(type)
+            }
+            let isAsynchronous = raw.flags & UInt16(BP_FUNCTION_ASYNC) != 0
+            guard !isAsynchronous || result == .void else {
+                throw LibraryError("function \(index) of interface '\(name)' is asynchronous and has a result")
+            }
+            results.append(
+                Function(
+                    name: String(cString: functionName), parameters: parameters, result: result,
+                    isAsynchronous: isAsynchronous))
+        }
+        return results
+    }
+}

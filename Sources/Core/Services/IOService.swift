@@ -1,0 +1,131 @@
+import CBackplane
+import CHost
+import Glibc
+
+extension ServiceTables {
+    nonisolated(unsafe) static let io = HostFunctions.constant(
+        bp_io_1(
+            size: HostFunctions.size(bp_io_1.self), reserved: 0,
+            claim: { host, claim, out in
+                let owner = PluginInstance.of(host)
+                guard let claim, let out else { return status(BP_INVALID) }
+                return owner.machine.addClaim(claim.pointee, owner: owner, out)
+            },
+            release: { host, id in
+                let owner = PluginInstance.of(host)
+                return owner.machine.releaseClaim(id, owner: owner)
+            },
+            move: { host, id, base in
+                let owner = PluginInstance.of(host)
+                return owner.machine.moveClaim(id, owner: owner, to: base)
+            },
+            complete: { host, token, answer, value in
+                let machine = PluginInstance.of(host).machine
+                let isKnown = machine.deferred.complete(token, answer, value) { token in
+                    let vcpu = Int(token >> 48) - 1
+                    return ch_load64(machine.exits.tokens + vcpu) == token
+                }
+                return status(isKnown ? BP_OK : BP_STALE)
+            }))
+}
+
+extension Machine {
+    private func isValid(_ claim: bp_claim) -> Bool {
+        guard claim.size >= HostFunctions.size(bp_claim.self), claim.length > 0, claim.widths != 0, claim.widths < 16
+        else { return false }
+        return isInside(Int(claim.space), claim.base, claim.length)
+    }
+
+    private func isInside(_ space: Int, _ base: UInt64, _ length: UInt64) -> Bool {
+        switch space {
+        case BP_SPACE_PORT:
+            base < UInt64(PortSpace.count) && length <= UInt64(PortSpace.count) - base
+        case BP_SPACE_MEMORY: !base.addingReportingOverflow(length - 1).overflow
+        default: false
+        }
+    }
+
+    func addClaim(_ claim: bp_claim, owner: PluginInstance, _ out: UnsafeMutablePointer<bp_id>) -> bp_status {
+        guard isValid(claim) else { return status(BP_INVALID) }
+        if isLoading, let conflict = conflict(claim.space, claim.base, claim.length, claim.priority) {
+            owner.failure = describe(conflict, with: owner, claim.space, claim.base, claim.length)
+            return status(BP_OVERLAP)
+        }
+        let id = newID()
+        let record = ClaimRecord(
+            instance: owner.raw, node: owner.node, read: claim.read ?? ClaimRecord.noRead,
+            write: claim.write ?? ClaimRecord.noWrite, readBulk: claim.read_bulk, writeBulk: claim.write_bulk,
+            cookie: claim.cookie, base: claim.base, length: claim.length, id: id, sequence: 0,
+            priority: claim.priority, widths: claim.widths, space: claim.space, isCovered: false, isLive: true)
+        guard let number = exits.claims.add(record) else { return status(BP_NO_MEMORY) }
+        claimNames[number] = claim.name.map { HostFunctions.text($0, UInt64(strnlen($0, 256))) } ?? ""
+        out.pointee = id
+        claimsChanged(claim.space)
+        return status(BP_OK)
+    }
+
+    func releaseClaim(_ id: bp_id, owner: PluginInstance) -> bp_status {
+        guard let number = exits.claims.number(of: id), exits.claimRecords[number].node == owner.node else {
+            return status(BP_NOT_FOUND)
+        }
+        let space = exits.claimRecords[number].space
+        exits.claims.remove(number)
+        claimsChanged(space)
+        return status(BP_OK)
+    }
+
+    func moveClaim(_ id: bp_id, owner: PluginInstance, to base: UInt64) -> bp_status {
+        guard let number = exits.claims.number(of: id), exits.claimRecords[number].node == owner.node else {
+            return status(BP_NOT_FOUND)
+        }
+        let record = exits.claimRecords[number]
+        guard isInside(Int(record.space), base, record.length) else { return status(BP_INVALID) }
+        exits.claimRecords[number].base = base
+        claimsChanged(record.space)
+        return status(BP_OK)
+    }
+
+    private func claimsChanged(_ space: UInt16) {
+        // While loading, the tables are built once, when all instances are connected.
+        guard !isLoading else { return }
+        rebuildTables(ports: Int(space) == BP_SPACE_PORT, memory: Int(space) == BP_SPACE_MEMORY)
+    }
+
+    // MARK: Conflicts
+
+    private func conflict(_ space: UInt16, _ base: UInt64, _ length: UInt64, _ priority: Int32) -> String? {
+        if let number = exits.claims.conflict(space: space, base: base, length: length, priority: priority) {
+            return describeClaim(number)
+        }
+        guard Int(space) == BP_SPACE_MEMORY else { return nil }
+        let last = base &+ (length &- 1)
+        return memory.mappings.first {
+            $0.priority == Int64(priority) && $0.address <= last && base <= $0.last
+        }.map(describeMapping)
+    }
+
+    private func describe(
+        _ other: String, with owner: PluginInstance, _ space: UInt16, _ base: UInt64, _ length: UInt64
+    ) -> String {
+        let what = Int(space) == BP_SPACE_PORT ? "ports" : "addresses"
+        return "\(what) \(Machine.rangeText(base, base &+ (length &- 1))) overlap with \(other)"
+    }
+
+    func describeMapping(_ mapping: MemoryMapping) -> String {
+        let owner = instances.first { ObjectIdentifier($0) == mapping.owner }
+        let place = owner.map { " (\($0.description.location))" } ?? ""
+        return "'\(owner?.id ?? "RAM")' \(Machine.rangeText(mapping.address, mapping.last))\(place)"
+    }
+
+    func describeClaim(_ number: Int) -> String {
+        let record = exits.claimRecords[number]
+        let owner = instance(of: record.node)
+        let place = owner.map { " (\($0.description.location))" } ?? ""
+        return "'\(owner?.id ?? "?")' \(Machine.rangeText(record.base, record.last))\(place)"
+    }
+
+    static func rangeText(_ first: UInt64, _ last: UInt64) -> String {
+        let start = "0x" + String(first, radix: 16)
+        return first == last ? start : start + "-0x" + String(last, radix: 16)
+    }
+}
