@@ -5,48 +5,109 @@ import PackageDescription
 let oneSymbol: [LinkerSetting] = [
     .unsafeFlags(["-Xlinker", "--version-script=\(Context.packageDirectory)/Plugins/plugin.map"])
 ]
+let strict: [SwiftSetting] = [.strictMemorySafety()]
 
-/// A Swift plugin: `chip` names the module of its device model, in the folder Chip beside the folder Plugin.
+/// A plugin under Plugins/. With a `model` it has two targets: its model (a chip, a format, decisions: a plain module that unit
+/// tests link), in the folder `modelFolder`, and the plugin with the exported symbol in the folder Plugin.
 struct PluginFolder {
     var kind: String
     var name: String
-    var chip: String?
+    var model: String?
+    var modelFolder = "Chip"
+    /// Other modules of the house that the model and the plugin use.
+    var shared: [String] = []
+    /// The model uses PluginKit (policies' records are the ABI's).
+    var modelUsesKit = false
+    var isC = false
 
     var path: String { "Plugins/\(kind)/\(name)" }
-    var module: String { name.split(separator: "-").map(\.capitalized).joined() + "Plugin" }
+    var module: String { name.split(separator: "-").map { $0.prefix(1).uppercased() + $0.dropFirst() }.joined() + "Plugin" }
     var product: Product { .library(name: name, type: .dynamic, targets: [module]) }
+
     var targets: [Target] {
+        if isC { return [cTarget] }
+        let names = shared + (model.map { [$0] } ?? [])
         let plugin = Target.target(
-            name: module, dependencies: ["PluginKit"] + (chip.map { [.init(stringLiteral: $0)] } ?? []),
-            path: chip == nil ? path : path + "/Plugin", linkerSettings: oneSymbol)
-        guard let chip else { return [plugin] }
+            name: module, dependencies: (["PluginKit"] + names).map { .init(stringLiteral: $0) },
+            path: model == nil ? path : path + "/Plugin", linkerSettings: oneSymbol)
+        guard let model else { return [plugin] }
+        let modelNeeds = shared.filter { $0 != "Loading" } + (modelUsesKit ? ["PluginKit"] : [])
         return [
-            plugin, .target(name: chip, path: path + "/Chip", swiftSettings: [.strictMemorySafety()]),
-            .testTarget(name: chip + "Tests", dependencies: [.init(stringLiteral: chip)], path: "Tests/Plugins/\(name)"),
+            plugin,
+            .target(
+                name: model, dependencies: modelNeeds.map { .init(stringLiteral: $0) }, path: "\(path)/\(modelFolder)",
+                swiftSettings: strict),
+            tests(model, folder: name, needs: modelNeeds),
         ]
+    }
+
+    private var cTarget: Target {
+        .target(
+            name: module, dependencies: ["CBackplane"], path: path, publicHeadersPath: ".",
+            cSettings: [.unsafeFlags(["-std=c11", "-Wall", "-Wextra", "-fvisibility=hidden"])], linkerSettings: oneSymbol)
     }
 }
 
-extension Substring {
-    var capitalized: String { prefix(1).uppercased() + dropFirst() }
+func tests(_ model: String, folder: String, needs: [String] = []) -> Target {
+    .testTarget(
+        name: model + "Tests", dependencies: ([model] + needs).map { .init(stringLiteral: $0) },
+        path: "Tests/Plugins/\(folder)")
 }
 
 let plugins = [
+    PluginFolder(kind: "devices", name: "ata", model: "ATA"),
+    PluginFolder(kind: "devices", name: "debug-console", model: "DebugConsole"),
     PluginFolder(kind: "devices", name: "debug-exit"),
-    PluginFolder(kind: "devices", name: "pic8259", chip: "PIC8259"),
-    PluginFolder(kind: "devices", name: "pit8254", chip: "PIT8254"),
-    PluginFolder(kind: "devices", name: "rtc146818", chip: "RTC146818"),
-    PluginFolder(kind: "devices", name: "uart16550", chip: "UART16550"),
+    PluginFolder(kind: "devices", name: "lfsr", isC: true),
+    PluginFolder(kind: "devices", name: "pic8259", model: "PIC8259"),
+    PluginFolder(kind: "devices", name: "pit8254", model: "PIT8254"),
+    PluginFolder(kind: "devices", name: "reset-control", model: "ResetControl"),
+    PluginFolder(kind: "devices", name: "rom", model: "ROM", shared: ["Images"]),
+    PluginFolder(kind: "devices", name: "rtc146818", model: "RTC146818"),
+    PluginFolder(kind: "devices", name: "uart16550", model: "UART16550"),
+    PluginFolder(kind: "loaders", name: "flat", model: "FlatImage", modelFolder: "Format", shared: ["Images", "Loading"]),
+    PluginFolder(
+        kind: "loaders", name: "multiboot", model: "Multiboot", modelFolder: "Format", shared: ["Images", "Loading"]),
+    PluginFolder(
+        kind: "policies", name: "standard", model: "StandardDecisions", modelFolder: "Decisions", modelUsesKit: true),
+    PluginFolder(kind: "policies", name: "stats", model: "ExitCounters", modelFolder: "Counters", modelUsesKit: true),
+    PluginFolder(kind: "policies", name: "strict", model: "StrictAllowance", modelFolder: "Allowance", modelUsesKit: true),
+    PluginFolder(kind: "policies", name: "trace", model: "TraceFormat", modelFolder: "Format", modelUsesKit: true),
+]
+
+let core: [Target] = [
+    .target(name: "CBackplane"),
+    .systemLibrary(name: "CFFI", pkgConfig: "libffi", providers: [.apt(["libffi-dev"])]),
+    .target(name: "CHost", cSettings: [.unsafeFlags(["-O2"])]),
+    .target(name: "PluginKit", dependencies: ["CBackplane"]),
+    .target(name: "Core", dependencies: ["CBackplane", "CHost", "CFFI"]),
+    .target(name: "EngineKVM", dependencies: ["CBackplane", "CHost", "Core"]),
+    .target(name: "Control", dependencies: ["CHost", "Core"]),
+    .executableTarget(
+        name: "backplane",
+        dependencies: [
+            "CHost", "Control", "Core", "EngineKVM", "MachineFile",
+            .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        ]),
+    .target(name: "MachineFile", dependencies: ["Core", .product(name: "Yams", package: "Yams")]),
+]
+
+let shared: [Target] = [
+    .target(name: "Images", path: "Plugins/loaders/Images", swiftSettings: strict),
+    .target(name: "Loading", dependencies: ["Images", "PluginKit"], path: "Plugins/loaders/Loading"),
+    tests("Images", folder: "images"),
+    tests("Loading", folder: "loading", needs: ["Images"]),
 ]
 
 let package = Package(
     name: "backplane",
-    products: [.library(name: "PluginKit", targets: ["PluginKit"])] + plugins.map(\.product),
-    targets: [
-        .target(name: "CBackplane"),
-        .target(name: "PluginKit", dependencies: ["CBackplane"]),
-        .systemLibrary(name: "CFFI", pkgConfig: "libffi", providers: [.apt(["libffi-dev"])]),
-        .target(name: "CHost", cSettings: [.unsafeFlags(["-O2"])]),
-        .target(name: "Core", dependencies: ["CBackplane", "CHost", "CFFI"]),
-    ] + plugins.flatMap(\.targets)
+    products: [
+        .library(name: "PluginKit", targets: ["PluginKit"]),
+        .executable(name: "backplane", targets: ["backplane"]),
+    ] + plugins.map(\.product),
+    dependencies: [
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    ],
+    targets: core + shared + plugins.flatMap(\.targets)
 )

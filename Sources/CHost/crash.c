@@ -14,7 +14,8 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-/* ---- A message: built in a buffer, written at once, so that lines of several threads do not mix --------------------- */
+/* ---- A message: built in a buffer, written at once, so that lines of several threads do not mix
+ * --------------------- */
 typedef struct message {
     size_t length;
     char text[1536];
@@ -79,7 +80,16 @@ static void put_callback(message *m, const ch_machine *machine, const ch_node *n
     }
 }
 
-/* ---- Terminal -------------------------------------------------------------------------------------------------------- */
+/* A parent may have started us with signals blocked (test runners do). */
+static void unblock(int number) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, number);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+/* ---- Terminal
+ * -------------------------------------------------------------------------------------------------------- */
 static struct termios tty_settings;
 static int tty_flags;
 static volatile int tty_fd = -1;
@@ -107,8 +117,9 @@ static void die_politely(int number) {
 static void handle_if_default(int number) {
     struct sigaction old, action = {.sa_handler = die_politely, .sa_flags = SA_ONSTACK};
     sigemptyset(&action.sa_mask);
-    if (sigaction(number, NULL, &old) == 0 && !(old.sa_flags & SA_SIGINFO) && old.sa_handler == SIG_DFL)
-        sigaction(number, &action, NULL);
+    if (sigaction(number, NULL, &old) < 0 || (old.sa_flags & SA_SIGINFO) || old.sa_handler != SIG_DFL) return;
+    sigaction(number, &action, NULL);
+    unblock(number);
 }
 
 static void register_exit(void) { atexit(ch_tty_restore); }
@@ -137,7 +148,9 @@ void ch_tty_release(void) {
     tty_fd = -1;
 }
 
-/* ---- Crash reporter -------------------------------------------------------------------------------------------------- */
+/* ---- Crash reporter
+ * -------------------------------------------------------------------------------------------------- */
+static int backtrace_signal(void) { return SIGRTMIN + 1; } /* the watchdog asks a thread where it is */
 enum { STACK_BYTES = 128 * 1024, GUARD_BYTES = 4096, FRAMES = 48 };
 static __thread ch_machine *thread_machine;
 static __thread void *thread_stack; /* the alternate one, with its guard page below */
@@ -239,6 +252,8 @@ int32_t ch_thread_begin(ch_machine *machine) {
     if (install_error) return install_error;
     thread_machine = machine;
     if (thread_stack) return 0;
+    for (int i = 0; i < FATAL_SIGNALS; i++) unblock(fatal_signals[i].number);
+    unblock(backtrace_signal());
     void *stack = mmap(NULL, GUARD_BYTES + STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (stack == MAP_FAILED) return -errno;
     mprotect(stack, GUARD_BYTES, PROT_NONE);
@@ -268,7 +283,8 @@ void ch_set_activity(const char *text) {
     thread_activity[length] = 0;
 }
 
-/* ---- Watchdog -------------------------------------------------------------------------------------------------------- */
+/* ---- Watchdog
+ * -------------------------------------------------------------------------------------------------------- */
 static const uint64_t tick = 250000000;
 static pthread_mutex_t watchdog_lock = PTHREAD_MUTEX_INITIALIZER; /* of the list only */
 static pthread_cond_t watchdog_changed;
@@ -283,8 +299,6 @@ static void backtrace_asked(int number) {
     __atomic_store_n(&backtrace_done, 1, __ATOMIC_SEQ_CST);
     errno = saved;
 }
-
-static int backtrace_signal(void) { return SIGRTMIN + 1; }
 
 static void show_hung_thread(int32_t thread) {
     if (!thread || syscall(SYS_tgkill, getpid(), thread, backtrace_signal()) < 0) return;
@@ -396,7 +410,8 @@ void ch_watchdog_remove(ch_machine *machine) {
     pthread_mutex_unlock(&watchdog_lock);
 }
 
-/* ---- Signals of the process ------------------------------------------------------------------------------------------ */
+/* ---- Signals of the process
+ * ------------------------------------------------------------------------------------------ */
 void ch_ignore_sigpipe(void) { signal(SIGPIPE, SIG_IGN); }
 
 static int signal_pipe[2] = {-1, -1};
@@ -420,6 +435,7 @@ static void open_signal_pipe(void) {
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         if (sigaction(numbers[i], &action, NULL) < 0) signal_pipe_error = -errno;
+        else unblock(numbers[i]);
 }
 
 int32_t ch_signal_pipe(void) {

@@ -29,7 +29,8 @@ static inline int32_t call_number(int32_t fd, unsigned long request, unsigned lo
     return result < 0 ? -errno : result;
 }
 
-/* ---- Kicks ----------------------------------------------------------------------------------------------------------- */
+/* ---- Kicks
+ * ----------------------------------------------------------------------------------------------------------- */
 static __thread struct kvm_run *volatile current_run;
 static __thread bool thread_ready;
 static pthread_once_t kick_once = PTHREAD_ONCE_INIT;
@@ -102,7 +103,8 @@ void ch_kvm_wait_outside(ch_kvm_cpu *cpu) {
     }
 }
 
-/* ---- System and VM ------------------------------------------------------------------------------------------------- */
+/* ---- System and VM
+ * ------------------------------------------------------------------------------------------------- */
 int32_t ch_kvm_open(void) {
     int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
     if (fd < 0) return -errno;
@@ -175,7 +177,8 @@ int32_t ch_kvm_set_msr_filter(int32_t vm, bool deny_others, const ch_kvm_msr_ran
     return call(vm, KVM_X86_SET_MSR_FILTER, &filter);
 }
 
-/* ---- vCPU ---------------------------------------------------------------------------------------------------------- */
+/* ---- vCPU
+ * ---------------------------------------------------------------------------------------------------------- */
 int32_t ch_kvm_create_vcpu(int32_t kvm, int32_t vm, uint32_t index, ch_kvm_cpu *cpu) {
     int32_t size = call_number(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
     if (size < 0) return size;

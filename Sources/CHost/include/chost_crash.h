@@ -11,38 +11,44 @@
 #define CHOST_CRASH_H
 #include "chost_sync.h"
 
-/* ---- Crash reporter -------------------------------------------------------------------------------------------------- */
-/* The calling thread works for `machine` (NULL: for none) from here on: gives it an alternate stack, so that a stack overflow
- * can be reported, and installs the handlers for SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP and SIGSYS once for the
- * process. May be called again to change the machine. The process ends by the same signal, its default action taken, so that
- * exit status and core dump are true. Returns 0 or -errno. */
+/* ---- Crash reporter
+ * -------------------------------------------------------------------------------------------------- */
+/* The calling thread works for `machine` (NULL: for none) from here on: gives it an alternate stack, so that a stack
+ * overflow can be reported, and installs the handlers for SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP and SIGSYS
+ * once for the process. May be called again to change the machine. The process ends by the same signal, its default
+ * action taken, so that exit status and core dump are true. Returns 0 or -errno. */
 int32_t ch_thread_begin(ch_machine *machine);
 /* Before the thread ends, and before the machine is freed. */
 void ch_thread_end(void);
-/* What the thread is doing outside of any callback: "loading /usr/lib/x.so". Copied, at most 511 bytes; NULL: nothing. */
+/* What the thread is doing outside of any callback: "loading /usr/lib/x.so". Copied, at most 511 bytes; NULL:
+ * nothing. */
 void ch_set_activity(const char *text);
 
-/* ---- Watchdog: ends the process with status 4 when a callback does not return ---------------------------------------- */
-/* `watchdog_limit` of the machine holds nanoseconds; looked at every 250 ms by one thread for the process, without any lock of
- * the machine. Time in which the whole process stood still (SIGSTOP, a debugger) does not count. Returns 0 or -errno. */
+/* ---- Watchdog: ends the process with status 4 when a callback does not return
+ * ---------------------------------------- */
+/* `watchdog_limit` of the machine holds nanoseconds; looked at every 250 ms by one thread for the process, without any
+ * lock of the machine. Time in which the whole process stood still (SIGSTOP, a debugger) does not count. Returns 0 or
+ * -errno. */
 int32_t ch_watchdog_add(ch_machine *machine);
 /* Before the machine is freed. */
 void ch_watchdog_remove(ch_machine *machine);
 enum { CH_STATUS_PLUGIN_FAULT = 4 };
 
-/* ---- Terminal -------------------------------------------------------------------------------------------------------- */
-/* Remembers the settings and the file flags of a terminal, to be put back whenever the process ends: exit(), a crash, the
- * watchdog, and SIGHUP, SIGINT, SIGQUIT and SIGTERM where nobody handles them. One terminal; a second call replaces it.
- * Returns 0 or -errno (-ENOTTY). */
+/* ---- Terminal
+ * -------------------------------------------------------------------------------------------------------- */
+/* Remembers the settings and the file flags of a terminal, to be put back whenever the process ends: exit(), a crash,
+ * the watchdog, and SIGHUP, SIGINT, SIGQUIT and SIGTERM where nobody handles them. One terminal; a second call replaces
+ * it. Returns 0 or -errno (-ENOTTY). */
 int32_t ch_tty_save(int32_t fd);
 /* Async-signal-safe, may be called any number of times; nothing if nothing is saved. Works from the background too. */
 void ch_tty_restore(void);
 /* Restores, and forgets. */
 void ch_tty_release(void);
 
-/* ---- Signals of the process ------------------------------------------------------------------------------------------ */
+/* ---- Signals of the process
+ * ------------------------------------------------------------------------------------------ */
 void ch_ignore_sigpipe(void);
-/* Turns SIGTERM, SIGINT, SIGHUP, SIGWINCH, SIGTSTP and SIGCONT into bytes, the signals' numbers, on a non-blocking pipe, and
- * returns its read end, the same at every call; or -errno. */
+/* Turns SIGTERM, SIGINT, SIGHUP, SIGWINCH, SIGTSTP and SIGCONT into bytes, the signals' numbers, on a non-blocking
+ * pipe, and returns its read end, the same at every call; or -errno. */
 int32_t ch_signal_pipe(void);
 #endif

@@ -13,7 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* ---- One vCPU as kicks see it -------------------------------------------------------------------------------------- */
+/* ---- One vCPU as kicks see it
+ * -------------------------------------------------------------------------------------- */
 typedef struct ch_kvm_cpu {
     struct kvm_run *run;       /* shared with the kernel */
     uint64_t run_size;         /* bytes mapped at `run` */
@@ -25,8 +26,8 @@ typedef struct ch_kvm_cpu {
     uint32_t reserved;
 } ch_kvm_cpu;
 
-/* The calling thread runs this vCPU until `leave`; between them its kicks come here. Installs the signal handler once for the
- * process and unblocks the signal for the thread. Returns 0 or -errno. */
+/* The calling thread runs this vCPU until `leave`; between them its kicks come here. Installs the signal handler once
+ * for the process and unblocks the signal for the thread. Returns 0 or -errno. */
 int32_t ch_kvm_thread_enter(ch_kvm_cpu *cpu);
 void ch_kvm_thread_leave(ch_kvm_cpu *cpu);
 /* KVM_RUN. 0: look at exit_reason. -EINTR: kicked, or `attention` has other bits than `known`, or `hold` is set. */
@@ -38,7 +39,8 @@ void ch_kvm_kick(ch_kvm_cpu *cpu);
 /* [any thread] Waits until the vCPU is out of the guest; `hold` is set. */
 void ch_kvm_wait_outside(ch_kvm_cpu *cpu);
 
-/* ---- System and VM ------------------------------------------------------------------------------------------------- */
+/* ---- System and VM
+ * ------------------------------------------------------------------------------------------------- */
 int32_t ch_kvm_open(void);                        /* /dev/kvm of API version 12; -ENOTSUP: another version */
 void ch_kvm_close(int32_t fd);
 int32_t ch_kvm_create_vm(int32_t kvm);
@@ -60,7 +62,8 @@ typedef struct ch_kvm_msr_range {
 enum { CH_KVM_MSR_RANGES = 16, CH_KVM_MSR_RANGE_BITS = 0x600 * 8 }; /* KVM's limits */
 int32_t ch_kvm_set_msr_filter(int32_t vm, bool deny_others, const ch_kvm_msr_range *ranges, uint32_t count);
 
-/* ---- vCPU ---------------------------------------------------------------------------------------------------------- */
+/* ---- vCPU
+ * ---------------------------------------------------------------------------------------------------------- */
 /* Fills in `fd`, `run` and `run_size`. */
 int32_t ch_kvm_create_vcpu(int32_t kvm, int32_t vm, uint32_t index, ch_kvm_cpu *cpu);
 void ch_kvm_destroy_vcpu(ch_kvm_cpu *cpu);
@@ -92,7 +95,8 @@ int32_t ch_kvm_set_tsc_offset(int32_t vcpu, uint64_t value);
 int32_t ch_kvm_set_guest_debug(int32_t vcpu, const struct kvm_guest_debug *in);
 int32_t ch_kvm_translate(int32_t vcpu, uint64_t linear, uint64_t *physical, bool *valid);
 
-/* ---- kvm_run: what its unions hold, by exit reason ------------------------------------------------------------------ */
+/* ---- kvm_run: what its unions hold, by exit reason
+ * ------------------------------------------------------------------ */
 static inline uint32_t ch_run_reason(const struct kvm_run *run) { return run->exit_reason; }
 static inline bool ch_run_ready(const struct kvm_run *run) { return run->ready_for_interrupt_injection != 0; }
 static inline void ch_run_set_ready(struct kvm_run *run, bool on) { run->ready_for_interrupt_injection = on; }

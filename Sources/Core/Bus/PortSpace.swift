@@ -33,9 +33,14 @@ struct PortSpace {
         for want in wants where want.reason == UInt16(BP_EXIT_IO) || want.reason == UInt16(BP_WANT_ALL) {
             guard want.first < UInt64(PortSpace.count) else { continue }
             for port in Int(want.first)...Int(min(want.last, UInt64(PortSpace.count - 1)))
-            where !want.isUnclaimedOnly || entries[port] & 0xffff == 0 {
+            where !want.isUnclaimedOnly || canTouchNothing(port) {
                 entries[port] |= PortSpace.policyBit
             }
         }
+    }
+
+    /// Whether an access of up to four bytes at this port can reach one that nobody answers.
+    private func canTouchNothing(_ port: Int) -> Bool {
+        (port..<min(port + 4, PortSpace.count)).contains { entries[$0] & 0xffff == 0 }
     }
 }

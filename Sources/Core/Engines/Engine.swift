@@ -6,7 +6,7 @@
 
 public import CBackplane
 
-/// What an engine can do, beyond I/O, MMIO, HLT and triple faults, which every engine delivers.
+/// What an engine can do; I/O, MMIO, HLT and triple faults every engine delivers.
 public struct EngineAbilities: Sendable, Equatable {
     /// Basic exit reasons (SDM appendix C) that can be delivered on demand, as bits.
     public var exits: UInt64
@@ -16,7 +16,8 @@ public struct EngineAbilities: Sendable, Equatable {
     public var countedClock: Bool
 
     public init(exits: [Int], preciseInject: Bool, countedClock: Bool) {
-        self.exits = exits.reduce(0) { $0 | (1 << UInt64($1)) }
+        let everywhere = [BP_EXIT_TRIPLE_FAULT, BP_EXIT_HLT, BP_EXIT_IO, BP_EXIT_EPT_VIOLATION]
+        self.exits = (exits + everywhere).reduce(0) { $0 | (1 << UInt64($1)) }
         self.preciseInject = preciseInject
         self.countedClock = countedClock
     }

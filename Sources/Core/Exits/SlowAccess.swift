@@ -20,7 +20,7 @@ extension ExitHandler {
         exit.reason = UInt16(reason)
         exit.flags = flags | (value == nil ? 0 : UInt16(BP_EXITF_WRITE))
         let owner = owner(space, address)
-        if owner == nil { exit.flags |= UInt16(BP_EXITF_UNCLAIMED) }
+        if !isClaimed(space, address, width) { exit.flags |= UInt16(BP_EXITF_UNCLAIMED) }
         exit.vcpu = vcpu
         exit.width = UInt32(width)
         exit.rip = rip
@@ -152,6 +152,18 @@ extension ExitHandler {
         case .claim(let number)?: claimRecords[number].node
         case .memory?: machine.memoryNode
         case nil: nil
+        }
+    }
+
+    /// Whether something answers every byte of an access.
+    private func isClaimed(_ space: Int, _ address: UInt64, _ width: UInt8) -> Bool {
+        var at = address
+        let last = address &+ UInt64(width &- 1)
+        while true {
+            let found = find(space, at)
+            guard found.target != nil else { return false }
+            if found.last >= last || last < address { return true }
+            at = found.last + 1
         }
     }
 

@@ -28,9 +28,12 @@ extension Machine {
         try wireController()
         chain = instances.filter { $0.description.type.kind == .policy }
         rebuildTables(ports: true, memory: true)
-        for instance in instances {
-            try instance.connect()
-            drain()
+        // Whoever is asked for something in another's connect (the size of a medium) is connected before it.
+        for kind in [ClassKind.backend, .device, .policy, .loader] {
+            for instance in instances where instance.description.type.kind == kind {
+                try instance.connect()
+                drain()
+            }
         }
         isLoading = false
         rebuildTables(ports: true, memory: true)
@@ -57,6 +60,7 @@ extension Machine {
     private func wire(_ instance: PluginInstance) throws(MachineError) {
         for wire in instance.description.wires {
             guard let provider = self.instance(named: wire.target.instance) else {
+                if options.allowsMissingTargets { continue }
                 throw MachineError("there is no instance '\(wire.target.instance)'", location: wire.location)
             }
             let slot = instance.description.type.slots[wire.slot]

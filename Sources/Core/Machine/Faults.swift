@@ -11,7 +11,8 @@ extension Machine {
         case BP_VERDICT_STOP:
             let said = answerer?.failure ?? ""
             let status = Int32(truncatingIfNeeded: verdict.status & 0xff)
-            let reason = said.isEmpty && status != 0 ? "stopped by policy '\(answerer?.id ?? "?")'" : said
+            let name = answerer?.id ?? "policy"
+            let reason = said.isEmpty ? (status == 0 ? "" : "stopped by policy '\(name)'") : "\(name): \(said)"
             requestEnd(status, reason)
         case BP_VERDICT_RESET: requestReset()
         case BP_VERDICT_PAUSE:

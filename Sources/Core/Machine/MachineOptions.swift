@@ -44,6 +44,8 @@ public struct MachineOptions {
     public var console: (any ConsoleProvider)?
     /// Time stands still unless `advance` says otherwise (the bench).
     public var manualClock: Bool
+    /// Wires to instances that the description leaves out are left unwired instead of being an error (`show`).
+    public var allowsMissingTargets = false
     /// Gives the library of an instance; the default loads it from its file.
     public var loadLibrary: (InstanceDescription) throws(LibraryError) -> PluginLibrary
 

@@ -148,3 +148,171 @@ extension Machine {
         loop.join()
     }
 }
+
+// MARK: What the bench does in place of a running machine, from one thread
+
+extension Machine {
+    /// The calling thread drives this machine from here on: crash reports name its instances, and vcpu/1 answers them.
+    public func adoptThread() {
+        ch_thread_begin(host)
+        exits.threads[0] = ch_thread_id()
+    }
+
+    /// As `adoptThread`, for a thread that has done that already and has driven another machine since. Cheap.
+    public func becomeCurrent() { ch_thread_begin(host) }
+
+    /// What a crash report says where it happens outside of every callback; "" ends it.
+    public static func setActivity(_ text: String) { ch_set_activity(text) }
+
+    /// The thread drives no machine any more.
+    public func releaseThread() { ch_thread_begin(nil) }
+
+    /// `start` of every instance, without an event loop or vCPUs.
+    public func startInstances() throws(MachineError) {
+        try locked { () throws(MachineError) in
+            for instance in instances { try instance.start() }
+        }
+    }
+
+    /// True: it is at rest. False: `hasQuiesced` will say so, once what it waits for has come.
+    public func quiesce(_ instance: PluginInstance) -> Bool {
+        (try? locked { () throws(MachineError) in instance.quiesce() }) ?? true
+    }
+
+    public func hasQuiesced(_ instance: PluginInstance) -> Bool {
+        (try? locked { () throws(MachineError) in instance.hasQuiesced }) ?? true
+    }
+
+    public func save(_ instance: PluginInstance) throws(MachineError) -> StateBuffer {
+        try locked { () throws(MachineError) in try instance.save() }
+    }
+
+    /// Leaves the instance as it was where it throws, also where only the core refuses (an unknown required field).
+    public func load(_ state: StateBuffer, into instance: PluginInstance) throws(MachineError) {
+        try locked { () throws(MachineError) in
+            let before = try instance.save()
+            do throws(MachineError) {
+                try instance.load(state)
+            } catch {
+                // The plugin took the state, and only then did the core see a field that nobody asked for.
+                if error.description.contains("does not know the required field") { try instance.load(before) }
+                throw error
+            }
+        }
+    }
+
+    /// Runs `body` as a callback of `instance`: what it calls may be queued, and is delivered before this returns.
+    public func perform(as instance: PluginInstance, _ body: () -> Void) {
+        _ = try? locked { () throws(MachineError) in
+            if !instance.isOffline { instance.call(ch_activity_posted) { body() } }
+        }
+    }
+
+    /// An exit that is neither I/O nor memory, as the engine of vCPU 0 reports it.
+    public func event(_ exit: inout bp_exit) -> EventResult { exits.event(&exit) }
+
+    /// A loader's part of a reset; the CPU is the engine's.
+    public func resetLoaders(warm: Bool) {
+        _ = try? locked { () throws(MachineError) in
+            for instance in instances where instance.description.type.kind == .loader { instance.reset(warm: warm) }
+        }
+    }
+
+    /// What waits for a point where the vCPUs are quiet; without vCPUs that is now.
+    public func runQuietWork() {
+        guard !state.quietWork.isEmpty || state.pauses > 0 else { return }
+        _ = try? locked { () throws(MachineError) in
+            state.pauses = 0
+            while !state.quietWork.isEmpty {
+                let work = state.quietWork
+                state.quietWork = []
+                for item in work { item() }
+            }
+        }
+    }
+
+    /// Fires what is due up to `time`, each timer at its own time, but no more than `limit` callbacks: the clock stops at
+    /// the last one then. Answers how many fired, and the most that fired without the clock moving on.
+    public func advance(to time: UInt64, limit: Int) -> (fired: Int, atOnce: Int) {
+        var fired = 0
+        var atOnce = 0
+        var most = 0
+        _ = try? locked { () throws(MachineError) in
+            while fired < limit, let deadline = timers.nextDeadline, deadline <= time {
+                if deadline > clock.now { atOnce = 0 }
+                clock.advance(to: deadline)
+                guard let entry = timers.takeDue(at: clock.now) else { break }
+                fired += 1
+                atOnce += 1
+                most = max(most, atOnce)
+                if entry.owner.isOffline { continue }
+                entry.owner.call(ch_activity_timer, entry.cookie) {
+                    entry.handler(entry.owner.raw, entry.cookie, clock.now)
+                }
+                drain()
+            }
+            if fired < limit { clock.advance(to: time) }
+        }
+        return (fired, most)
+    }
+
+    /// Moves the clock on without firing anything: before the first reset.
+    public func setTime(_ time: UInt64) { clock.advance(to: time) }
+
+    /// How many accesses have been deferred so far; from any thread.
+    public var deferredCount: UInt64 { ch_load64(exits.tokens) }
+    /// Ends a wait for a deferred answer with all ones; from any thread.
+    public func cancelDeferred() { deferred.cancelAll() }
+
+    /// Callbacks of the instance on the call stack.
+    public func depth(of instance: PluginInstance) -> Int { Int(instance.node.pointee.depth) }
+
+    /// What the instance holds of the machine.
+    public func holdings(of instance: PluginInstance) -> (claims: Int, mappings: Int, timers: Int, wants: Int) {
+        ch_lock_acquire(&host.pointee.lock)
+        defer { ch_lock_release(&host.pointee.lock) }
+        let claims = (1..<max(1, exits.claims.count)).count {
+            exits.claimRecords[$0].isLive && exits.claimRecords[$0].node == instance.node
+        }
+        let mappings = memory.mappings.count { $0.owner == ObjectIdentifier(instance) }
+        let position = chain.firstIndex { $0 === instance }
+        return (claims, mappings, timers.entries.count { $0.owner === instance }, wants.count { $0.policy == position })
+    }
+
+    /// The entropy that `host/1` gives next, where the description seeds it.
+    public var entropyState: UInt64? {
+        get { random.state }
+        set { random.state = newValue }
+    }
+
+    /// The instance's own memory regions by key, as a snapshot holds them.
+    public func regions(of instance: PluginInstance) -> [String: [UInt8]] {
+        ch_lock_acquire(&host.pointee.lock)
+        defer { ch_lock_release(&host.pointee.lock) }
+        var contents: [String: [UInt8]] = [:]
+        for region in memory.regions where region.owner === instance { contents[region.key] = Array(region.bytes) }
+        return contents
+    }
+
+    public func setRegions(_ contents: [String: [UInt8]], of instance: PluginInstance) {
+        ch_lock_acquire(&host.pointee.lock)
+        defer { ch_lock_release(&host.pointee.lock) }
+        for region in memory.regions where region.owner === instance {
+            // SAFETY: never more than the region's own bytes.
+            if let bytes = contents[region.key] { region.bytes.copyBytes(from: bytes.prefix(region.bytes.count)) }
+        }
+    }
+
+    /// Guest RAM, from its beginning.
+    public var ramContents: [UInt8] {
+        get {
+            guard let ram else { return [] }
+            return Array(UnsafeRawBufferPointer(start: ram.base, count: Int(ram.length)))
+        }
+        set {
+            guard let ram else { return }
+            let target = UnsafeMutableRawBufferPointer(start: ram.base, count: Int(ram.length))
+            target.copyBytes(from: newValue.prefix(target.count))
+        }
+    }
+}

@@ -69,7 +69,7 @@ enum {
     BP_ADDRESS = 7,   /* guest-physical address; `u` */
     BP_TEXT = 8,      /* `text`, `length` bytes, NUL-terminated too */
     BP_PATH = 9,      /* as text; relative ones are resolved against the machine file's directory */
-    BP_CHOICE = 10,   /* one of `choices`; `text`, and `u` its index */
+    BP_CHOICE = 10,   /* one of `choices`; `text`, and `last` its index */
     BP_RANGE = 11,    /* "0x60-0x64" or "0x60": inclusive; `u` first, `last` last */
     BP_FLOAT = 12     /* `f` */
 };
@@ -591,7 +591,7 @@ struct bp_class {
      *             log/1, host/1 and memory->region may be used. On failure: `fail`, a status, and nothing left behind.
      *  query      gives one interface; `client` is the other end (its functions may be called from start on), NULL where the
      *             interface has none. Called before any connect.
-     *  connect    claims ports and memory, fetches peers and lines.
+     *  connect    claims ports and memory, fetches peers and lines. Backends first, then devices, policies, the loader.
      *  reset      to the state after power-on (kind 0) or RESET (kind 1). Devices first, then the loader, which writes memory
      *             and registers. Before the first start and whenever the machine is reset.
      *  start      the guest is about to run (again).

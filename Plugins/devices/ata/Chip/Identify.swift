@@ -1,0 +1,92 @@
+// IDENTIFY DEVICE: the 256 words, built in the buffer when the guest asks.
+
+extension ATAChannel {
+    mutating func identify(_ index: UInt8) {
+        let drive = drive(index)
+        let settings = state[index].settings
+        for i in 0..<Self.sectorSize { state.buffer[i] = 0 }
+        putGeometry(drive, settings)
+        putText(drive.serial, at: 10, words: 10)
+        putText(drive.firmware, at: 23, words: 4)
+        putText(drive.model, at: 27, words: 20)
+        putCapabilities(settings)
+        putCapacity(drive)
+        put(93, hardwareResetResult(index))
+        putChecksum()
+    }
+
+    private mutating func putGeometry(_ drive: Drive, _ settings: Settings) {
+        put(0, 0x0040)                          // ATA device, not removable
+        put(1, drive.geometry.cylinders)
+        put(2, 0xC837)                          // no SET FEATURES needed to spin up, this response is complete
+        put(3, UInt16(drive.geometry.heads))
+        put(6, UInt16(drive.geometry.sectorsPerTrack))
+        let current = translation(settings, drive)
+        put(54, current.cylinders)
+        put(55, UInt16(current.heads))
+        put(56, UInt16(current.sectorsPerTrack))
+        put32(57, UInt32(truncatingIfNeeded: current.capacity))
+    }
+
+    private mutating func putCapabilities(_ settings: Settings) {
+        put(20, 3)                              // ATA-3: a buffer with read-ahead ...
+        put(21, UInt16(Self.bufferSectors))     // ... of so many sectors; both retired since ATA-4
+        put(47, 0x8000 | UInt16(Self.bufferSectors))
+        put(49, 0x0E00)                         // LBA; IORDY, may be disabled; no DMA; own standby timer values
+        put(50, 0x4000)
+        put(51, 0x0200)                         // PIO mode 2 for hosts that know no word 64
+        put(53, 0x0003)                         // words 54-58 and 64-70 are valid, word 88 is not
+        put(59, settings.multiple == 0 ? 0 : 0x0100 | UInt16(settings.multiple))
+        put(64, 0x0003)                         // PIO modes 3 and 4
+        put(67, 120)                            // PIO cycle, ns, without flow control and with IORDY
+        put(68, 120)
+        put(80, 0x0078)                         // ATA-3 to ATA/ATAPI-6
+        put(82, 0x4068)                         // NOP, read look-ahead, write cache, power management
+        put(83, 0x7400)                         // FLUSH CACHE EXT, FLUSH CACHE, 48-bit addresses
+        put(84, 0x4000)
+        put(85, 0x4008 | (settings.lookAhead ? 0x0040 : 0) | (settings.writeCache ? 0x0020 : 0))
+        put(86, 0x3400)
+        put(87, 0x4000)
+    }
+
+    private mutating func putCapacity(_ drive: Drive) {
+        put32(60, drive.sectorsLBA28)
+        put32(100, UInt32(truncatingIfNeeded: drive.sectorsLBA48))
+        put32(102, UInt32(truncatingIfNeeded: drive.sectorsLBA48 &>> 32))
+    }
+
+    /// Word 93: how the devices found each other at the hardware reset. Device numbers are by jumper. SeaBIOS skips its
+    /// search for device 1 where device 0 says that it answers for it (bit 6).
+    private func hardwareResetResult(_ index: UInt8) -> UInt16 {
+        if index == 1 { return 0x4B00 }         // number by jumper, PDIAG- asserted
+        return 0x400B | (drive1.isPresent ? 0x0030 : 0x0040)
+    }
+
+    /// Word 255: signature 0xA5, then what makes the sum of all 512 bytes zero.
+    private mutating func putChecksum() {
+        state.buffer[510] = 0xA5
+        var sum: UInt8 = 0
+        for i in 0..<511 { sum &+= state.buffer[i] }
+        state.buffer[511] = 0 &- sum
+    }
+
+    private mutating func put(_ word: Int, _ value: UInt16) {
+        state.buffer[word * 2] = UInt8(truncatingIfNeeded: value)
+        state.buffer[word * 2 + 1] = UInt8(truncatingIfNeeded: value &>> 8)
+    }
+
+    private mutating func put32(_ word: Int, _ value: UInt32) {
+        put(word, UInt16(truncatingIfNeeded: value))
+        put(word + 1, UInt16(truncatingIfNeeded: value &>> 16))
+    }
+
+    /// Text is padded with spaces, and each word holds its first character in the high byte.
+    private mutating func putText(_ text: String, at word: Int, words: Int) {
+        var characters = text.unicodeScalars.makeIterator()
+        for i in 0..<(words * 2) {
+            let scalar = characters.next()?.value ?? 0x20
+            let byte = (0x20...0x7E).contains(scalar) ? UInt8(truncatingIfNeeded: scalar) : 0x3F
+            state.buffer[word * 2 + (i ^ 1)] = byte
+        }
+    }
+}

@@ -1,0 +1,265 @@
+import ATA
+import PluginKit
+
+/// Connects the channel to its ports, its interrupt line and up to two block devices.
+final class ATAPlugin: Instance {
+    static let definition = ClassDefinition.device(
+        "ata", summary: "ATA channel (ISA task file) with up to two disks",
+        properties: [
+            Property("at", .port, default: "0x1f0", doc: "first of the eight command block ports"),
+            Property("control", .port, default: "0x3f6", doc: "the control port: alternate status and device control"),
+            Property("model", .text, default: "BACKPLANE DISK", doc: "model of drive 0, up to 40 characters"),
+            Property("serial", .text, default: "", doc: "serial number of drive 0, up to 20 characters; empty: its place"),
+            Property("geometry", .text, doc: "drive 0's cylinders/heads/sectors, such as 1024/16/63; else the usual one"),
+            Property("slave-model", .text, default: "BACKPLANE DISK", doc: "model of drive 1"),
+            Property("slave-serial", .text, default: "", doc: "serial number of drive 1"),
+            Property("slave-geometry", .text, doc: "drive 1's cylinders/heads/sectors"),
+        ],
+        slots: [
+            Slot("irq", "irq-line/1", optional: true, doc: "INTRQ: IRQ 14 of a PC's first channel"),
+            Slot("block", "block/1", optional: true, doc: "the medium of drive 0"),
+            Slot("slave", "block/1", optional: true, doc: "the medium of drive 1"),
+        ],
+        make: { (host, values) throws(PluginError) in try ATAPlugin(host, values) })
+
+    private struct Options {
+        var model: String
+        var serial: String
+        var geometry: CHS?
+    }
+
+    private enum Cookie { static let (command, control) = (0 as UInt64, 1 as UInt64) }
+
+    private let ports: (command: UInt16, control: UInt16)
+    private let options: [Options]
+    private var media = [BlockPeer.unwired, BlockPeer.unwired]
+    private var chip = ATAChannel()
+    private var line: Line?
+    private var seenDrops: UInt64 = 0
+
+    /// SAFETY: one buffer for the one request that is under way; the medium touches it until it completes or `cancelAll`
+    /// returns, and it is freed only after disconnect.
+    private let buffer: UnsafeMutableBufferPointer<UInt8>
+    private var underWay: ATAChannel.Request?
+    /// A write whose data has arrived is being made durable.
+    private var isFlushing = false
+    /// What is under way shall be the last: the chip's next request waits for start.
+    private var isQuiescing = false
+
+    init(_ host: Host, _ values: Values) throws(PluginError) {
+        ports = (values.port("at"), values.port("control"))
+        options = [
+            Options(
+                model: values.text("model"), serial: ATAPlugin.serial(values.text("serial"), host, "0"),
+                geometry: try ATAPlugin.geometry(values, "geometry")),
+            Options(
+                model: values.text("slave-model"), serial: ATAPlugin.serial(values.text("slave-serial"), host, "1"),
+                geometry: try ATAPlugin.geometry(values, "slave-geometry")),
+        ]
+        buffer = .allocate(capacity: ATAChannel.bufferSize)
+        buffer.initialize(repeating: 0)
+        super.init(host)
+    }
+
+    deinit { buffer.deallocate() }
+
+    private static func serial(_ text: String, _ host: Host, _ place: String) -> String {
+        text.isEmpty ? "BP-" + host.id + "-" + place : text
+    }
+
+    private static func geometry(_ values: Values, _ name: String) throws(PluginError) -> CHS? {
+        guard values.isSet(name) else { return nil }
+        let parts = values.text(name).split(separator: "/", omittingEmptySubsequences: false)
+        guard parts.count == 3, let cylinders = UInt16(parts[0]), let heads = UInt8(parts[1]),
+            let sectors = UInt8(parts[2])
+        else { throw PluginError(name + ": '" + values.text(name) + "' is not cylinders/heads/sectors, such as 1024/16/63") }
+        return CHS(cylinders: cylinders, heads: heads, sectorsPerTrack: sectors)
+    }
+
+    // MARK: Lifecycle
+
+    override func connect() throws(PluginError) {
+        let io = try host.io
+        guard ports.command <= 0xfff8 else { throw PluginError("at: eight ports from this one do not fit below 0x10000") }
+        try io.claimPorts(
+            ports.command, count: 8, widths: [.byte, .word, .long], cookie: Cookie.command, bulk: true,
+            name: "command block")
+        try io.claimPorts(ports.control, count: 1, cookie: Cookie.control, name: "control block")
+        line = try host.line("irq")
+        media = [try host.block("block"), try host.block("slave")]
+        chip = ATAChannel(device0: try drive(0), device1: try drive(1))
+    }
+
+    private func drive(_ index: Int) throws(PluginError) -> Drive {
+        guard media[index].isWired else { return .absent }
+        let slot = index == 0 ? "block" : "slave"
+        guard let info = media[index].info else { throw PluginError(slot + ": the medium gives no size") }
+        guard info.sector_size == 512 else {
+            throw PluginError(slot + ": an ATA disk has sectors of 512 bytes, and this medium has \(info.sector_size)")
+        }
+        do {
+            return try Drive(
+                sectors: info.sectors, readOnly: info.read_only != 0, model: options[index].model,
+                serial: options[index].serial, geometry: options[index].geometry)
+        } catch {
+            switch error {
+            case .tooManySectors(let count): throw PluginError(slot + ": \(count) sectors are more than ATA can address")
+            case .geometryOutOfRange:
+                throw PluginError(slot + ": a geometry has 1 to 65535 cylinders, 1 to 16 heads and 1 to 255 sectors")
+            case .geometryLargerThanDrive(_, let sectors):
+                throw PluginError(slot + ": the geometry names more than the \(sectors) sectors that there are")
+            }
+        }
+    }
+
+    override func reset(warm: Bool) {
+        abandon()
+        chip.reset()
+        settle()
+    }
+
+    override func quiesce() throws(PluginError) -> Bool {
+        isQuiescing = underWay != nil
+        return !isQuiescing
+    }
+
+    override func start() throws(PluginError) { settle() }
+
+    override func disconnect() { abandon() }
+
+    /// What is under way is not awaited.
+    private func abandon() {
+        guard underWay != nil else { return }
+        for medium in media { medium.cancelAll() }
+        underWay = nil
+        isFlushing = false
+    }
+
+    // MARK: Guest side
+
+    override func read(_ access: Access) -> ReadResult {
+        if access.cookie == Cookie.control { return .value(chip.alternateStatus) }
+        let width = UInt8(truncatingIfNeeded: access.width)
+        if access.offset == 0 {
+            if access.isPeek { return .value(chip.peekData(width: width)) }
+            let value = chip.readData(width: width)
+            settle()
+            return .value(value)
+        }
+        var value: UInt32 = 0
+        for byte in 0..<access.width {
+            let offset = UInt8(truncatingIfNeeded: access.offset) &+ UInt8(truncatingIfNeeded: byte)
+            let one = access.isPeek ? chip.peek(offset) : chip.read(offset)
+            value |= UInt32(one) &<< UInt32(byte &* 8)
+        }
+        if !access.isPeek { settle() }
+        return .value(value)
+    }
+
+    override func write(_ access: Access, _ value: UInt64) -> PluginKit.Status {
+        if access.cookie == Cookie.control {
+            chip.writeControl(UInt8(truncatingIfNeeded: value))
+        } else if access.offset == 0 {
+            chip.writeData(UInt32(truncatingIfNeeded: value), width: UInt8(truncatingIfNeeded: access.width))
+        } else {
+            for byte in 0..<access.width {
+                let offset = UInt8(truncatingIfNeeded: access.offset) &+ UInt8(truncatingIfNeeded: byte)
+                chip.write(offset, UInt8(truncatingIfNeeded: value &>> UInt64(byte &* 8)))
+            }
+        }
+        settle()
+        return .ok
+    }
+
+    override func readBulk(_ access: Access, into bytes: UnsafeMutableRawBufferPointer) -> Int {
+        guard access.cookie == Cookie.command, access.offset == 0, access.width > 1 else { return 0 }
+        var span = bytes.bindMemory(to: UInt8.self).mutableSpan
+        let done = chip.readData(into: &span)
+        settle()
+        return done / access.width
+    }
+
+    override func writeBulk(_ access: Access, from bytes: UnsafeRawBufferPointer) -> Int {
+        guard access.cookie == Cookie.command, access.offset == 0, access.width > 1 else { return 0 }
+        let done = chip.writeData(from: bytes.bindMemory(to: UInt8.self).span)
+        settle()
+        return done / access.width
+    }
+
+    // MARK: Media
+
+    override func blockCompleted(slot: Int, tag: UInt64, _ status: PluginKit.Status) {
+        guard let request = underWay, request.tag == tag, slot == request.drive + 1 else { return }
+        if status == .ok, request.operation == .write, request.writeThrough, !isFlushing {
+            isFlushing = true
+            return media[request.drive].submit(.flush, sector: 0, count: 0, data: nil, tag: tag)
+        }
+        underWay = nil
+        isFlushing = false
+        // A request that the guest has abandoned meanwhile is stale: the chip ignores it.
+        if request.operation == .read, status == .ok {
+            let data = UnsafeBufferPointer(rebasing: buffer[..<min(request.byteCount, buffer.count)])
+            chip.complete(tag, .success, data: data.span)
+        } else {
+            chip.complete(tag, ATAPlugin.outcome(status))
+        }
+        if isQuiescing {
+            isQuiescing = false
+            return host.quiesced()
+        }
+        settle()
+    }
+
+    private static func outcome(_ status: PluginKit.Status) -> ATAChannel.Outcome {
+        switch status {
+        case .ok: .success
+        case .readOnly: .writeProtected
+        case .noSpace: .noSpace
+        case .ioError, .outOfRange: .mediumError
+        default: .deviceFault
+        }
+    }
+
+    /// Hands the chip's next request to its medium, one at a time, and brings the pin up to date.
+    private func settle() {
+        if underWay == nil, let request = chip.takeRequest() { submit(request) }
+        let level = chip.interruptAsserted
+        if level, chip.interruptDrops != seenDrops { line?.set(false) }
+        seenDrops = chip.interruptDrops
+        line?.set(level)
+    }
+
+    private func submit(_ request: ATAChannel.Request) {
+        underWay = request
+        let medium = media[request.drive]
+        let (sector, count) = (request.sector, UInt64(request.sectors))
+        switch request.operation {
+        case .flush: medium.submit(.flush, sector: 0, count: 0, data: nil, tag: request.tag)
+        case .read: medium.submit(.read, sector: sector, count: count, data: buffer.baseAddress, tag: request.tag)
+        case .write:
+            var span = buffer.mutableSpan
+            _ = chip.copyData(of: request.tag, into: &span)
+            medium.submit(.write, sector: sector, count: count, data: buffer.baseAddress, tag: request.tag)
+        }
+    }
+
+    // MARK: State
+
+    override func save(to state: StateWriter) throws(PluginError) { ATAState.put(chip.state, to: state) }
+
+    override func load(version: UInt32, from state: StateReader) throws(PluginError) {
+        let saved = try ATAState.get(from: state)
+        var restored = chip
+        guard restored.restore(saved) else { throw PluginError("the saved ATA state contradicts itself or the drives") }
+        abandon()
+        chip = restored
+        settle()
+    }
+}
+
+let library = Library("ata", version: "1.0", summary: "ATA channel with up to two disks", classes: [ATAPlugin.definition])
+
+@c(backplane_plugin)
+public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {
+    library.descriptor(hostMajor: major, hostMinor: minor)
+}

@@ -1,0 +1,187 @@
+/// Who uses the terminal, and what waits in both directions: the multiplexer without its descriptors and its thread.
+struct ClientBoard {
+    // MARK: Limits, in bytes
+
+    /// A client is asked to hold back above the first and told to go on below the second.
+    static let throttleAbove = 64 << 10
+    static let resumeBelow = 16 << 10
+    /// A client that goes on all the same loses what is beyond this.
+    static let outputLimit = 1 << 20
+    /// The last bytes of a client in the background.
+    static let backlogLimit = 64 << 10
+    /// Typed at a terminal while the client has no room.
+    static let typedLimit = 256 << 10
+
+    // MARK: State
+
+    private struct Slot {
+        let client: any TerminalClient
+        var room: UInt64 = 0
+        var typed = ByteQueue()
+        var backlog = ByteQueue()
+        var isBacklogCut = false
+        var isThrottled = false
+    }
+
+    /// By index; a closed client's place is free for the next.
+    private var slots: [Slot?] = []
+    private(set) var foreground: Int?
+    private var output = ByteQueue()
+    /// Where the output's end leaves the cursor.
+    private var isMidLine = false
+    /// Nobody can read any more: all output is dropped.
+    private(set) var isOutputDead = false
+    /// Bytes that clients wrote beyond `outputLimit`.
+    private(set) var droppedOutput: UInt64 = 0
+    /// The thread waits for one of these; then nobody needs to wake it.
+    var isWatchingInput = false
+    var isWatchingOutput = false
+
+    // MARK: Clients
+
+    mutating func open(_ client: any TerminalClient) {
+        let index = slots.firstIndex { $0 == nil } ?? slots.count
+        if index == slots.count { slots.append(nil) }
+        slots[index] = Slot(client: client)
+        if foreground == nil { foreground = index }
+    }
+
+    /// The next one comes to the foreground if it was there.
+    mutating func close(_ client: any TerminalClient) {
+        guard let index = index(of: client) else { return }
+        slots[index] = nil
+        guard foreground == index else { return }
+        foreground = nil
+        if let next = slots.firstIndex(where: { $0 != nil }) { switchTo(next) }
+    }
+
+    func index(of client: any TerminalClient) -> Int? {
+        if let foreground, slots[foreground]?.client === client { return foreground }
+        return slots.firstIndex { $0?.client === client }
+    }
+
+    var foregroundClient: (any TerminalClient)? { foreground.flatMap { slots[$0]?.client } }
+
+    /// False: no client has this index.
+    @discardableResult
+    mutating func switchTo(_ index: Int) -> Bool {
+        guard slots.indices.contains(index), let slot = slots[index] else { return false }
+        if foreground == index { return true }
+        if let old = foreground { setThrottle(old, false) }
+        foreground = index
+        say([slot.client.title])
+        let shown = slot.backlog.front(slot.backlog.count)
+        slots[index]?.backlog = ByteQueue()
+        slots[index]?.isBacklogCut = false
+        append(slot.isBacklogCut ? ClientBoard.fromLineStart(shown) : shown[...])
+        updateThrottle()
+        return true
+    }
+
+    /// What is left of a line that has lost its beginning is not shown.
+    private static func fromLineStart(_ bytes: [UInt8]) -> ArraySlice<UInt8> {
+        guard let newline = bytes.firstIndex(of: UInt8(ascii: "\n")), newline + 1 < bytes.count else { return bytes[...] }
+        return bytes[(newline + 1)...]
+    }
+
+    // MARK: Output
+
+    mutating func write(_ client: any TerminalClient, _ bytes: some Collection<UInt8>) {
+        guard let index = index(of: client) else { return }
+        guard index == foreground else { return keep(bytes, index) }
+        guard !isOutputDead else { return }
+        let room = max(0, ClientBoard.outputLimit - output.count)
+        if bytes.count > room { droppedOutput += UInt64(bytes.count - room) }
+        append(bytes.prefix(room))
+        updateThrottle()
+    }
+
+    private mutating func keep(_ bytes: some Collection<UInt8>, _ index: Int) {
+        slots[index]?.backlog.append(bytes)
+        let excess = (slots[index]?.backlog.count ?? 0) - ClientBoard.backlogLimit
+        guard excess > 0 else { return }
+        slots[index]?.backlog.removeFirst(excess)
+        slots[index]?.isBacklogCut = true
+    }
+
+    /// The multiplexer's own words, each on a line of its own.
+    mutating func say(_ lines: [String]) {
+        let start = isMidLine ? "\r\n" : ""
+        append((start + lines.map { $0 + "\r\n" }.joined()).utf8)
+    }
+
+    mutating func ringBell() { if output.count < ClientBoard.outputLimit { append([7]) } }
+
+    private mutating func append(_ bytes: some Collection<UInt8>) {
+        guard !isOutputDead, !bytes.isEmpty else { return }
+        let chunk = Array(bytes)
+        output.append(chunk)
+        // A bell does not move the cursor.
+        if chunk != [7] { isMidLine = chunk.last != UInt8(ascii: "\n") }
+    }
+
+    var hasOutput: Bool { !output.isEmpty }
+
+    func nextOutput(_ limit: Int) -> [UInt8] { output.front(limit) }
+
+    mutating func didWrite(_ count: Int) {
+        output.removeFirst(count)
+        updateThrottle()
+    }
+
+    mutating func dropOutput() {
+        isOutputDead = true
+        output = ByteQueue()
+        updateThrottle()
+    }
+
+    mutating func takeDropped() -> UInt64 {
+        defer { droppedOutput = 0 }
+        return droppedOutput
+    }
+
+    private mutating func updateThrottle() {
+        guard let foreground else { return }
+        if output.count > ClientBoard.throttleAbove { setThrottle(foreground, true) }
+        if output.count < ClientBoard.resumeBelow { setThrottle(foreground, false) }
+    }
+
+    private mutating func setThrottle(_ index: Int, _ on: Bool) {
+        guard let slot = slots[index], slot.isThrottled != on else { return }
+        slots[index]?.isThrottled = on
+        slot.client.throttle(on)
+    }
+
+    // MARK: Input
+
+    /// The client can receive `room` bytes in all. Gives it what waits.
+    mutating func grant(_ client: any TerminalClient, _ room: UInt64) {
+        guard let index = index(of: client) else { return }
+        let underWay = client.undelivered
+        slots[index]?.room = room > underWay ? room - underWay : 0
+        deliver(index)
+    }
+
+    private mutating func deliver(_ index: Int) {
+        guard let slot = slots[index], slot.room > 0, !slot.typed.isEmpty else { return }
+        let bytes = slots[index]?.typed.take(Int(clamping: slot.room)) ?? []
+        slots[index]?.room -= UInt64(bytes.count)
+        slot.client.receive(bytes)
+    }
+
+    /// How much the foreground client can receive at once.
+    var inputRoom: Int {
+        guard let foreground, let slot = slots[foreground], slot.typed.isEmpty else { return 0 }
+        return Int(clamping: slot.room)
+    }
+
+    /// For the foreground client, at once or when it has room. Answers how many bytes were taken; without any client all
+    /// of them are, and are gone.
+    mutating func type(_ bytes: [UInt8]) -> Int {
+        guard let foreground, let slot = slots[foreground] else { return bytes.count }
+        let taken = min(bytes.count, max(0, ClientBoard.typedLimit - slot.typed.count))
+        slots[foreground]?.typed.append(bytes.prefix(taken))
+        deliver(foreground)
+        return taken
+    }
+}

@@ -1,0 +1,101 @@
+// The control plane's part that owns the terminal and the process's signals. What `backplane run` does with it:
+//
+//     let log = try LogWriter(level: .info)
+//     let console = try Console(log: log)                    // first of all: sees that descriptors 0 to 2 are open
+//     let options = MachineOptions(makeEngine: ..., log: log.machineLog, logLevel: log.level, console: console)
+//     let machine = try Machine(description, options: options)
+//     try console.start([machine])                           // raw terminal, signals
+//     defer { console.finish() }                             // all output is out, the terminal as it was
+//     try machine.start()
+//     let end = machine.waitForEnd()
+//
+// One Console for a process. `finish` belongs to every way out, also where `machine.start` throws.
+//
+// Input. A terminal is raw while this process is in its foreground: all keys but the escape key go to the guest, ^C too. A
+// pipe or a file is read as fast as the guest takes it; its end ends nothing. The escape key (Ctrl-A, then h for help) works in
+// a terminal; in a pipe or file every byte is the guest's, unless `escapesPipes` is set.
+//
+// Output. Nothing that a guest writes is lost for a slow reader: clients are throttled, and `finish` waits for the reader. If the
+// reader has gone (EPIPE) or the disk is full, the guest's output is dropped and the machine goes on.
+//
+// Signals and exit statuses, which `Machine.waitForEnd` answers as `MachineEnd.status`:
+//   Ctrl-A x             the machines end at once, 0
+//   SIGTERM, SIGINT      the guests are asked to power off: 0 if they do. A second one, half a second or more after the
+//                        first, ends the machines at once: 143, 130. A third leaves the process as it is.
+//   SIGHUP               the machines end at once: 129
+//   SIGTSTP, Ctrl-A z    the process stops, the terminal as it was before; SIGCONT continues. The guests' clocks go on.
+//   SIGPIPE              ignored. SIGHUP, SIGINT and SIGTSTP stay ignored where they were at the start (nohup).
+// In `finish`, where no machine is left, the same signals and Ctrl-A x end the wait for the reader.
+
+import CHost
+import Core
+import Glibc
+
+public final class Console: ConsoleProvider {
+    public struct Options: Sendable {
+        /// The escape key; nil: none.
+        public var escape: UInt8? = 0x01
+        /// Whether it is one in a pipe or a file too.
+        public var escapesPipes = false
+
+        public init() {}
+    }
+
+    package let terminal: TerminalMultiplexer
+    private let options: Options
+    private let desk: OperatorDesk
+
+    public init(_ options: Options = Options(), log: LogWriter) throws(ControlError) {
+        Descriptors.openStandard()
+        ch_ignore_sigpipe()
+        self.options = options
+        terminal = try TerminalMultiplexer(log: log)
+        desk = OperatorDesk(log: log)
+    }
+
+    /// Takes over the terminal and the signals, for these machines. Once.
+    public func start(_ machines: [Machine]) throws(ControlError) { try start(controlling: machines) }
+
+    package func start(controlling machines: [any ControlledMachine]) throws(ControlError) {
+        for machine in machines { desk.attach(machine) }
+        var configuration = TerminalMultiplexer.Configuration()
+        configuration.escape = options.escape
+        configuration.escapesPipes = options.escapesPipes
+        configuration.signals = try Console.openSignals()
+        try terminal.start(configuration, operator: desk)
+    }
+
+    /// A machine that comes later.
+    public func attach(_ machine: Machine) { desk.attach(machine) }
+
+    /// Brings a console to the foreground: by index, in the order of opening. What it wrote meanwhile is shown, the last 64 KiB.
+    /// False: there is none.
+    public func switchTo(_ index: Int) -> Bool { terminal.switchTo(index) }
+
+    /// Of the terminal; nil: there is none, or it does not know. Follows SIGWINCH.
+    public var size: WindowSize? { terminal.size }
+
+    /// Once all machines have ended: waits until their output is out, then gives the terminal back. Nothing where `start` was
+    /// not called.
+    public func finish() {
+        terminal.beginFinishing()
+        if terminal.isStarted { _ = terminal.drain() }
+        terminal.stop()
+        desk.detachAll()
+    }
+
+    private static func openSignals() throws(ControlError) -> Int32 {
+        let ignored = [SIGHUP, SIGINT, SIGTSTP].filter(JobControl.isIgnored)
+        let signals = ch_signal_pipe()
+        if signals < 0 { throw ControlError("handling signals", code: -signals) }
+        for number in ignored { signal(number, SIG_IGN) }
+        return signals
+    }
+
+    // MARK: For machines
+
+    public func open(_ client: ConsoleClient) { terminal.open(client) }
+    public func write(_ client: ConsoleClient, _ bytes: UnsafeRawBufferPointer) { terminal.write(client, bytes) }
+    public func ready(_ client: ConsoleClient, room: UInt64) { terminal.ready(client, room: room) }
+    public func close(_ client: ConsoleClient) { terminal.close(client) }
+}

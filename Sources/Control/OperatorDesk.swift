@@ -1,0 +1,78 @@
+import CHost
+import Core
+import Glibc
+import Synchronization
+
+/// Passes what the escape key and the signals ask for to the machines, which answer when they are between two callbacks:
+/// each request has a thread of its own, so that a machine that hangs cannot take the terminal with it.
+final class OperatorDesk: TerminalOperator {
+    private struct State {
+        var machines: [any ControlledMachine] = []
+        var policy = SignalPolicy()
+        /// For machines that come later.
+        var end: (status: Int32, reason: String)?
+        var hasAskedPowerOff = false
+    }
+
+    private let state = Mutex(State())
+    private let log: LogWriter
+
+    init(log: LogWriter) { self.log = log }
+
+    func attach(_ machine: any ControlledMachine) {
+        let (end, hasAsked) = state.withLock { state in
+            state.machines.append(machine)
+            return (state.end, state.hasAskedPowerOff)
+        }
+        if let end { return ask([machine]) { $0.stop(end.status, end.reason) } }
+        if hasAsked { ask([machine]) { $0.powerButton() } }
+    }
+
+    func detachAll() { state.withLock { $0.machines = [] } }
+
+    // MARK: Requests
+
+    func quit() { end(0, "") }
+
+    func powerOff(_ machine: (any ControlledMachine)?) {
+        ask(machine.map { [$0] } ?? state.withLock { $0.machines }) { $0.powerButton() }
+    }
+
+    func reset(_ machine: (any ControlledMachine)?) {
+        ask(machine.map { [$0] } ?? state.withLock { $0.machines }) { $0.reset() }
+    }
+
+    func signal(_ number: Int32) {
+        let now = ch_monotonic()
+        switch state.withLock({ $0.policy.receive(number, at: now) }) {
+        case .nothing: break
+        case .powerOff:
+            log.write(.info, nil, "the guest is asked to power off; a second \(SignalPolicy.name(number)) ends it at once")
+            state.withLock { $0.hasAskedPowerOff = true }
+            powerOff(nil)
+        case .end(let status, let reason): end(status, reason)
+        case .exitNow(let status, let reason):
+            ch_tty_restore()
+            log.write(.error, nil, reason)
+            _exit(status)
+        }
+    }
+
+    private func end(_ status: Int32, _ reason: String) {
+        let machines = state.withLock { state in
+            if state.end == nil { state.end = (status, reason) }
+            return state.machines
+        }
+        ask(machines) { $0.stop(status, reason) }
+    }
+
+    private func ask(_ machines: [any ControlledMachine], _ request: @escaping @Sendable (any ControlledMachine) -> Void) {
+        for machine in machines {
+            do {
+                pthread_detach(try Threads.start("operator") { request(machine) })
+            } catch {
+                log.write(.error, nil, "\(error)")
+            }
+        }
+    }
+}

@@ -1,0 +1,38 @@
+import Core
+
+/// What the multiplexer needs of a client: a console of a plugin instance, or a test's own.
+///
+/// All of it is called with the multiplexer's lock held, so that flow control is never reordered: it must not block and must
+/// not call the multiplexer back.
+package protocol TerminalClient: AnyObject, Sendable {
+    /// For the person at the terminal: "tour: com1".
+    var title: String { get }
+    var controlledMachine: (any ControlledMachine)? { get }
+    /// Bytes given to `receive` that have not reached the instance: the room that it announces does not know of them. Read
+    /// within `ready`, when none can arrive meanwhile.
+    var undelivered: UInt64 { get }
+    func receive(_ bytes: [UInt8])
+    func throttle(_ on: Bool)
+    /// False: this client knows no break.
+    func sendBreak() -> Bool
+}
+
+/// What an operator can ask of a machine. May block for as long as a callback of the machine runs.
+package protocol ControlledMachine: AnyObject, Sendable {
+    func powerButton()
+    func reset()
+    func stop(_ status: Int32, _ reason: String)
+}
+
+extension TerminalClient {
+    // For a ConsoleClient until it has these itself.
+    package var undelivered: UInt64 { 0 }
+    package func sendBreak() -> Bool { false }
+}
+
+extension ConsoleClient: TerminalClient {
+    package var title: String { "\(machineName): \(instanceID)" }
+    package var controlledMachine: (any ControlledMachine)? { machine }
+}
+
+extension Machine: ControlledMachine {}

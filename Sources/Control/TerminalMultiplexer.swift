@@ -1,0 +1,146 @@
+// The terminal, standard input and output, shared by the consoles of all machines of the process.
+//
+// Machines call it from any thread, with their own lock held; it never waits. Order of locks: a machine's, the multiplexer's,
+// the posting lock of an event loop. Descriptors are read and written by one thread only: TerminalPump.
+
+import CHost
+import Core
+import Glibc
+import Synchronization
+
+/// Gets what the escape key and signals ask for. On the multiplexer's thread: must not block.
+package protocol TerminalOperator: AnyObject, Sendable {
+    /// All machines are to end.
+    func quit()
+    /// nil: all machines.
+    func powerOff(_ machine: (any ControlledMachine)?)
+    func reset(_ machine: (any ControlledMachine)?)
+    /// SIGTERM, SIGINT or SIGHUP.
+    func signal(_ number: Int32)
+}
+
+package final class TerminalMultiplexer: Sendable {
+    package struct Configuration: Sendable {
+        package var input: Int32 = 0
+        package var output: Int32 = 1
+        /// Signals come here as bytes, each a signal's number; negative: none.
+        package var signals: Int32 = -1
+        package var escape: UInt8? = 0x01
+        /// Whether the escape key is one in input that is no terminal.
+        package var escapesPipes = false
+        /// Stops the process until SIGCONT; true: the whole job, as the terminal's suspend key would.
+        package var suspend: @Sendable (Bool) -> Void = { JobControl.suspend(wholeJob: $0) }
+
+        package init() {}
+    }
+
+    let board = Mutex(ClientBoard())
+    let log: LogWriter
+    private let pump = Mutex<TerminalPump?>(nil)
+    private let thread = Mutex<pthread_t?>(nil)
+    private let windowSize = Mutex<WindowSize?>(nil)
+    private let wakeUp: Int32
+    /// 1 once finishing has begun, 2 once nobody waits for the output's reader any more.
+    private let ending = Atomic<Int>(0)
+    private let flushed = Gate()
+
+    package init(log: LogWriter) throws(ControlError) {
+        self.log = log
+        wakeUp = ch_eventfd()
+        if wakeUp < 0 { throw ControlError("creating an event descriptor", code: -wakeUp) }
+    }
+
+    deinit { _ = Glibc.close(wakeUp) }
+
+    // MARK: For clients, from any thread
+
+    package func open(_ client: any TerminalClient) { board.withLock { $0.open(client) } }
+
+    package func close(_ client: any TerminalClient) {
+        board.withLock { $0.close(client) }
+        wake()
+    }
+
+    package func write(_ client: any TerminalClient, _ bytes: UnsafeRawBufferPointer) {
+        let mustWake = board.withLock { board in
+            board.write(client, bytes)
+            return board.hasOutput && !board.isWatchingOutput
+        }
+        if mustWake { wake() }
+    }
+
+    package func ready(_ client: any TerminalClient, room: UInt64) {
+        let mustWake = board.withLock { board in
+            board.grant(client, room)
+            return board.inputRoom > 0 && !board.isWatchingInput
+        }
+        if mustWake { wake() }
+    }
+
+    // MARK: For the control plane
+
+    /// Brings a client to the foreground: by index, in the order of opening. False: there is none.
+    package func switchTo(_ index: Int) -> Bool {
+        defer { wake() }
+        return board.withLock { $0.switchTo(index) }
+    }
+
+    /// nil: neither input nor output is a terminal that knows its size. Follows SIGWINCH.
+    package var size: WindowSize? { windowSize.withLock { $0 } }
+    func setSize(_ size: WindowSize?) { windowSize.withLock { $0 = size } }
+
+    /// Begins to read and write; a terminal is raw from here on. Once.
+    package func start(_ configuration: Configuration, operator: any TerminalOperator) throws(ControlError) {
+        let pump = TerminalPump(self, configuration, `operator`, wakeUp: wakeUp)
+        pump.begin()
+        self.pump.withLock { $0 = pump }
+        do throws(ControlError) {
+            let thread = try Threads.start("console") { pump.run() }
+            self.thread.withLock { $0 = thread }
+        } catch {
+            pump.end()
+            throw error
+        }
+    }
+
+    package var isStarted: Bool { pump.withLock { $0 != nil } }
+
+    /// Waits until all output has been written; false: not within this many ns (negative: no limit), or cut off by
+    /// `abandonOutput`. True where nobody can read it any more.
+    package func drain(timeout: Int64 = -1) -> Bool {
+        let deadline = timeout < 0 ? nil : ch_monotonic() &+ UInt64(timeout)
+        while true {
+            let seen = flushed.value
+            if !board.withLock({ $0.hasOutput }) { return true }
+            if ending.load(ordering: .relaxed) == 2 { return false }
+            let now = ch_monotonic()
+            if let deadline, now >= deadline { return false }
+            flushed.wait(past: seen, deadline.map { Int64(clamping: $0 - now) } ?? -1)
+        }
+    }
+
+    /// From now on there are no machines: what would end them ends the wait for a slow reader.
+    package func beginFinishing() { ending.store(1, ordering: .relaxed) }
+    var isFinishing: Bool { ending.load(ordering: .relaxed) > 0 }
+
+    func abandonOutput() {
+        ending.store(2, ordering: .relaxed)
+        flushed.open()
+    }
+
+    func outputMoved() { flushed.open() }
+
+    /// Ends the thread; the terminal is as it was before `start`.
+    package func stop() {
+        guard let pump = pump.withLock({ $0.take() }) else { return }
+        pump.mustStop.store(true, ordering: .relaxed)
+        wake()
+        if let thread = thread.withLock({ $0.take() }) { pthread_join(thread, nil) }
+        pump.end()
+    }
+
+    private func wake() {
+        var one: UInt64 = 1
+        _ = Glibc.write(wakeUp, &one, 8)
+    }
+}

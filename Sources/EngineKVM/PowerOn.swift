@@ -1,0 +1,91 @@
+// The state after RESET. Sources: SDM volume 3, table 11-1 ("Processor States Following Power-up, Reset, or INIT"), and
+// for MSRs what KVM itself gives a new vCPU.
+
+import CBackplane
+import CHost
+import Core
+
+enum PowerOn {
+    /// The MSRs of a new vCPU, but for those that are clocks.
+    static func msrs(kvm: Int32, vcpu: Int32) -> [(index: UInt32, value: UInt64)] {
+        var indices = [UInt32](repeating: 0, count: 1024)
+        var count = UInt32(indices.count)
+        guard ch_kvm_msr_list(kvm, &indices, &count) >= 0 else { return [] }
+        return indices.prefix(Int(count)).compactMap { index in
+            // TSC, TSC_ADJUST, TSC deadline; APIC base, which has its own place; paravirtual clocks
+            if [0x10, 0x3b, 0x6e0, 0x1b].contains(index) || index & 0xf000_0000 == 0x4000_0000 { return nil }
+            var value: UInt64 = 0
+            return ch_kvm_get_msr(vcpu, index, &value) == 0 ? (index, value) : nil
+        }
+    }
+
+    static func registers(signature: UInt32) -> bp_registers {
+        func segment(_ selector: UInt16, base: UInt64 = 0, attributes: UInt16) -> bp_segment {
+            bp_segment(base: base, limit: 0xffff, selector: selector, attributes: attributes)
+        }
+        var state = bp_registers()
+        state.size = UInt32(MemoryLayout<bp_registers>.size)
+        state.general.2 = UInt64(signature)
+        state.rip = 0xfff0
+        state.rflags = 2
+        state.cs = segment(0xf000, base: 0xffff_0000, attributes: 0x9b)
+        state.ss = segment(0, attributes: 0x93)
+        state.ds = state.ss
+        state.es = state.ss
+        state.fs = state.ss
+        state.gs = state.ss
+        state.ldtr = segment(0, attributes: 0x82)
+        state.tr = segment(0, attributes: 0x8b)
+        state.gdtr_limit = 0xffff
+        state.idtr_limit = 0xffff
+        state.cr0 = 0x6000_0010
+        state.dr.6 = 0xffff_0ff0
+        state.dr.7 = 0x400
+        return state
+    }
+
+    /// Everything but `registers`.
+    static func apply(to cpu: KVMCPU) throws(EngineError) {
+        let fd = cpu.core.pointee.fd
+        var events = kvm_vcpu_events()
+        events.flags = UInt32(KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW)
+        _ = try check(ch_kvm_set_events(fd, &events), "KVM_SET_VCPU_EVENTS")
+        _ = try check(ch_kvm_set_mp_state(fd, UInt32(KVM_MP_STATE_RUNNABLE)), "KVM_SET_MP_STATE")
+        // Paging off first: EFER.LME cannot change under it.
+        var system = kvm_sregs()
+        _ = try check(ch_kvm_get_sregs(fd, &system), "KVM_GET_SREGS")
+        registers(signature: 0).store(in: &system)
+        system.interrupt_bitmap = (0, 0, 0, 0)
+        // Bit 11 enables the APIC, and with it KVM would show CPUID's APIC bit.
+        system.apic_base = cpu.index == 0 ? 0xfee0_0100 : 0xfee0_0000
+        _ = try check(ch_kvm_set_sregs(fd, &system), "KVM_SET_SREGS")
+        for msr in cpu.powerOnMSRs where msr.index != 0xc000_0080 { _ = ch_kvm_set_msr(fd, msr.index, msr.value) }
+        var tsc: UInt64 = 0
+        if ch_kvm_get_msr(fd, 0x10, &tsc) == 0 { cpu.moveTSC(by: 0 &- tsc) }
+        try resetFPU(cpu)
+    }
+
+    /// x87 and SSE explicitly, every other component into its initial state by its bit of XSTATE_BV being 0. RESET sets
+    /// the x87 control word to 0x40 where FNINIT gives 0x37f, and the tags to "zero" where FNINIT gives "empty".
+    private static func resetFPU(_ cpu: KVMCPU) throws(EngineError) {
+        let fd = cpu.core.pointee.fd
+        if ch_kvm_check(cpu.engine.vm, UInt32(KVM_CAP_XCRS)) > 0 {
+            _ = try check(ch_kvm_set_xcr0(fd, 1), "KVM_SET_XCRS")
+        }
+        var area = [UInt8](repeating: 0, count: 4096)
+        area[0] = 0x40  // FCW
+        area[4] = 0xff  // tags, abridged
+        area[24] = 0x80  // MXCSR 0x1f80
+        area[25] = 0x1f
+        area[512] = 3  // XSTATE_BV: x87, SSE
+        let result = area.withUnsafeBytes { ch_kvm_set_xsave(cpu.engine.vm, fd, $0.baseAddress) }
+        if result != -7 {  // E2BIG: AMX, which XCR0 hides
+            _ = try check(result, "KVM_SET_XSAVE")
+            return
+        }
+        var fpu = kvm_fpu()
+        fpu.fcw = 0x40
+        fpu.ftwx = 0xff
+        _ = try check(ch_kvm_set_fpu(fd, &fpu), "KVM_SET_FPU")
+    }
+}

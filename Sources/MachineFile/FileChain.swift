@@ -1,0 +1,134 @@
+import Core
+import Foundation
+
+/// A machine file and those that it extends, read and composed, the machine file first.
+struct FileChain {
+    static let maximumLength = 16
+
+    private(set) var roots: [YAMLNode] = []
+    private var paths: [String] = []
+    private var identities: [String] = []
+    private let parameters: Parameters
+    private let reporter: Reporter
+
+    /// nil: a file of the chain cannot be read; that is reported. Declares the parameters of each file on the way, so
+    /// that `extends` may use them.
+    static func load(_ path: String, parameters: Parameters, reporter: Reporter) -> [YAMLNode]? {
+        var chain = FileChain(parameters: parameters, reporter: reporter)
+        var next: (path: String, location: SourceLocation?)? = (path, nil)
+        while let (path, location) = next {
+            guard let root = chain.read(path, extendedAt: location) else { return nil }
+            chain.roots.append(root)
+            switch chain.target(of: root) {
+            case .success(let target): next = target
+            case .failure: return nil
+            }
+        }
+        return chain.roots
+    }
+
+    private init(parameters: Parameters, reporter: Reporter) {
+        self.parameters = parameters
+        self.reporter = reporter
+    }
+
+    // MARK: One file
+
+    /// Only a mapping is answered.
+    private mutating func read(_ path: String, extendedAt location: SourceLocation?) -> YAMLNode? {
+        do throws(SourceFile.Failure) {
+            let source = try SourceFile(path: path)
+            reporter.add(source)
+            paths.append(path)
+            identities.append(FileChain.identity(path))
+            return compose(source)
+        } catch {
+            report(error, of: path, extendedAt: location)
+            return nil
+        }
+    }
+
+    private func report(_ failure: SourceFile.Failure, of path: String, extendedAt location: SourceLocation?) {
+        switch failure {
+        case .content(let mark, let reason):
+            reporter.error(SourceLocation(file: path, line: mark.line, column: mark.column), reason)
+        case .unreadable(let reason):
+            let text = reason + (reason == "no such file" ? FileChain.suggestion(for: path) : "")
+            if let location {
+                reporter.error(location, "\(Printable.quoted(path: path)) cannot be extended: \(text)")
+            } else {
+                reporter.error(SourceLocation(file: path, line: 0, column: 0), text)
+            }
+        }
+    }
+
+    private func compose(_ source: SourceFile) -> YAMLNode? {
+        do throws(SyntaxError) {
+            let root = try YAMLComposer.compose(source, reporter: reporter)
+            guard root.mapping != nil else {
+                let found = root.isNull ? "holds nothing" : "is \(root.kindName)"
+                reporter.error(root.location, "a machine file is a mapping (\"machine: name\" ...), and this \(found)")
+                return nil
+            }
+            return root
+        } catch {
+            func location(_ mark: Mark) -> SourceLocation {
+                SourceLocation(file: source.path, line: mark.line, column: mark.column)
+            }
+            let notes = error.context.map { [Diagnostic.Note($0.text + " that begins here", at: location($0.mark))] }
+            reporter.error(location(error.mark), error.message, notes: notes ?? [])
+            return nil
+        }
+    }
+
+    // MARK: The next file
+
+    private struct Stop: Error {}
+
+    private mutating func target(
+        of root: YAMLNode
+    ) -> Result<(path: String, location: SourceLocation?)?, Stop> {
+        guard let mapping = root.mapping else { return .failure(Stop()) }
+        if let declared = mapping.value("parameters") { parameters.declare(declared) }
+        guard let extends = mapping.value("extends") else { return .success(nil) }
+        guard let scalar = extends.scalar else {
+            reporter.error(extends.location, "\"extends\" names one file, and this is \(extends.kindName)")
+            return .failure(Stop())
+        }
+        guard let text = parameters.substituted(scalar, at: extends.location) else { return .failure(Stop()) }
+        let path = FilePath.join(text.directory, text.text)
+        return isAllowed(path, extends.location) ? .success((path, extends.location)) : .failure(Stop())
+    }
+
+    private func isAllowed(_ path: String, _ location: SourceLocation) -> Bool {
+        if let first = identities.firstIndex(of: FileChain.identity(path)) {
+            let loop = (paths[first...] + [path]).map(Printable.text).joined(separator: " -> ")
+            reporter.error(location, "a machine file cannot extend itself: \(loop)")
+            return false
+        }
+        guard paths.count < FileChain.maximumLength else {
+            reporter.error(location, "machine files extend one another at most \(FileChain.maximumLength) deep")
+            return false
+        }
+        // It would be waited for; only the machine file itself may be one (`<(generate-machine)`).
+        if FileKind(path) == .pipe {
+            reporter.error(location, "\(Printable.quoted(path: path)) is a pipe; only files can be extended")
+            return false
+        }
+        return true
+    }
+
+    /// The same for every way to write one file's path.
+    private static func identity(_ path: String) -> String {
+        URL(fileURLWithPath: path).resolvingSymlinksInPath().standardizedFileURL.path
+    }
+
+    /// A machine file of that directory with nearly that name.
+    private static func suggestion(for path: String) -> String {
+        let directory = FilePath.directory(of: path)
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: directory.isEmpty ? "." : directory)) ?? []
+        let files = names.filter { name in [".yaml", ".yml", ".json"].contains { name.hasSuffix($0) } }.sorted()
+        let name = String(path.split(separator: "/").last ?? "")
+        return DidYouMean.hint(for: name, in: files)
+    }
+}

@@ -1,0 +1,23 @@
+import Foundation
+
+/// What stands at a path, links followed.
+enum FileKind {
+    case missing, regular, directory, pipe, other
+    /// It cannot be asked: opening it will say why.
+    case unknown
+
+    init(_ path: String) {
+        var info = stat()
+        // SAFETY: the path is NUL-terminated by the bridge, and the struct is ours for the call.
+        guard unsafe stat(path, &info) == 0 else {
+            self = errno == ENOENT || errno == ENOTDIR ? .missing : .unknown
+            return
+        }
+        switch info.st_mode & S_IFMT {
+        case S_IFREG: self = .regular
+        case S_IFDIR: self = .directory
+        case S_IFIFO: self = .pipe
+        default: self = .other
+        }
+    }
+}

@@ -1,0 +1,106 @@
+import Foundation
+
+/// A machine file as it was read: bounded, valid UTF-8, without a byte order mark.
+final class SourceFile {
+    /// As it is shown and opened: relative to the working directory, or absolute.
+    let path: String
+    let bytes: [UInt8]
+    private lazy var index = LineIndex(bytes)
+
+    static let maximumBytes = 1 << 20
+
+    enum Failure: Error {
+        /// Of the file as a whole.
+        case unreadable(String)
+        case content(Mark, String)
+    }
+
+    init(path: String) throws(Failure) {
+        self.path = path
+        var bytes = try SourceFile.read(path)
+        if bytes.starts(with: [0xff, 0xfe]) || bytes.starts(with: [0xfe, 0xff]) {
+            throw .content(Mark(line: 1, column: 1), "the file is UTF-16; machine files are UTF-8")
+        }
+        if bytes.starts(with: [0xef, 0xbb, 0xbf]) { bytes.removeFirst(3) }
+        self.bytes = bytes
+        if let offset = SourceFile.invalidOffset(bytes) {
+            throw .content(LineIndex.place(ofByte: offset, in: bytes), "the file is not valid UTF-8 from here on")
+        }
+    }
+
+    /// Where the text ends.
+    private(set) lazy var end: Mark = {
+        let last = index.lines.last ?? 0..<0
+        return Mark(line: max(1, index.lines.count), column: LineIndex.scalars(bytes[last]) + 1)
+    }()
+
+    /// The part of a line around a column, and the caret's position in it, from 0.
+    func excerpt(at mark: Mark) -> Diagnostic.Excerpt? {
+        guard index.lines.indices.contains(mark.line - 1) else { return nil }
+        let line = bytes[index.lines[mark.line - 1]]
+        let before = 60
+        let skipped = max(0, mark.column - 1 - before)
+        let rest = line[LineIndex.position(ofScalar: skipped, in: line)...]
+        let window = rest[..<LineIndex.position(ofScalar: 2 * before, in: rest)]
+        let text =
+            (skipped > 0 ? "..." : "")
+            + String(decoding: window, as: UTF8.self).unicodeScalars.map(Printable.character).joined()
+            + (window.endIndex < line.endIndex ? "..." : "")
+        return .init(text: text, caret: mark.column - 1 - skipped + (skipped > 0 ? 3 : 0))
+    }
+
+    // MARK: Reading
+
+    private static func read(_ path: String) throws(Failure) -> [UInt8] {
+        guard !path.isEmpty, !path.utf8.contains(0) else { throw .unreadable("this is not a file name") }
+        switch FileKind(path) {
+        case .missing: throw .unreadable("no such file")
+        case .directory: throw .unreadable("this is a directory, not a machine file")
+        case .other: throw .unreadable("this is a device or a socket, not a machine file")
+        case .regular, .pipe, .unknown: break
+        }
+        do {
+            return try contents(of: FileHandle(forReadingFrom: URL(fileURLWithPath: path)))
+        } catch let failure as Failure {
+            throw failure
+        } catch {
+            throw .unreadable(reason(error as NSError))
+        }
+    }
+
+    private static func contents(of handle: FileHandle) throws -> [UInt8] {
+        var data = Data()
+        while data.count <= maximumBytes, let more = try handle.read(upToCount: maximumBytes + 1 - data.count),
+            !more.isEmpty
+        {
+            data.append(more)
+        }
+        try handle.close()
+        guard data.count <= maximumBytes else {
+            throw Failure.unreadable("the file is too large: a machine file has at most 1MiB")
+        }
+        return [UInt8](data)
+    }
+
+    private static func reason(_ error: NSError) -> String {
+        if error.domain == NSCocoaErrorDomain, error.code == CocoaError.fileReadNoPermission.rawValue {
+            return "permission denied"
+        }
+        let cause = error.userInfo[NSUnderlyingErrorKey] as? NSError
+        return "cannot be read: " + (cause ?? error).localizedDescription
+    }
+
+    private static func invalidOffset(_ bytes: [UInt8]) -> Int? {
+        guard String(validating: bytes, as: UTF8.self) == nil else { return nil }
+        var decoder = UTF8()
+        var iterator = bytes.makeIterator()
+        var offset = 0
+        while true {
+            switch decoder.decode(&iterator) {
+            case .scalarValue(let scalar): offset += UTF8.width(scalar)
+            case .emptyInput: return nil
+            case .error: return offset
+            }
+        }
+    }
+}

@@ -1,0 +1,16 @@
+import ArgumentParser
+import Core
+import MachineFile
+
+struct Check: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Check a machine file without running it; status 2 where it has errors.")
+
+    @OptionGroup var machineFile: MachineFileArguments
+
+    func run() throws {
+        let finder = PluginFinder(paths: machineFile.plugins.pluginPath, isolation: .childProcess)
+        let description = try machineFile.load(finder)
+        print("\(machineFile.file): ok: machine '\(description.name)', \(description.instances.count) instances")
+    }
+}

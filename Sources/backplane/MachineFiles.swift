@@ -1,0 +1,44 @@
+import ArgumentParser
+import Core
+import Foundation
+import MachineFile
+
+extension MachineFileArguments {
+    /// Reads and checks the file. Prints every diagnostic; where one is an error, ends with status 2.
+    func load(_ finder: PluginFinder) throws -> MachineDescription {
+        let options = MachineFileOptions(
+            settings: try parsedSettings(), engine: try parsedEngine(), extraPolicies: policies)
+        let result = loadMachineFile(path: file, options: options, catalog: finder)
+        let useColor = isatty(STDERR_FILENO) != 0 && ProcessInfo.processInfo.environment["NO_COLOR"] == nil
+        for diagnostic in result.diagnostics {
+            FileHandle.standardError.write(Data((diagnostic.rendered(color: useColor) + "\n").utf8))
+        }
+        guard let description = result.description else { throw ExitCode(2) }
+        return description
+    }
+
+    private func parsedSettings() throws -> [(String, String)] {
+        try settings.map { setting in
+            guard let equals = setting.firstIndex(of: "="), equals != setting.startIndex else {
+                throw ValidationError("--set takes NAME=VALUE, and got '\(setting)'")
+            }
+            return (String(setting[..<equals]), String(setting[setting.index(after: equals)...]))
+        }
+    }
+
+    private func parsedEngine() throws -> EngineChoice? {
+        guard let engine else { return nil }
+        guard let choice = EngineChoice(rawValue: engine) else {
+            let known = EngineChoice.allCases.map(\.rawValue).joined(separator: ", ")
+            throw ValidationError("--engine takes one of \(known), and got '\(engine)'")
+        }
+        return choice
+    }
+}
+
+/// Ends a command with the status and the sentence of an error.
+func fail(_ error: MachineError) -> ExitCode {
+    let place = error.location.map { "\($0): " } ?? ""
+    complain("\(place)error: \(error.description)")
+    return ExitCode(error.status)
+}

@@ -1,0 +1,64 @@
+import ArgumentParser
+import CHost
+import Foundation
+
+@main
+struct Backplane: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "backplane",
+        abstract: "A modular x86 virtual machine monitor: a machine file names the parts and wires them.",
+        version: Version.text,
+        subcommands: [
+            Run.self, Check.self, Show.self, SchemaCommand.self, PluginCommand.self, DiskCommand.self,
+        ])
+
+    /// Bad usage is bad input: status 2, as for a bad machine file.
+    static func main() {
+        ch_ignore_sigpipe()
+        do {
+            var command = try parseAsRoot()
+            try command.run()
+        } catch {
+            let isUsage = exitCode(for: error) == .validationFailure
+            if isUsage {
+                FileHandle.standardError.write(Data((fullMessage(for: error) + "\n").utf8))
+                Foundation.exit(2)
+            }
+            exit(withError: error)
+        }
+    }
+}
+
+enum Version {
+    static let text = "0.1.0"
+}
+
+/// Options of every command that reads a machine file or plugins.
+struct PluginOptions: ParsableArguments {
+    @Option(name: .customLong("plugin-path"), help: "A directory to look for plugins in, before the others. Repeatable.")
+    var pluginPath: [String] = []
+}
+
+struct MachineFileArguments: ParsableArguments {
+    @Argument(help: "The machine file.", completion: .file(extensions: ["yaml", "yml", "json"]))
+    var file: String
+
+    @Option(
+        name: .customLong("set"), help: "A parameter of the machine file: NAME=VALUE. Repeatable.")
+    var settings: [String] = []
+
+    @Option(help: "The engine that runs the CPU, whatever the file says: auto, kvm or soft.")
+    var engine: String?
+
+    @Option(
+        name: .customLong("policy"),
+        help: "A policy for the head of the chain: NAME, NAME,property=value... or id=NAME,... Repeatable.")
+    var policies: [String] = []
+
+    @OptionGroup var plugins: PluginOptions
+}
+
+/// Writes a line to standard error.
+func complain(_ text: String) {
+    FileHandle.standardError.write(Data(("backplane: " + text + "\n").utf8))
+}

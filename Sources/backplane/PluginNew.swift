@@ -1,0 +1,57 @@
+import ArgumentParser
+import Foundation
+
+struct PluginNew: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "new", abstract: "Make the folder of a new plugin: its source, Makefile, tests and README.",
+        discussion: "What it makes is a small plugin that works: 'make test' builds and tests it.")
+
+    @Argument(help: "Its name, and the folder's: lower-case letters, digits and hyphens.") var name: String
+    @Option(help: "swift or c.") var language: Scaffold.Language
+    @Option(help: "device or policy.") var kind: Scaffold.Kind = .device
+    @Option(help: "Where to make the folder.", completion: .directory) var directory = "."
+
+    func run() throws {
+        if let problem = Scaffold.problem(withName: name, language) {
+            complain(problem)
+            throw ExitCode(2)
+        }
+        let folder = URL(fileURLWithPath: directory).appendingPathComponent(name).path
+        try Scaffold(name: name, language: language, kind: kind).write(to: folder)
+        warnOfNamesake()
+        let shown = directory == "." ? name : (directory.hasSuffix("/") ? directory : directory + "/") + name
+        print("\(shown): a \(kind.rawValue) in \(language.title)\n\n    cd \(shown)\n    make test")
+    }
+
+    /// A plugin of the same name may be meant: `plugin: ./NAME` tells the two apart.
+    private func warnOfNamesake() {
+        let finder = PluginFinder(paths: [], isolation: .childProcess)
+        guard let other = finder.libraryFiles.first(where: { $0.name == name }) else { return }
+        complain("there is a plugin '\(name)' already, \(other.path): 'plugin: \(name)' will mean that one")
+    }
+}
+
+extension Scaffold.Language: ExpressibleByArgument {}
+extension Scaffold.Kind: ExpressibleByArgument {}
+
+extension Scaffold {
+    /// Makes the folder, which must not exist yet, and the files in it.
+    func write(to folder: String) throws {
+        guard mkdir(folder, 0o777) == 0 else {
+            let reason = errno == EEXIST ? "it exists already" : String(cString: strerror(errno))
+            complain("\(folder) cannot be made: \(reason)")
+            throw ExitCode(2)
+        }
+        for file in files {
+            let url = URL(fileURLWithPath: folder).appendingPathComponent(file.path)
+            do {
+                try FileManager.default.createDirectory(
+                    at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+                try Data(file.text.utf8).write(to: url)
+            } catch {
+                complain("\(url.path) cannot be written: \(error.localizedDescription)")
+                throw ExitCode(2)
+            }
+        }
+    }
+}

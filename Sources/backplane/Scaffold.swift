@@ -1,0 +1,92 @@
+/// The files of a new plugin. Each template is a small plugin that works: it is built, tested and loaded outside of this
+/// repository by scripts/check-installed.sh. In templates `@NAME@`, `@TYPE@` and `@HERE@` are replaced.
+struct Scaffold {
+    enum Language: String, CaseIterable {
+        case swift, c
+
+        var title: String { self == .c ? "C" : "Swift" }
+    }
+
+    enum Kind: String, CaseIterable { case device, policy }
+
+    struct File: Equatable {
+        /// Relative to the plugin's folder.
+        var path: String
+        var text: String
+    }
+
+    var name: String
+    var language: Language
+    var kind: Kind
+
+    static let maximumNameLength = 48
+
+    /// What is wrong with the name, as a sentence; nil: nothing.
+    static func problem(withName name: String, _ language: Language) -> String? {
+        let bytes = Array(name.utf8)
+        let isWord = bytes.allSatisfy { (0x61...0x7a).contains($0) || (0x30...0x39).contains($0) || $0 == 0x2d }
+        guard let first = bytes.first, (0x61...0x7a).contains(first), isWord, bytes.last != 0x2d, !name.contains("--")
+        else {
+            return "'\(name)' is not a plugin's name: a lower-case letter, then lower-case letters, digits and single hyphens"
+        }
+        guard bytes.count <= maximumNameLength else {
+            return "'\(name)' is too long for a plugin's name: \(maximumNameLength) characters at most"
+        }
+        // The folder's name is the package's identity, and PluginKit is the package that it depends on.
+        if language == .swift, name == "pluginkit" { return "'pluginkit' is the name of the package that plugins use" }
+        return nil
+    }
+
+    /// `port-counter` is `PortCounter`; modules and types get a suffix, so that `clock` meets no `Clock`.
+    var typeName: String {
+        name.split(separator: "-").map { $0.prefix(1).uppercased() + $0.dropFirst() }.joined()
+    }
+
+    var files: [File] {
+        let own: [File]
+        switch (language, kind) {
+        case (.c, .device): own = ScaffoldC.device
+        case (.c, .policy): own = ScaffoldC.policy
+        case (.swift, .device): own = ScaffoldSwift.device
+        case (.swift, .policy): own = ScaffoldSwift.policy
+        }
+        return (own + common).map { File(path: filled($0.path), text: filled($0.text)) }
+    }
+
+    private var common: [File] {
+        [
+            File(path: "machine.yaml", text: kind == .device ? deviceMachine : policyMachine),
+            File(path: "README.md", text: ScaffoldText.readme(kind, language)),
+            File(path: ".gitignore", text: ".build/\n*.so\n/test-unit\n"),
+        ]
+    }
+
+    private func filled(_ text: String) -> String {
+        text.replacing("@NAME@", with: name).replacing("@TYPE@", with: typeName)
+    }
+
+    private var deviceMachine: String {
+        """
+        # Checked by `make test`. Give it a `boot:` and it runs: backplane run machine.yaml
+        machine: @NAME@-test
+        cpu: { engine: auto, interrupts: pic }
+        memory: 1MiB
+        devices:
+          - { id: pic, plugin: pic8259 }
+          - { id: card, plugin: ./@NAME@, at: 0x2e0, limit: 10, irq: pic.5 }
+
+        """
+    }
+
+    private var policyMachine: String {
+        """
+        # Checked by `make test`. Give it a `boot:` and it runs: backplane run machine.yaml
+        machine: @NAME@-test
+        memory: 1MiB
+        policies:
+          - { id: mine, plugin: ./@NAME@, ports: 0x80-0x8f, reads-as: 0 }
+          - { id: rules, plugin: standard }
+
+        """
+    }
+}

@@ -1,0 +1,45 @@
+/// The README of a new plugin.
+enum ScaffoldText {
+    static func readme(_ kind: Scaffold.Kind, _ language: Scaffold.Language) -> String {
+        "# @NAME@\n\n" + (kind == .device ? device : policy) + "\n\n" + (language == .c ? cFiles(kind) : swiftFiles(kind))
+            + "\n" + building + (language == .swift ? swiftNeeds : "")
+    }
+
+    private static let device = """
+        A Backplane device: a counter in three ports, with a limit and an interrupt.
+
+        | Port | Register | |
+        |---|---|---|
+        | `at` + 0 | COUNT | reads as the count; a write adds to it, modulo 256 |
+        | `at` + 1 | LIMIT | the count that sets REACHED; 0: none |
+        | `at` + 2 | STATUS | bit 0 REACHED drives `irq`; writing a 1 clears it |
+        """
+
+    private static let policy = """
+        A Backplane exit policy: ports that no device claims read as a chosen byte, and are counted.
+        Writes to them are dropped. Other accesses go to the next policy of the chain.
+        """
+
+    private static func cFiles(_ kind: Scaffold.Kind) -> String {
+        "- `@NAME@.c`: the plugin\n- `test.c`: tests of its logic, without a host\n" + machine
+    }
+
+    private static func swiftFiles(_ kind: Scaffold.Kind) -> String {
+        let model = kind == .device ? "Chip" : "Decisions"
+        return "- `Sources/@TYPE@\(model)`: the logic, a plain struct that tests link\n"
+            + "- `Sources/@TYPE@Plugin`: its connection to the host\n- `Tests`: tests of the logic\n" + machine
+    }
+
+    private static let machine = "- `machine.yaml`: a machine with one of it\n"
+
+    private static let building = """
+        `make` builds `@NAME@.so`, `make test` runs the tests, the bench and a check of `machine.yaml`. Both ask pkg-config
+        for Backplane: set `PKG_CONFIG_PATH=PREFIX/lib/pkgconfig` where it is not installed under /usr or /usr/local.
+
+        """
+
+    private static let swiftNeeds = """
+        It needs the Swift release that Backplane was built with: `pkg-config --variable=swift_version backplane`.
+
+        """
+}

@@ -1,0 +1,17 @@
+#!/bin/sh
+# Installs the Debian packages that Backplane needs and that are missing; quiet where nothing is. `setup.sh bench` adds the
+# peers that the benchmarks measure against.
+set -eu
+need="libffi-dev pkg-config"
+[ "${1:-}" = bench ] && need="$need qemu-system-x86 valgrind gcc"
+missing=
+for package in $need; do
+    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q '^install ok installed' || missing="$missing $package"
+done
+command -v swift >/dev/null || { echo "Backplane needs Swift 6.3 (https://www.swift.org/install/linux) on the PATH." >&2; exit 1; }
+[ -z "$missing" ] && exit 0
+sudo=
+[ "$(id -u)" = 0 ] || sudo=sudo
+echo "Installing:$missing"
+$sudo apt-get update -qq
+DEBIAN_FRONTEND=noninteractive $sudo apt-get install -qq -y --no-install-recommends $missing >/dev/null
