@@ -18,6 +18,8 @@ struct PluginFolder {
     var shared: [String] = []
     /// The model uses PluginKit (policies' records are the ABI's).
     var modelUsesKit = false
+    /// The model is free of unsafe code; those of backends talk to the host's kernel.
+    var isModelStrict = true
     var isC = false
 
     var path: String { "Plugins/\(kind)/\(name)" }
@@ -36,7 +38,7 @@ struct PluginFolder {
             plugin,
             .target(
                 name: model, dependencies: modelNeeds.map { .init(stringLiteral: $0) }, path: "\(path)/\(modelFolder)",
-                swiftSettings: strict),
+                swiftSettings: isModelStrict ? strict : []),
             tests(model, folder: name, needs: modelNeeds),
         ]
     }
@@ -54,7 +56,21 @@ func tests(_ model: String, folder: String, needs: [String] = []) -> Target {
         path: "Tests/Plugins/\(folder)")
 }
 
+/// A backend: all of them use BackendSupport, and none is free of unsafe code.
+func backend(_ name: String, _ model: String? = nil, _ folder: String = "") -> PluginFolder {
+    PluginFolder(
+        kind: "backends", name: name, model: model, modelFolder: folder, shared: ["BackendSupport", "CBackendSupport"],
+        modelUsesKit: true, isModelStrict: false)
+}
+
 let plugins = [
+    backend("file", "FilePump", "Pump"),
+    backend("null"),
+    backend("pty", "PseudoTerminal", "Master"),
+    backend("ram-disk", "RAMContents", "Contents"),
+    backend("raw-file", "RawImage", "Image"),
+    backend("socket", "SocketEndpoint", "Endpoint"),
+    backend("terminal"),
     PluginFolder(kind: "devices", name: "ata", model: "ATA"),
     PluginFolder(kind: "devices", name: "debug-console", model: "DebugConsole"),
     PluginFolder(kind: "devices", name: "debug-exit"),
@@ -95,6 +111,10 @@ let core: [Target] = [
 let shared: [Target] = [
     .target(name: "Images", path: "Plugins/loaders/Images", swiftSettings: strict),
     .target(name: "Loading", dependencies: ["Images", "PluginKit"], path: "Plugins/loaders/Loading"),
+    .target(name: "CBackendSupport", path: "Plugins/backends/Shared/HostCalls"),
+    .target(
+        name: "BackendSupport", dependencies: ["PluginKit", "CBackendSupport"], path: "Plugins/backends/Shared/Support"),
+    tests("BackendSupport", folder: "backends-shared"),
     tests("Images", folder: "images"),
     tests("Loading", folder: "loading", needs: ["Images"]),
 ]

@@ -1,0 +1,133 @@
+import BackendSupport
+import CBackendSupport
+import Glibc
+
+public enum ImageMode: Int, Sendable {
+    case readWrite = 0, readOnly
+    /// Writes go to a temporary file and are forgotten at the end.
+    case snapshot
+}
+
+/// A sentence for the user.
+public struct ImageError: Error, Equatable {
+    public var text: String
+    init(_ text: String) { self.text = text }
+}
+
+public struct ImageGeometry: Equatable, Sendable {
+    public let sectorSize: UInt32
+    public let sectors: UInt64
+
+    public init(sectorSize: UInt32, sectors: UInt64) {
+        self.sectorSize = sectorSize
+        self.sectors = sectors
+    }
+
+    /// In bytes.
+    public var length: UInt64 { sectors * UInt64(sectorSize) }
+
+    /// The byte range of some sectors; nil: beyond the end.
+    public func bytes(sector: UInt64, count: UInt64) -> (offset: UInt64, length: Int)? {
+        guard sector <= sectors, count <= sectors - sector else { return nil }
+        return (sector * UInt64(sectorSize), Int(clamping: count * UInt64(sectorSize)))
+    }
+}
+
+/// An open raw disk image: a regular file or a block device, locked against a second writer for as long as it is open.
+///
+/// The lock is one of the open file description (fcntl(2), F_OFD_SETLK): exclusive for read-write, shared otherwise. It
+/// holds also between two machines of one process. Programs that do not ask for it are not kept away.
+public final class ImageFile: Sendable {
+    public let path: String
+    public let mode: ImageMode
+    public let geometry: ImageGeometry
+    /// Sentences that the user should read once.
+    public let warnings: [String]
+    let descriptor: Descriptor
+
+    /// `sectorSize`: a power of two from 512.
+    public init(path: String, mode: ImageMode, sectorSize: UInt32) throws(ImageError) {
+        var warnings: [String] = []
+        descriptor = try ImageFile.open(path, mode)
+        let length = try ImageFile.length(of: descriptor, path)
+        try ImageFile.lock(descriptor, path, mode, &warnings)
+        let sectors = length / UInt64(sectorSize)
+        guard sectors > 0 else {
+            throw ImageError("'\(path)' has \(length) bytes, less than one sector of \(sectorSize)")
+        }
+        let tail = length % UInt64(sectorSize)
+        if tail > 0 {
+            warnings.append(
+                "'\(path)' has \(length) bytes, not a multiple of \(sectorSize): the last \(tail) are ignored")
+        }
+        self.path = path
+        self.mode = mode
+        self.warnings = warnings
+        geometry = ImageGeometry(sectorSize: sectorSize, sectors: sectors)
+    }
+
+    private static func open(_ path: String, _ mode: ImageMode) throws(ImageError) -> Descriptor {
+        var flags = mode == .readWrite ? O_RDWR : O_RDONLY
+        // A block device that the host has mounted answers EBUSY to this.
+        var link = bh_file()
+        if mode == .readWrite, bh_stat_link(path, &link) == 0, Int(link.kind) == BH_BLOCK_DEVICE {
+            flags |= O_EXCL
+        }
+        do throws(HostCallError) {
+            // Not blocking: a pipe must not hold up the load before it is found out.
+            let descriptor = try Descriptor.open(path, flags | O_NONBLOCK)
+            try HostCallError.check(bh_set_blocking(descriptor.raw))
+            return descriptor
+        } catch {
+            throw ImageError(openText(path, mode, error))
+        }
+    }
+
+    private static func openText(_ path: String, _ mode: ImageMode, _ error: HostCallError) -> String {
+        switch error.code {
+        case ENOENT: "there is no file '\(path)': `backplane disk create` makes one"
+        case EISDIR: "'\(path)' is a directory, not a disk image"
+        case ENXIO: notAnImage(path)
+        case EBUSY: "'\(path)' is in use by this host: is it mounted?"
+        case EACCES, EPERM, EROFS:
+            mode == .readWrite
+                ? "'\(path)' cannot be opened for writing: \(error.text) (mode: read-only or snapshot only reads it)"
+                : "'\(path)' cannot be opened: \(error.text)"
+        default: "'\(path)' cannot be opened: \(error.text)"
+        }
+    }
+
+    private static func notAnImage(_ path: String) -> String {
+        "'\(path)' is neither a regular file nor a block device"
+    }
+
+    private static func length(of descriptor: Descriptor, _ path: String) throws(ImageError) -> UInt64 {
+        do throws(HostCallError) {
+            let file = try descriptor.status()
+            let kind = Int(file.kind)
+            if kind == BH_REGULAR || kind == BH_BLOCK_DEVICE {
+                return UInt64(clamping: file.length)
+            }
+        } catch {
+            throw ImageError("'\(path)' cannot be examined: \(error.text)")
+        }
+        throw ImageError(notAnImage(path))
+    }
+
+    private static func lock(
+        _ descriptor: Descriptor, _ path: String, _ mode: ImageMode, _ warnings: inout [String]
+    ) throws(ImageError) {
+        let result = bh_lock(descriptor.raw, mode == .readWrite ? 1 : 0)
+        switch -result {
+        case 0: break
+        case EAGAIN, EACCES:
+            throw ImageError(
+                bh_is_write_locked(descriptor.raw) != 0
+                    ? "'\(path)' is in use by another writer"
+                    : "'\(path)' is in use by a reader, and cannot be opened for writing meanwhile")
+        default:
+            warnings.append(
+                "'\(path)' cannot be locked (\(HostCallError.text(of: -result))): see to it that nobody else writes it")
+        }
+    }
+}

@@ -1,0 +1,80 @@
+import BackendSupport
+import CBackendSupport
+import Glibc
+
+/// Whole transfers, however many calls the host makes of them.
+enum Transfers {
+    static func read(_ file: Descriptor, at offset: UInt64, into bytes: UnsafeMutableRawBufferPointer) throws(HostCallError) {
+        var done = 0
+        while done < bytes.count {
+            let position = Int64(clamping: offset + UInt64(done))
+            let count = try HostCallError.check(
+                bh_pread(file.raw, bytes.baseAddress! + done, bytes.count - done, position))
+            // Somebody has cut the file short.
+            guard count > 0 else { throw HostCallError(code: EIO) }
+            done += count
+        }
+    }
+
+    static func write(_ file: Descriptor, at offset: UInt64, _ bytes: UnsafeRawBufferPointer) throws(HostCallError) {
+        var done = 0
+        while done < bytes.count {
+            let position = Int64(clamping: offset + UInt64(done))
+            let count = try HostCallError.check(
+                bh_pwrite(file.raw, bytes.baseAddress! + done, bytes.count - done, position))
+            guard count > 0 else { throw HostCallError(code: EIO) }
+            done += count
+        }
+    }
+}
+
+/// Where a disk's sectors are. Used by one thread at a time; its calls may block.
+public protocol DiskMedium: Sendable {
+    /// As messages call it.
+    var name: String { get }
+    /// Bytes that are kept beside the image.
+    var overlayLength: UInt64 { get }
+    /// The whole range lies in the medium.
+    func read(at offset: UInt64, into bytes: UnsafeMutableRawBufferPointer) throws(HostCallError)
+    func write(at offset: UInt64, _ bytes: UnsafeRawBufferPointer) throws(HostCallError)
+    /// What was written is on the disk.
+    func flush() throws(HostCallError)
+}
+
+/// An image, or an overlay above it in snapshot mode.
+public final class ImageMedium: DiskMedium, @unchecked Sendable {
+    private let image: ImageFile
+    private let overlay: Overlay?
+
+    /// `directory`: where snapshot mode keeps what is written.
+    public init(_ image: ImageFile, directory: String) throws(ImageError) {
+        self.image = image
+        guard image.mode == .snapshot else {
+            overlay = nil
+            return
+        }
+        do throws(HostCallError) {
+            overlay = try Overlay(base: image.descriptor, length: image.geometry.length, directory: directory)
+        } catch {
+            throw ImageError("a temporary file for mode: snapshot cannot be made in '\(directory)': \(error.text)")
+        }
+    }
+
+    public var name: String { image.path }
+    public var overlayLength: UInt64 { UInt64(overlay?.clusters.count ?? 0) * Overlay.clusterSize }
+
+    public func read(at offset: UInt64, into bytes: UnsafeMutableRawBufferPointer) throws(HostCallError) {
+        if let overlay { return try overlay.read(at: offset, into: bytes) }
+        try Transfers.read(image.descriptor, at: offset, into: bytes)
+    }
+
+    public func write(at offset: UInt64, _ bytes: UnsafeRawBufferPointer) throws(HostCallError) {
+        if let overlay { return try overlay.write(at: offset, bytes) }
+        try Transfers.write(image.descriptor, at: offset, bytes)
+    }
+
+    /// Snapshot mode has nothing that outlives the machine.
+    public func flush() throws(HostCallError) {
+        if image.mode == .readWrite { try HostCallError.check(bh_fdatasync(image.descriptor.raw)) }
+    }
+}
