@@ -108,6 +108,11 @@ let core: [Target] = [
     .target(name: "MachineFile", dependencies: ["Core", .product(name: "Yams", package: "Yams")]),
 ]
 
+let machineTests: [Target] = [
+    .testTarget(name: "MachineTests", dependencies: ["CHost", "Core", "EngineKVM", "MachineFile", "PluginKit"]),
+    .testTarget(name: "MachineFileTests", dependencies: ["Core", "MachineFile"]),
+]
+
 let shared: [Target] = [
     .target(name: "Images", path: "Plugins/loaders/Images", swiftSettings: strict),
     .target(name: "Loading", dependencies: ["Images", "PluginKit"], path: "Plugins/loaders/Loading"),
@@ -129,5 +134,5 @@ let package = Package(
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     ],
-    targets: core + shared + plugins.flatMap(\.targets)
+    targets: core + machineTests + shared + plugins.flatMap(\.targets)
 )

@@ -14,8 +14,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-/* ---- A message: built in a buffer, written at once, so that lines of several threads do not mix
- * --------------------- */
+/* ---- A message: built in a buffer, written at once, so that lines of several threads do not mix ------------------ */
 typedef struct message {
     size_t length;
     char text[1536];
@@ -88,8 +87,7 @@ static void unblock(int number) {
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
-/* ---- Terminal
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- Terminal ---------------------------------------------------------------------------------------------------- */
 static struct termios tty_settings;
 static int tty_flags;
 static volatile int tty_fd = -1;
@@ -148,8 +146,7 @@ void ch_tty_release(void) {
     tty_fd = -1;
 }
 
-/* ---- Crash reporter
- * -------------------------------------------------------------------------------------------------- */
+/* ---- Crash reporter ---------------------------------------------------------------------------------------------- */
 static int backtrace_signal(void) { return SIGRTMIN + 1; } /* the watchdog asks a thread where it is */
 enum { STACK_BYTES = 128 * 1024, GUARD_BYTES = 4096, FRAMES = 48 };
 static __thread ch_machine *thread_machine;
@@ -283,8 +280,7 @@ void ch_set_activity(const char *text) {
     thread_activity[length] = 0;
 }
 
-/* ---- Watchdog
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- Watchdog ---------------------------------------------------------------------------------------------------- */
 static const uint64_t tick = 250000000;
 static pthread_mutex_t watchdog_lock = PTHREAD_MUTEX_INITIALIZER; /* of the list only */
 static pthread_cond_t watchdog_changed;
@@ -410,8 +406,7 @@ void ch_watchdog_remove(ch_machine *machine) {
     pthread_mutex_unlock(&watchdog_lock);
 }
 
-/* ---- Signals of the process
- * ------------------------------------------------------------------------------------------ */
+/* ---- Signals of the process -------------------------------------------------------------------------------------- */
 void ch_ignore_sigpipe(void) { signal(SIGPIPE, SIG_IGN); }
 
 static int signal_pipe[2] = {-1, -1};

@@ -29,8 +29,7 @@ static inline int32_t call_number(int32_t fd, unsigned long request, unsigned lo
     return result < 0 ? -errno : result;
 }
 
-/* ---- Kicks
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- Kicks ------------------------------------------------------------------------------------------------------- */
 static __thread struct kvm_run *volatile current_run;
 static __thread bool thread_ready;
 static pthread_once_t kick_once = PTHREAD_ONCE_INIT;
@@ -103,8 +102,7 @@ void ch_kvm_wait_outside(ch_kvm_cpu *cpu) {
     }
 }
 
-/* ---- System and VM
- * ------------------------------------------------------------------------------------------------- */
+/* ---- System and VM ----------------------------------------------------------------------------------------------- */
 int32_t ch_kvm_open(void) {
     int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
     if (fd < 0) return -errno;
@@ -172,13 +170,14 @@ int32_t ch_kvm_msr_list(int32_t kvm, uint32_t *indices, uint32_t *count) {
 int32_t ch_kvm_set_msr_filter(int32_t vm, bool deny_others, const ch_kvm_msr_range *ranges, uint32_t count) {
     if (count > CH_KVM_MSR_RANGES) return -E2BIG;
     struct kvm_msr_filter filter = {.flags = deny_others ? KVM_MSR_FILTER_DEFAULT_DENY : KVM_MSR_FILTER_DEFAULT_ALLOW};
-    for (uint32_t i = 0; i < count; i++)
-        filter.ranges[i] = (struct kvm_msr_filter_range){ranges[i].flags, ranges[i].count, ranges[i].first, ranges[i].bitmap};
+    for (uint32_t i = 0; i < count; i++) {
+        const ch_kvm_msr_range *range = &ranges[i];
+        filter.ranges[i] = (struct kvm_msr_filter_range){range->flags, range->count, range->first, range->bitmap};
+    }
     return call(vm, KVM_X86_SET_MSR_FILTER, &filter);
 }
 
-/* ---- vCPU
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- vCPU -------------------------------------------------------------------------------------------------------- */
 int32_t ch_kvm_create_vcpu(int32_t kvm, int32_t vm, uint32_t index, ch_kvm_cpu *cpu) {
     int32_t size = call_number(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
     if (size < 0) return size;
@@ -225,8 +224,12 @@ int32_t ch_kvm_set_fpu(int32_t vcpu, const struct kvm_fpu *in) { return call(vcp
 int32_t ch_kvm_get_debugregs(int32_t vcpu, struct kvm_debugregs *out) { return call(vcpu, KVM_GET_DEBUGREGS, out); }
 int32_t ch_kvm_set_debugregs(int32_t vcpu, const struct kvm_debugregs *in) { return call(vcpu, KVM_SET_DEBUGREGS, in); }
 int32_t ch_kvm_get_events(int32_t vcpu, struct kvm_vcpu_events *out) { return call(vcpu, KVM_GET_VCPU_EVENTS, out); }
-int32_t ch_kvm_set_events(int32_t vcpu, const struct kvm_vcpu_events *in) { return call(vcpu, KVM_SET_VCPU_EVENTS, in); }
-int32_t ch_kvm_set_guest_debug(int32_t vcpu, const struct kvm_guest_debug *in) { return call(vcpu, KVM_SET_GUEST_DEBUG, in); }
+int32_t ch_kvm_set_events(int32_t vcpu, const struct kvm_vcpu_events *in) {
+    return call(vcpu, KVM_SET_VCPU_EVENTS, in);
+}
+int32_t ch_kvm_set_guest_debug(int32_t vcpu, const struct kvm_guest_debug *in) {
+    return call(vcpu, KVM_SET_GUEST_DEBUG, in);
+}
 int32_t ch_kvm_get_tsc_khz(int32_t vcpu) { return call_number(vcpu, KVM_GET_TSC_KHZ, 0); }
 
 /* KVM_SET_XSAVE reads as many bytes as KVM_CAP_XSAVE2 says, which is more than its struct where AMX is on. */
@@ -292,7 +295,8 @@ int32_t ch_kvm_set_msr(int32_t vcpu, uint32_t index, uint64_t value) {
 }
 
 static int32_t tsc_offset(int32_t vcpu, unsigned long request, uint64_t *value) {
-    struct kvm_device_attr attribute = {.group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET, .addr = (uintptr_t)value};
+    struct kvm_device_attr attribute = {.group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET};
+    attribute.addr = (uintptr_t)value;
     return call(vcpu, request, &attribute);
 }
 int32_t ch_kvm_get_tsc_offset(int32_t vcpu, uint64_t *out) { return tsc_offset(vcpu, KVM_GET_DEVICE_ATTR, out); }

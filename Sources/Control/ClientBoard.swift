@@ -69,7 +69,7 @@ struct ClientBoard {
         if foreground == index { return true }
         if let old = foreground { setThrottle(old, false) }
         foreground = index
-        say([slot.client.title])
+        say(["backplane: " + slot.client.title])
         let shown = slot.backlog.front(slot.backlog.count)
         slots[index]?.backlog = ByteQueue()
         slots[index]?.isBacklogCut = false
@@ -80,13 +80,13 @@ struct ClientBoard {
 
     /// What is left of a line that has lost its beginning is not shown.
     private static func fromLineStart(_ bytes: [UInt8]) -> ArraySlice<UInt8> {
-        guard let newline = bytes.firstIndex(of: UInt8(ascii: "\n")), newline + 1 < bytes.count else { return bytes[...] }
-        return bytes[(newline + 1)...]
+        let start = bytes.firstIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? bytes.count
+        return start < bytes.count ? bytes[start...] : bytes[...]
     }
 
     // MARK: Output
 
-    mutating func write(_ client: any TerminalClient, _ bytes: some Collection<UInt8>) {
+    mutating func write(_ client: any TerminalClient, _ bytes: some BidirectionalCollection<UInt8>) {
         guard let index = index(of: client) else { return }
         guard index == foreground else { return keep(bytes, index) }
         guard !isOutputDead else { return }
@@ -96,7 +96,7 @@ struct ClientBoard {
         updateThrottle()
     }
 
-    private mutating func keep(_ bytes: some Collection<UInt8>, _ index: Int) {
+    private mutating func keep(_ bytes: some BidirectionalCollection<UInt8>, _ index: Int) {
         slots[index]?.backlog.append(bytes)
         let excess = (slots[index]?.backlog.count ?? 0) - ClientBoard.backlogLimit
         guard excess > 0 else { return }
@@ -110,14 +110,13 @@ struct ClientBoard {
         append((start + lines.map { $0 + "\r\n" }.joined()).utf8)
     }
 
-    mutating func ringBell() { if output.count < ClientBoard.outputLimit { append([7]) } }
+    mutating func ringBell() { append([7]) }
 
-    private mutating func append(_ bytes: some Collection<UInt8>) {
-        guard !isOutputDead, !bytes.isEmpty else { return }
-        let chunk = Array(bytes)
-        output.append(chunk)
+    private mutating func append(_ bytes: some BidirectionalCollection<UInt8>) {
+        guard !isOutputDead, let last = bytes.last else { return }
+        output.append(bytes)
         // A bell does not move the cursor.
-        if chunk != [7] { isMidLine = chunk.last != UInt8(ascii: "\n") }
+        if last != 7 || bytes.count > 1 { isMidLine = last != UInt8(ascii: "\n") }
     }
 
     var hasOutput: Bool { !output.isEmpty }
@@ -175,8 +174,8 @@ struct ClientBoard {
         return Int(clamping: slot.room)
     }
 
-    /// For the foreground client, at once or when it has room. Answers how many bytes were taken; without any client all
-    /// of them are, and are gone.
+    /// For the foreground client, at once or when it has room. Answers how many bytes were taken; without any client
+    /// all of them are, and are gone.
     mutating func type(_ bytes: [UInt8]) -> Int {
         guard let foreground, let slot = slots[foreground] else { return bytes.count }
         let taken = min(bytes.count, max(0, ClientBoard.typedLimit - slot.typed.count))

@@ -1,7 +1,7 @@
 // The control plane's part that owns the terminal and the process's signals. What `backplane run` does with it:
 //
 //     let log = try LogWriter(level: .info)
-//     let console = try Console(log: log)                    // first of all: sees that descriptors 0 to 2 are open
+//     let console = try Console(log: log)                    // both before other files are opened: see `openStandard`
 //     let options = MachineOptions(makeEngine: ..., log: log.machineLog, logLevel: log.level, console: console)
 //     let machine = try Machine(description, options: options)
 //     try console.start([machine])                           // raw terminal, signals
@@ -11,12 +11,12 @@
 //
 // One Console for a process. `finish` belongs to every way out, also where `machine.start` throws.
 //
-// Input. A terminal is raw while this process is in its foreground: all keys but the escape key go to the guest, ^C too. A
-// pipe or a file is read as fast as the guest takes it; its end ends nothing. The escape key (Ctrl-A, then h for help) works in
-// a terminal; in a pipe or file every byte is the guest's, unless `escapesPipes` is set.
+// Input. A terminal is raw while this process is in its foreground: all keys but the escape key go to the guest, ^C
+// too. A pipe or a file is read as fast as the guest takes it; its end ends nothing. The escape key (Ctrl-A, then h for
+// help) works in a terminal; in a pipe or a file every byte is the guest's, unless `escapesPipes` is set.
 //
-// Output. Nothing that a guest writes is lost for a slow reader: clients are throttled, and `finish` waits for the reader. If the
-// reader has gone (EPIPE) or the disk is full, the guest's output is dropped and the machine goes on.
+// Output. Nothing that a guest writes is lost for a slow reader: clients are throttled, and `finish` waits for the
+// reader. If the reader has gone (EPIPE) or the disk is full, the guest's output is dropped and the machine goes on.
 //
 // Signals and exit statuses, which `Machine.waitForEnd` answers as `MachineEnd.status`:
 //   Ctrl-A x             the machines end at once, 0
@@ -68,15 +68,15 @@ public final class Console: ConsoleProvider {
     /// A machine that comes later.
     public func attach(_ machine: Machine) { desk.attach(machine) }
 
-    /// Brings a console to the foreground: by index, in the order of opening. What it wrote meanwhile is shown, the last 64 KiB.
-    /// False: there is none.
+    /// Brings a console to the foreground: by index, in the order of opening. The last 64 KiB of what it wrote
+    /// meanwhile are shown. False: there is none.
     public func switchTo(_ index: Int) -> Bool { terminal.switchTo(index) }
 
     /// Of the terminal; nil: there is none, or it does not know. Follows SIGWINCH.
     public var size: WindowSize? { terminal.size }
 
-    /// Once all machines have ended: waits until their output is out, then gives the terminal back. Nothing where `start` was
-    /// not called.
+    /// Once all machines have ended: waits until their output is out, then gives the terminal back. Nothing where
+    /// `start` was not called.
     public func finish() {
         terminal.beginFinishing()
         if terminal.isStarted { _ = terminal.drain() }

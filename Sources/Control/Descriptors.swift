@@ -2,7 +2,8 @@ import Glibc
 
 /// Standard input, output and error as they are found, and how output is written without ever waiting for its reader.
 enum Descriptors {
-    /// 0, 1 and 2, where closed, become /dev/null: otherwise the next file that is opened would be taken for the terminal.
+    /// 0, 1 and 2, where closed, become /dev/null: otherwise the next file that is opened would be taken for the
+    /// terminal.
     static func openStandard() {
         for descriptor in 0..<3 as Range<Int32> where fcntl(descriptor, F_GETFD) < 0 {
             // The lowest free number is this one.
@@ -26,8 +27,9 @@ struct OutputPort {
     /// poll() promises no more than this for a shared descriptor (PIPE_BUF).
     private var chunk: Int { isOwn ? 16 << 10 : 4 << 10 }
 
-    /// O_NONBLOCK belongs to the open file, which the shell and all of its children share: a terminal or a pipe is opened
-    /// once more for a flag of our own. Where that fails (a socket, another user's terminal), small writes after poll().
+    /// O_NONBLOCK belongs to the open file, which the shell and all of its children share: a terminal or a pipe is
+    /// opened once more for a flag of our own. Where that fails (a socket, another user's terminal), small writes
+    /// after poll(), which a stopped terminal can hold up.
     init(_ shared: Int32) {
         var info = stat()
         let kind = fstat(shared, &info) == 0 ? info.st_mode & S_IFMT : 0

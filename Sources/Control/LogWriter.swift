@@ -4,8 +4,8 @@
 //   backplane: asked the guests to power off; a second SIGTERM ends them at once
 //
 // Information carries no level name. A text of several lines becomes several lines, each with its beginning. Control
-// characters, which a text may have from a guest, are shown as \x1b, so that no guest can drive the terminal through the log.
-// In the file each line has the time in front, UTC in RFC 3339.
+// characters, which a text may have from a guest, are shown as \x1b, so that no guest can drive the terminal through
+// the log. In the file each line has the time in front, UTC in RFC 3339.
 
 import Core
 import Glibc
@@ -22,7 +22,8 @@ public final class LogWriter: Sendable {
         var isStalled = false
     }
 
-    /// How long a writer, which may hold a machine's lock, waits for standard error's reader: once, until it moves again.
+    /// How long a writer, which may hold a machine's lock, waits for standard error's reader: once, until it moves
+    /// again.
     private static let patience: Int32 = 200
 
     let screen: Screen
@@ -31,6 +32,7 @@ public final class LogWriter: Sendable {
 
     /// `file` is appended to. Throws where it cannot be opened.
     public init(level: LogLevel = .info, file: String? = nil, descriptor: Int32 = 2) throws(ControlError) {
+        Descriptors.openStandard()
         var opened: Int32 = -1
         if let file {
             opened = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
@@ -108,7 +110,8 @@ public final class LogWriter: Sendable {
     // MARK: Text
 
     static func lines(_ level: LogLevel, _ instance: String?, _ text: String) -> [String] {
-        let start = "backplane: " + (instance.map { clean($0[...]) + ": " } ?? "") + (name(level).map { $0 + ": " } ?? "")
+        let labels = [instance.map { clean($0[...]) }, name(level)].compactMap { $0 }
+        let start = (["backplane"] + labels).map { $0 + ": " }.joined()
         var parts = text.split(omittingEmptySubsequences: false) { $0 == "\n" || $0 == "\r\n" }
         while parts.count > 1, parts[parts.count - 1].isEmpty { parts.removeLast() }
         return parts.map { start + clean($0) }
@@ -153,15 +156,15 @@ public final class LogWriter: Sendable {
             let text = String(number)
             return String(repeating: "0", count: max(0, count - text.count)) + text
         }
-        let date = [digits(Int(parts.tm_year) + 1900, 4), digits(Int(parts.tm_mon) + 1, 2), digits(Int(parts.tm_mday), 2)]
+        let date = [parts.tm_mon + 1, parts.tm_mday].map { digits(Int($0), 2) }
         let hour = [parts.tm_hour, parts.tm_min, parts.tm_sec].map { digits(Int($0), 2) }
-        return date.joined(separator: "-") + "T" + hour.joined(separator: ":") + "."
-            + digits(time.tv_nsec / 1_000_000, 3) + "Z"
+        return digits(Int(parts.tm_year) + 1900, 4) + "-" + date.joined(separator: "-") + "T"
+            + hour.joined(separator: ":") + "." + digits(time.tv_nsec / 1_000_000, 3) + "Z"
     }
 }
 
-/// What the log must know of the terminal, if its lines go there: whether a line end needs a carriage return, and whether
-/// the guest has left the cursor within a line.
+/// What the log must know of the terminal, if its lines go there: whether a line end needs a carriage return, and
+/// whether the guest has left the cursor within a line.
 final class Screen: Sendable {
     private struct State {
         var isShared = false

@@ -3,8 +3,8 @@ import Core
 import Glibc
 import Synchronization
 
-/// Passes what the escape key and the signals ask for to the machines, which answer when they are between two callbacks:
-/// each request has a thread of its own, so that a machine that hangs cannot take the terminal with it.
+/// Passes what the escape key and the signals ask for to the machines, which answer when they are between two
+/// callbacks: each request has a thread of its own, so that a machine that hangs cannot take the terminal with it.
 final class OperatorDesk: TerminalOperator {
     private struct State {
         var machines: [any ControlledMachine] = []
@@ -47,7 +47,8 @@ final class OperatorDesk: TerminalOperator {
         switch state.withLock({ $0.policy.receive(number, at: now) }) {
         case .nothing: break
         case .powerOff:
-            log.write(.info, nil, "the guest is asked to power off; a second \(SignalPolicy.name(number)) ends it at once")
+            let again = "a second \(SignalPolicy.name(number)) ends it at once"
+            log.write(.info, nil, "the guest is asked to power off; \(again)")
             state.withLock { $0.hasAskedPowerOff = true }
             powerOff(nil)
         case .end(let status, let reason): end(status, reason)
@@ -66,7 +67,9 @@ final class OperatorDesk: TerminalOperator {
         ask(machines) { $0.stop(status, reason) }
     }
 
-    private func ask(_ machines: [any ControlledMachine], _ request: @escaping @Sendable (any ControlledMachine) -> Void) {
+    private func ask(
+        _ machines: [any ControlledMachine], _ request: @escaping @Sendable (any ControlledMachine) -> Void
+    ) {
         for machine in machines {
             do {
                 pthread_detach(try Threads.start("operator") { request(machine) })

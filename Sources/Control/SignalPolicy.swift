@@ -1,7 +1,7 @@
 import Glibc
 
-/// What SIGTERM, SIGINT and SIGHUP mean. Exit statuses are a shell's: 128 and the signal's number. (The guest's own statuses
-/// are odd too: 129, 141 and 143 alone do not say which it was; the message on stderr does.)
+/// What SIGTERM, SIGINT and SIGHUP mean. Exit statuses are a shell's: 128 and the signal's number. (The guest's own
+/// statuses are odd too: 129, 141 and 143 alone do not say which it was; the message on stderr does.)
 struct SignalPolicy {
     enum Action: Equatable {
         case nothing
@@ -13,8 +13,8 @@ struct SignalPolicy {
         case exitNow(status: Int32, reason: String)
     }
 
-    /// Within this time further signals are the same request: timeout(1) sends SIGTERM twice, to the process and to its group,
-    /// and a wrapper may pass on the SIGINT that the terminal has already sent to all.
+    /// Within this time further signals are the same request: timeout(1) sends SIGTERM twice, to the process and to
+    /// its group, and a wrapper may pass on the SIGINT that the terminal has already sent to all.
     static let grace: UInt64 = 500_000_000
 
     /// Times of the last step that was taken, in ns.

@@ -23,6 +23,8 @@ public struct WindowSize: Sendable, Equatable {
 struct Terminal {
     let descriptor: Int32
     private(set) var isRaw = false
+    /// CHost has the settings from before.
+    private var hasSaved = false
 
     /// nil: not a terminal.
     init?(_ descriptor: Int32) {
@@ -30,31 +32,38 @@ struct Terminal {
         self.descriptor = descriptor
     }
 
-    /// In the background reading would stop the process (SIGTTIN), and so would changing the settings. A terminal that does
-    /// not control this session knows no background.
+    /// In the background reading would stop the process (SIGTTIN), and so would changing the settings. A terminal
+    /// that does not control this session knows no background.
     var isForeground: Bool {
         let group = tcgetpgrp(descriptor)
         return group < 0 || group == getpgrp()
     }
 
-    /// Raw: no echo, no lines, no signals from keys, nothing done to the output. Saves the settings first, which CHost puts
-    /// back however the process ends. Nothing in the background.
+    /// Raw: no echo, no lines, no signals from keys, nothing done to the output. Saves the settings first, which
+    /// CHost puts back however the process ends. Nothing in the background.
     mutating func enter() {
         var settings = termios()
         guard isForeground, tcgetattr(descriptor, &settings) == 0 else {
             isRaw = false
             return
         }
-        // After SIGSTOP and SIGCONT they may still be our own, which must not be saved.
-        if isRaw, Terminal.isRaw(settings) { return }
+        // They may still be our own, which must not be saved: after SIGSTOP and SIGCONT, or a while in the background.
+        if hasSaved, Terminal.isRaw(settings) {
+            isRaw = true
+            return
+        }
         guard ch_tty_save(descriptor) == 0 else { return }
+        hasSaved = true
         cfmakeraw(&settings)
         isRaw = Terminal.withoutStopping { tcsetattr(descriptor, TCSANOW, &settings) == 0 }
     }
 
     /// Back to what was saved, which is forgotten: in the background the settings are another process's business.
     mutating func leave() {
-        if isRaw { ch_tty_release() }
+        if isRaw {
+            ch_tty_release()
+            hasSaved = false
+        }
         isRaw = false
     }
 

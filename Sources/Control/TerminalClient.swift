@@ -2,14 +2,14 @@ import Core
 
 /// What the multiplexer needs of a client: a console of a plugin instance, or a test's own.
 ///
-/// All of it is called with the multiplexer's lock held, so that flow control is never reordered: it must not block and must
-/// not call the multiplexer back.
+/// All of it is called with the multiplexer's lock held, so that flow control is never reordered: it must not block
+/// and must not call the multiplexer back.
 package protocol TerminalClient: AnyObject, Sendable {
     /// For the person at the terminal: "tour: com1".
     var title: String { get }
     var controlledMachine: (any ControlledMachine)? { get }
-    /// Bytes given to `receive` that have not reached the instance: the room that it announces does not know of them. Read
-    /// within `ready`, when none can arrive meanwhile.
+    /// Bytes given to `receive` that have not reached the instance: the room that it announces does not know of them.
+    /// Read within `ready`, when none can arrive meanwhile.
     var undelivered: UInt64 { get }
     func receive(_ bytes: [UInt8])
     func throttle(_ on: Bool)

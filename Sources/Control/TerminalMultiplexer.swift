@@ -1,7 +1,8 @@
 // The terminal, standard input and output, shared by the consoles of all machines of the process.
 //
-// Machines call it from any thread, with their own lock held; it never waits. Order of locks: a machine's, the multiplexer's,
-// the posting lock of an event loop. Descriptors are read and written by one thread only: TerminalPump.
+// Machines call it from any thread, with their own lock held; it never waits. Order of locks: a machine's, the
+// multiplexer's, the posting lock of an event loop. Descriptors are read and written by one thread only:
+// TerminalPump.
 
 import CHost
 import Core
@@ -50,7 +51,10 @@ package final class TerminalMultiplexer: Sendable {
         if wakeUp < 0 { throw ControlError("creating an event descriptor", code: -wakeUp) }
     }
 
-    deinit { _ = Glibc.close(wakeUp) }
+    deinit {
+        stop()
+        _ = Glibc.close(wakeUp)
+    }
 
     // MARK: For clients, from any thread
 

@@ -195,7 +195,8 @@ final class TerminalPump: @unchecked Sendable {
             say(["reset"])
             `operator`.reset(machine)
         case .sendBreak:
-            if !owner.board.withLock({ $0.foregroundClient?.sendBreak() ?? false }) { say(["this console knows no break"]) }
+            let hasSent = owner.board.withLock { $0.foregroundClient?.sendBreak() ?? false }
+            if !hasSent { say(["this console knows no break"]) }
         case .suspend: suspend(wholeJob: true)
         }
     }
@@ -225,7 +226,9 @@ final class TerminalPump: @unchecked Sendable {
                 return board.takeDropped()
             }
             if count > 0, isOutputTerminal { owner.log.screen.didShow(last: bytes[count - 1]) }
-            if dropped > 0 { owner.log.write(.warning, nil, "\(dropped) bytes of output were dropped: too slow a reader") }
+            if dropped > 0 {
+                owner.log.write(.warning, nil, "\(dropped) bytes of output were dropped: its reader is too slow")
+            }
             owner.outputMoved()
         case .wouldBlock: break
         case .failed(let code):

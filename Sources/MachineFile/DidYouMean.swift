@@ -1,7 +1,7 @@
 /// Suggestions for names that do not exist. A hostile file has many of them: all here is bounded and cheap.
 enum DidYouMean {
     private static let maximumLength = 64
-    private static let maximumCandidates = 4096
+    private static let maximumCandidates = 1000
 
     /// The candidate nearest to `text`; nil where none is near.
     static func nearest<Names: Sequence<String>>(to text: String, in candidates: Names) -> String? {

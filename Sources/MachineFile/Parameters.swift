@@ -26,6 +26,8 @@ final class Parameters {
     private var settings: [String: String] = [:]
     private var settingNames: [(name: String, location: SourceLocation)] = []
     private var declarations: [String: Declaration] = [:]
+    /// Of the declarations, in order.
+    private var names: [String] = []
     private var resolved: [String: Resolution] = [:]
     private var resolving: [String] = []
     private var used: Set<String> = []
@@ -53,6 +55,7 @@ final class Parameters {
                 continue
             }
             declarations[entry.key] = declaration(entry)
+            names.append(entry.key)
         }
     }
 
@@ -78,12 +81,11 @@ final class Parameters {
     func checkSettings() {
         for (name, location) in settingNames {
             if declarations[name] == nil {
-                let known = declarations.keys.sorted()
-                let list = known.isEmpty ? "it has none" : "it has " + known.joined(separator: ", ")
+                let list = names.isEmpty ? "it has none" : "it has " + names.joined(separator: ", ")
                 reporter.error(
                     location,
                     "this machine has no parameter \(Printable.quoted(name))"
-                        + reporter.hint(for: name, in: known), notes: [.init(list)])
+                        + reporter.hint(for: name, in: names), notes: [.init(list)])
             } else if !used.contains(name) {
                 reporter.warning(location, "no value of this machine uses the parameter")
             }
@@ -152,7 +154,7 @@ final class Parameters {
         guard let declaration = declarations[name] else {
             throw ValueError(
                 "there is no parameter \(Printable.quoted(name))"
-                    + reporter.hint(for: name, in: declarations.keys.sorted()))
+                    + reporter.hint(for: name, in: names))
         }
         if let setting = settings[name] { return ScalarText(setting) }
         if resolving.contains(name) {

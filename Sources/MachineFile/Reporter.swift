@@ -4,7 +4,7 @@ import Core
 /// machine file, then the files that it extends, each from its top.
 final class Reporter {
     static let maximumShown = 1000
-    private var suggestionsLeft = 500
+    private var suggestionsLeft = 100
 
     private var diagnostics: [Diagnostic] = []
     private var files: [String: (rank: Int, source: SourceFile)] = [:]

@@ -1,8 +1,8 @@
 public import Core
 
 /// A JSON Schema (2020-12) of machine files made of these classes, so that an editor completes and checks them. It
-/// knows shapes, names and simple bounds; wires and what a value means are checked by `loadMachineFile` only. Of classes
-/// with one name and kind the first counts; `LIBRARY/CLASS` and paths are allowed and not looked into.
+/// knows shapes, names and simple bounds; wires and what a value means are checked by `loadMachineFile` only. Of
+/// classes with one name and kind the first counts; `LIBRARY/CLASS` and paths are allowed and not looked into.
 public func jsonSchema(classes: [ClassDescription]) -> String {
     MachineSchema(classes: classes).document.written() + "\n"
 }

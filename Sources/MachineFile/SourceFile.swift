@@ -4,6 +4,8 @@ import Foundation
 final class SourceFile {
     /// As it is shown and opened: relative to the working directory, or absolute.
     let path: String
+    /// What relative paths in it are relative to. A pipe has no place of its own: the working directory.
+    let directory: String
     let bytes: [UInt8]
     private lazy var index = LineIndex(bytes)
 
@@ -17,6 +19,7 @@ final class SourceFile {
 
     init(path: String) throws(Failure) {
         self.path = path
+        directory = FileKind(path) == .pipe ? "" : FilePath.directory(of: path)
         var bytes = try SourceFile.read(path)
         if bytes.starts(with: [0xff, 0xfe]) || bytes.starts(with: [0xfe, 0xff]) {
             throw .content(Mark(line: 1, column: 1), "the file is UTF-16; machine files are UTF-8")
@@ -39,9 +42,10 @@ final class SourceFile {
         guard index.lines.indices.contains(mark.line - 1) else { return nil }
         let line = bytes[index.lines[mark.line - 1]]
         let before = 60
-        let skipped = max(0, mark.column - 1 - before)
+        let isShort = line.count <= 160
+        let skipped = isShort ? 0 : max(0, mark.column - 1 - before)
         let rest = line[LineIndex.position(ofScalar: skipped, in: line)...]
-        let window = rest[..<LineIndex.position(ofScalar: 2 * before, in: rest)]
+        let window = rest[..<LineIndex.position(ofScalar: isShort ? line.count : 2 * before, in: rest)]
         let text =
             (skipped > 0 ? "..." : "")
             + String(decoding: window, as: UTF8.self).unicodeScalars.map(Printable.character).joined()

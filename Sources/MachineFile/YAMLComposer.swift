@@ -21,7 +21,7 @@ struct YAMLComposer {
     /// The root of the file's only document.
     static func compose(_ source: SourceFile, reporter: Reporter) throws(SyntaxError) -> YAMLNode {
         var composer = YAMLComposer(
-            bytes: source.bytes, file: source.path, directory: FilePath.directory(of: source.path), reporter: reporter)
+            bytes: source.bytes, file: source.path, directory: source.directory, reporter: reporter)
         return try composer.document()
     }
 

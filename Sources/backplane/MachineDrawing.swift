@@ -22,7 +22,7 @@ struct MachineDrawing {
 
     init(_ survey: MachineSurvey) {
         self.survey = survey
-        let lanes = Double(survey.wires.count) * 9 + 60
+        let lanes = Double(survey.wires.count) * 9 + 90
         columns = (30, 30 + 230 + max(130, lanes), 30 + 230 + max(130, lanes) + 230 + max(130, lanes))
     }
 
@@ -142,7 +142,7 @@ struct MachineDrawing {
     private func leftWire(
         _ card: Card, _ target: Card, _ y: Double, _ lane: Double, _ text: String, _ index: UInt32
     ) -> String {
-        let x = card.x - 14 - lane * laneWidth
+        let x = card.x - 62 - lane * laneWidth
         let end = target.y + 26 + min(Double(index) * 2, max(0, target.height - 34))
         return path([(card.x, y), (x, y), (x, end), (target.x, end)], "#b06000", 1.5)
             + label(card.x - 6, y - 3, text, size: 9, color: "#8a4b00", anchor: "end")

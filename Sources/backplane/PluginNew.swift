@@ -7,8 +7,8 @@ struct PluginNew: ParsableCommand {
         discussion: "What it makes is a small plugin that works: 'make test' builds and tests it.")
 
     @Argument(help: "Its name, and the folder's: lower-case letters, digits and hyphens.") var name: String
-    @Option(help: "swift or c.") var language: Scaffold.Language
-    @Option(help: "device or policy.") var kind: Scaffold.Kind = .device
+    @Option(help: "The language of its source.") var language: Scaffold.Language
+    @Option(help: "What it is.") var kind: Scaffold.Kind = .device
     @Option(help: "Where to make the folder.", completion: .directory) var directory = "."
 
     func run() throws {

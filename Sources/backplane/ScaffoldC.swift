@@ -16,7 +16,7 @@ enum ScaffoldC {
     private static let makefile = """
         # make: build @NAME@.so.  make test: unit tests, the bench, machine.yaml.  make clean
         PKG_CONFIG ?= pkg-config
-        BACKPLANE ?= $(shell $(PKG_CONFIG) --variable=executable backplane)
+        BACKPLANE ?= $(subst \\,,$(shell $(PKG_CONFIG) --variable=executable backplane))
         CFLAGS ?= -O2 -g
         ALL_CFLAGS = -std=c11 -Wall -Wextra $(shell $(PKG_CONFIG) --cflags backplane) $(CPPFLAGS) $(CFLAGS)
 

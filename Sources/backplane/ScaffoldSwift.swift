@@ -54,8 +54,8 @@ enum ScaffoldSwift {
         # make: build @NAME@.so.  make test: unit tests, the bench, machine.yaml.  make clean
         PKG_CONFIG ?= pkg-config
         SWIFT ?= swift
-        BACKPLANE ?= $(shell $(PKG_CONFIG) --variable=executable backplane)
-        export BACKPLANE_PLUGINKIT ?= $(shell $(PKG_CONFIG) --variable=pluginkit backplane)
+        BACKPLANE ?= $(subst \\,,$(shell $(PKG_CONFIG) --variable=executable backplane))
+        export BACKPLANE_PLUGINKIT ?= $(subst \\,,$(shell $(PKG_CONFIG) --variable=pluginkit backplane))
         SOURCES = Package.swift $(shell find Sources -name '*.swift')
 
         all: @NAME@.so

@@ -1,11 +1,11 @@
-/* /dev/kvm for Swift: ioctls as functions that return a result or -errno, accessors for the unions of kvm_run, and the kick
- * that takes a vCPU out of the guest. Source: Documentation/virt/kvm/api.rst of the Linux kernel.
+/* /dev/kvm for Swift: ioctls as functions that return a result or -errno, accessors for the unions of kvm_run, and the
+ * kick that takes a vCPU out of the guest. Source: Documentation/virt/kvm/api.rst of the Linux kernel.
  *
  * Kicks. The word `attention` says what is wanted; a kick only makes the vCPU look at it. No wake-up is lost, because
- *  - the vCPU sets `in_guest` before its last look at the word, and a kicker sets the word before it looks at `in_guest`:
- *    at least one of them sees the other;
- *  - the signal of a kick that falls between that look and KVM_RUN sets kvm_run's `immediate_exit`, which is cleared only
- *    before the look. */
+ *  - the vCPU sets `in_guest` before its last look at the word, and a kicker sets the word before it looks at
+ *    `in_guest`: at least one of them sees the other;
+ *  - the signal of a kick that falls between that look and KVM_RUN sets kvm_run's `immediate_exit`, which is cleared
+ *    only before the look. */
 #ifndef CHOST_KVM_H
 #define CHOST_KVM_H
 #include <linux/kvm.h>
@@ -13,8 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* ---- One vCPU as kicks see it
- * -------------------------------------------------------------------------------------- */
+/* ---- One vCPU as kicks see it ------------------------------------------------------------------------------------ */
 typedef struct ch_kvm_cpu {
     struct kvm_run *run;       /* shared with the kernel */
     uint64_t run_size;         /* bytes mapped at `run` */
@@ -39,8 +38,7 @@ void ch_kvm_kick(ch_kvm_cpu *cpu);
 /* [any thread] Waits until the vCPU is out of the guest; `hold` is set. */
 void ch_kvm_wait_outside(ch_kvm_cpu *cpu);
 
-/* ---- System and VM
- * ------------------------------------------------------------------------------------------------- */
+/* ---- System and VM ----------------------------------------------------------------------------------------------- */
 int32_t ch_kvm_open(void);                        /* /dev/kvm of API version 12; -ENOTSUP: another version */
 void ch_kvm_close(int32_t fd);
 int32_t ch_kvm_create_vm(int32_t kvm);
@@ -62,8 +60,7 @@ typedef struct ch_kvm_msr_range {
 enum { CH_KVM_MSR_RANGES = 16, CH_KVM_MSR_RANGE_BITS = 0x600 * 8 }; /* KVM's limits */
 int32_t ch_kvm_set_msr_filter(int32_t vm, bool deny_others, const ch_kvm_msr_range *ranges, uint32_t count);
 
-/* ---- vCPU
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- vCPU -------------------------------------------------------------------------------------------------------- */
 /* Fills in `fd`, `run` and `run_size`. */
 int32_t ch_kvm_create_vcpu(int32_t kvm, int32_t vm, uint32_t index, ch_kvm_cpu *cpu);
 void ch_kvm_destroy_vcpu(ch_kvm_cpu *cpu);
@@ -95,8 +92,7 @@ int32_t ch_kvm_set_tsc_offset(int32_t vcpu, uint64_t value);
 int32_t ch_kvm_set_guest_debug(int32_t vcpu, const struct kvm_guest_debug *in);
 int32_t ch_kvm_translate(int32_t vcpu, uint64_t linear, uint64_t *physical, bool *valid);
 
-/* ---- kvm_run: what its unions hold, by exit reason
- * ------------------------------------------------------------------ */
+/* ---- kvm_run: what its unions hold, by exit reason --------------------------------------------------------------- */
 static inline uint32_t ch_run_reason(const struct kvm_run *run) { return run->exit_reason; }
 static inline bool ch_run_ready(const struct kvm_run *run) { return run->ready_for_interrupt_injection != 0; }
 static inline void ch_run_set_ready(struct kvm_run *run, bool on) { run->ready_for_interrupt_injection = on; }
@@ -121,7 +117,9 @@ static inline uint64_t ch_run_mmio_value(const struct kvm_run *run) {
     __builtin_memcpy(&value, run->mmio.data, 8);
     return value;
 }
-static inline void ch_run_set_mmio_value(struct kvm_run *run, uint64_t value) { __builtin_memcpy(run->mmio.data, &value, 8); }
+static inline void ch_run_set_mmio_value(struct kvm_run *run, uint64_t value) {
+    __builtin_memcpy(run->mmio.data, &value, 8);
+}
 /* KVM_EXIT_X86_RDMSR, KVM_EXIT_X86_WRMSR */
 static inline uint32_t ch_run_msr_index(const struct kvm_run *run) { return run->msr.index; }
 static inline uint64_t ch_run_msr_value(const struct kvm_run *run) { return run->msr.data; }
@@ -133,7 +131,9 @@ static inline void ch_run_set_msr(struct kvm_run *run, uint64_t value, bool faul
 static inline uint32_t ch_run_debug_exception(const struct kvm_run *run) { return run->debug.arch.exception; }
 static inline uint64_t ch_run_debug_dr6(const struct kvm_run *run) { return run->debug.arch.dr6; }
 /* KVM_EXIT_FAIL_ENTRY, KVM_EXIT_UNKNOWN, KVM_EXIT_INTERNAL_ERROR */
-static inline uint64_t ch_run_entry_failure(const struct kvm_run *run) { return run->fail_entry.hardware_entry_failure_reason; }
+static inline uint64_t ch_run_entry_failure(const struct kvm_run *run) {
+    return run->fail_entry.hardware_entry_failure_reason;
+}
 static inline uint64_t ch_run_unknown_reason(const struct kvm_run *run) { return run->hw.hardware_exit_reason; }
 static inline uint32_t ch_run_suberror(const struct kvm_run *run) { return run->internal.suberror; }
 static inline uint32_t ch_run_internal_count(const struct kvm_run *run) {

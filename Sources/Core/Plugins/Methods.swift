@@ -6,7 +6,7 @@ import CFFI
 import CHost
 
 /// Why a call did not happen or failed, as a sentence.
-public struct MethodError: Error, Sendable, CustomStringConvertible {
+public struct MethodError: Error, Sendable, Equatable, CustomStringConvertible {
     public var description: String
     public init(_ description: String) { self.description = description }
 }
@@ -74,8 +74,23 @@ private struct MethodArgument {
     }
 }
 
+extension Machine {
+    /// Calls a method with arguments given as text, from a thread that is in no callback.
+    public func invoke(
+        _ method: String, _ arguments: [String], on instance: PluginInstance
+    ) throws(MethodError) -> MethodResult {
+        ch_lock_acquire(&host.pointee.lock)
+        host.pointee.holder = ch_thread_id()
+        defer {
+            drain()
+            ch_lock_release(&host.pointee.lock)
+        }
+        return try instance.invoke(method, arguments)
+    }
+}
+
 extension PluginInstance {
-    /// Calls a method with arguments given as text. With the machine's lock held, from a thread that is in no callback.
+    /// With the machine's lock held.
     public func invoke(_ name: String, _ arguments: [String]) throws(MethodError) -> MethodResult {
         guard let index = description.type.methods.firstIndex(where: { $0.name == name }),
             let function = type.pointee.methods?[index]?.pointee.function

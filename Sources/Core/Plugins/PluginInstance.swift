@@ -19,6 +19,8 @@ public final class PluginInstance: @unchecked Sendable {
     var phase = Phase.none
     /// What `fail` said last.
     var failure = ""
+    /// What the core knows of a conflict that the plugin only sees as a status: both owners.
+    var conflict = ""
     var reply: [UInt8] = []
     var hasQuiesced = true
     /// Ends of this instance's slots: [slot][position].
@@ -174,8 +176,10 @@ public final class PluginInstance: @unchecked Sendable {
     /// The instance, its plugin and the plugin's sentence.
     func error(_ what: String, _ status: bp_status, code: Int32 = 2) -> MachineError {
         let sentence = failure.isEmpty ? (status == 0 ? "" : ": \(statusText(status))") : ": \(failure)"
+        let detail = conflict.isEmpty ? "" : ": \(conflict)"
         return MachineError(
-            "'\(id)' (\(description.type.name)) \(what)\(sentence)", status: code, location: description.location)
+            "'\(id)' (\(description.type.name)) \(what)\(sentence)\(detail)", status: code,
+            location: description.location)
     }
 }
 

@@ -141,7 +141,10 @@ extension Machine {
 
     private func deliver(_ number: Int, _ level: Bool) {
         let line = lines.lines[number]
-        guard !line.provider.isOffline, let table = line.target.functions else { return }
+        // Once disconnected it is not entered any more; before its own connect it may be (others connect earlier).
+        guard !line.provider.isOffline, line.provider.phase.rawValue < PluginInstance.Phase.disconnected.rawValue,
+            line.provider.raw != nil, let table = line.target.functions
+        else { return }
         let functions = table.assumingMemoryBound(to: bp_irq_line.self)
         line.provider.call(ch_activity_line, UInt64(line.target.index)) {
             functions.pointee.set(line.target.`self`, line.target.index, level ? 1 : 0)

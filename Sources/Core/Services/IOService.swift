@@ -48,7 +48,7 @@ extension Machine {
     func addClaim(_ claim: bp_claim, owner: PluginInstance, _ out: UnsafeMutablePointer<bp_id>) -> bp_status {
         guard isValid(claim) else { return status(BP_INVALID) }
         if isLoading, let conflict = conflict(claim.space, claim.base, claim.length, claim.priority) {
-            owner.failure = describe(conflict, with: owner, claim.space, claim.base, claim.length)
+            owner.conflict = describe(conflict, claim.space, claim.base, claim.length)
             return status(BP_OVERLAP)
         }
         let id = newID()
@@ -104,9 +104,7 @@ extension Machine {
         }.map(describeMapping)
     }
 
-    private func describe(
-        _ other: String, with owner: PluginInstance, _ space: UInt16, _ base: UInt64, _ length: UInt64
-    ) -> String {
+    private func describe(_ other: String, _ space: UInt16, _ base: UInt64, _ length: UInt64) -> String {
         let what = Int(space) == BP_SPACE_PORT ? "ports" : "addresses"
         return "\(what) \(Machine.rangeText(base, base &+ (length &- 1))) overlap with \(other)"
     }

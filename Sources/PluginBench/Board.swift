@@ -1,0 +1,88 @@
+/// What the bench's peers see and hold, apart from the wires themselves: plain data, so that a snapshot copies it.
+struct BoardState {
+    /// One end of a stream.
+    struct Stream {
+        /// Bytes that the plugin can take.
+        var room: UInt64 = 0
+        /// The plugin has been told to write no more.
+        var isThrottled = false
+        /// The plugin has been told that somebody is at this end.
+        var isOpen = false
+    }
+
+    var streams: [Stream]
+    /// The contents of the bench's disks: 512-byte sectors.
+    var disks: [[UInt8]]
+    /// What the bench drives on each of the plugin's interrupt inputs.
+    var lines: [Bool]
+
+    static let sectors = 512
+
+    init(streams: Int, disks: Int, lines: Int) {
+        self.streams = Array(repeating: Stream(), count: streams)
+        self.lines = Array(repeating: false, count: lines)
+        let sample = (0..<BoardState.sectors * 512).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ $0 >> 9) }
+        self.disks = Array(repeating: sample, count: disks)
+    }
+}
+
+/// How the bench's peers behave.
+enum PeerMode {
+    /// They answer when the bench says so.
+    case patient
+    /// They call back inside every call that they get, as far as the interfaces allow.
+    case reentrant
+}
+
+/// Where the peers of one machine meet the bench. Used with the machine's lock held, or from the bench's thread alone.
+final class Board {
+    var state: BoardState
+    var mode = PeerMode.patient
+    private(set) var effects: [Effect] = []
+    /// Broken promises of the plugin, and messages of the core about it.
+    var violations: [String] = []
+    /// Call-backs since the last operation, and the most that are made.
+    private var callbacks = 0
+    static let callbackLimit = 2000
+    private(set) var isStorm = false
+    var clock: () -> UInt64 = { 0 }
+    var depth: () -> Int = { 0 }
+
+    // The peers, by position; they live as long as their machine.
+    var streamPeers: StreamEnds?
+    var streamClients: [Int: StreamClientEnd] = [:]
+    var diskPeers: DiskEnds?
+    var blockClients: [Int: BlockClientEnd] = [:]
+    var driver: LineDriver?
+
+    init(_ state: BoardState) { self.state = state }
+
+    func record(_ kind: Effect.Kind, _ index: Int, _ value: UInt64) {
+        effects.append(Effect(kind: kind, index: UInt32(truncatingIfNeeded: index), value: value, time: clock()))
+    }
+
+    func takeEffects() -> [Effect] {
+        callbacks = 0
+        guard !effects.isEmpty else { return [] }
+        let taken = effects
+        effects = []
+        return taken
+    }
+
+    /// Whether a peer may call back now. False too once there are so many that plugin and peer call each other without end.
+    func mayCallBack() -> Bool {
+        guard mode == .reentrant else { return false }
+        callbacks += 1
+        if callbacks > Board.callbackLimit { isStorm = true }
+        return callbacks <= Board.callbackLimit
+    }
+
+    /// The plugin is on the stack: what comes back to it has to wait.
+    func checkDepth() {
+        if depth() > 1 { violate("the instance was entered again while it was on the call stack") }
+    }
+
+    func violate(_ sentence: String) {
+        if violations.count < 20, !violations.contains(sentence) { violations.append(sentence) }
+    }
+}

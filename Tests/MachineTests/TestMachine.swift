@@ -1,0 +1,112 @@
+import Core
+import EngineKVM
+import Foundation
+import MachineFile
+import PluginKit
+import Synchronization
+import Testing
+
+/// The plugins of this build, and the test's own, loaded into the test process.
+final class TestPlugins: PluginCatalog {
+    /// Where the products of this build are.
+    static let directory = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent().path
+    static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent().path
+    static let tour = root + "/.build/guests/tour.elf"
+
+    private static let ownLibrary = Library(
+        "test", version: "1", summary: "test classes",
+        classes: [RecorderInstance.definition, FaultyDevice.definition, ProbeDevice.definition])
+    static let own = Result { () throws(LibraryError) in
+        try PluginLibrary(builtIn: ownLibrary.descriptor(hostMajor: 1, hostMinor: 0)!)
+    }
+    private static let loaded = Mutex<[String: PluginLibrary]>([:])
+
+    static func load(_ path: String) throws(LibraryError) -> PluginLibrary {
+        if path == "built in" { return try own.get() }
+        if let known = loaded.withLock({ $0[path] }) { return known }
+        let library = try PluginLibrary(path: path)
+        loaded.withLock { $0[path] = library }
+        return library
+    }
+
+    func find(_ reference: PluginReference) -> Result<CatalogEntry, CatalogError> {
+        let own = try? TestPlugins.own.get().description.classes.first { $0.name == reference.name }
+        if let own { return .success(CatalogEntry(libraryPath: "built in", type: own)) }
+        let path = "\(TestPlugins.directory)/lib\(reference.name).so"
+        do throws(LibraryError) {
+            let library = try TestPlugins.load(path)
+            return .success(CatalogEntry(libraryPath: path, type: library.description.classes[0]))
+        } catch {
+            return .failure(.notFound(searched: ["\(path): \(error)"], similar: []))
+        }
+    }
+
+    var knownClassNames: [String] { [] }
+}
+
+/// A machine made from the text of a machine file, on KVM.
+struct TestMachine {
+    let machine: Machine
+    let log: Mutexed<[String]>
+
+    init(_ yaml: String, engine: Bool = true) throws {
+        let directory = FileManager.default.temporaryDirectory.appendingPathComponent("bp-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: directory) }
+        let path = directory.appendingPathComponent("machine.yaml").path
+        try yaml.write(toFile: path, atomically: true, encoding: .utf8)
+        let result = loadMachineFile(path: path, catalog: TestPlugins())
+        guard let description = result.description else {
+            let problems = result.diagnostics.map { $0.rendered(color: false) }
+            throw MachineError(problems.joined(separator: "\n"))
+        }
+        let lines = Mutexed<[String]>([])
+        let record: MachineOptions.Log = { level, instance, text in
+            let line = "\(level) \(instance ?? "-"): \(text)"
+            lines.update { $0.append(line) }
+        }
+        var options = MachineOptions(
+            makeEngine: nil, log: record, logLevel: .debug, manualClock: !engine,
+            loadLibrary: { (instance: InstanceDescription) throws(LibraryError) -> PluginLibrary in
+                try TestPlugins.load(instance.libraryPath)
+            })
+        if engine { options.makeEngine = TestMachine.makeKVM }
+        machine = try Machine(description, options: options)
+        log = lines
+    }
+
+    private static func makeKVM(_ requirements: EngineRequirements) throws(MachineError) -> any Engine {
+        do throws(EngineError) {
+            return try KVMEngine(cpuCount: 1)
+        } catch {
+            throw MachineError("kvm: \(error)", status: 6)
+        }
+    }
+
+    /// Starts, and waits for the end on a thread of its own.
+    func run() throws -> Task<MachineEnd, Never> {
+        try machine.start()
+        return Task.detached {
+            await withCheckedContinuation { continuation in
+                Thread.detachNewThread { continuation.resume(returning: machine.waitForEnd()) }
+            }
+        }
+    }
+}
+
+final class Mutexed<T: Sendable>: Sendable {
+    private let value: Mutex<T>
+    init(_ value: T) { self.value = Mutex(value) }
+    var current: T { value.withLock { $0 } }
+    func update(_ body: (inout sending T) -> Void) { value.withLock { body(&$0) } }
+}
+
+/// Why tests that need KVM skip.
+let hasKVM: Bool = {
+    if case .failure(let error) = KVMEngine.isAvailable() {
+        print("machine tests on KVM are skipped: \(error)")
+        return false
+    }
+    return true
+}()
