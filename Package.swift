@@ -102,14 +102,24 @@ let core: [Target] = [
     .executableTarget(
         name: "backplane",
         dependencies: [
-            "CHost", "Control", "Core", "EngineKVM", "MachineFile",
+            "CHost", "Control", "Core", "EngineKVM", "MachineFile", "PluginBench",
             .product(name: "ArgumentParser", package: "swift-argument-parser"),
-        ]),
+        ],
+        // The installed program finds the Swift runtime beside it.
+        linkerSettings: [.unsafeFlags(["-Xlinker", "-rpath=$ORIGIN/../lib/backplane/runtime"])]),
+    .target(name: "PluginBench", dependencies: ["CBackplane", "CHost", "Core", "PluginKit"]),
     .target(name: "MachineFile", dependencies: ["Core", .product(name: "Yams", package: "Yams")]),
 ]
 
 let machineTests: [Target] = [
     .testTarget(name: "MachineTests", dependencies: ["CHost", "Core", "EngineKVM", "MachineFile", "PluginKit"]),
+    .testTarget(
+        name: "PluginBenchTests", dependencies: ["Core", "PluginBench", "PluginKit"], exclude: ["sequences"]),
+    .executableTarget(name: "CrashChild", dependencies: ["CHost"], path: "Tests/CrashChild"),
+    .testTarget(
+        name: "EngineKVMTests", dependencies: ["CBackplane", "CHost", "Core", "CrashChild", "EngineKVM"]),
+    .executableTarget(name: "control-child", dependencies: ["Control"], path: "Tests/ControlTests/Child"),
+    .testTarget(name: "ControlTests", dependencies: ["Control", "control-child"], exclude: ["Child"]),
     .testTarget(name: "MachineFileTests", dependencies: ["Core", "MachineFile"]),
 ]
 

@@ -1,5 +1,5 @@
-/// The files of a new plugin. Each template is a small plugin that works: it is built, tested and loaded outside of this
-/// repository by scripts/check-installed.sh. In templates `@NAME@`, `@TYPE@` and `@HERE@` are replaced.
+/// The files of a new plugin. Each template is a small plugin that works: scripts/check-installed.sh builds, tests and
+/// loads it outside of this repository. In templates `@NAME@` and `@TYPE@` are replaced.
 struct Scaffold {
     enum Language: String, CaseIterable {
         case swift, c
@@ -27,7 +27,8 @@ struct Scaffold {
         let isWord = bytes.allSatisfy { (0x61...0x7a).contains($0) || (0x30...0x39).contains($0) || $0 == 0x2d }
         guard let first = bytes.first, (0x61...0x7a).contains(first), isWord, bytes.last != 0x2d, !name.contains("--")
         else {
-            return "'\(name)' is not a plugin's name: a lower-case letter, then lower-case letters, digits and single hyphens"
+            return "'\(name)' is not a plugin's name: a lower-case letter, then lower-case letters, digits and single "
+                + "hyphens"
         }
         guard bytes.count <= maximumNameLength else {
             return "'\(name)' is too long for a plugin's name: \(maximumNameLength) characters at most"

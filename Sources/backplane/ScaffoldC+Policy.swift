@@ -7,7 +7,7 @@ extension ScaffoldC {
         #include <backplane/plugin.h>
         #include <stdlib.h>
 
-        /* ---- Decisions: pure, no host in them; test.c tests them --------------------------------------------------- */
+        /* ---- Decisions: pure, no host in them; test.c tests them ------------------------------------- */
 
         /* What a read of `width` bytes (1, 2 or 4) gives: `byte` in each of them. */
         static uint64_t value_of_read(uint8_t byte, uint32_t width) {
@@ -24,7 +24,7 @@ extension ScaffoldC {
             return BP_VERDICT_HANDLED;
         }
 
-        /* ---- The instance: one struct for each, no global variable ------------------------------------------------- */
+        /* ---- The instance: one struct for each, no global variable ----------------------------------- */
 
         typedef struct policy {
             const bp_host *host;
@@ -42,7 +42,7 @@ extension ScaffoldC {
             return answer;
         }
 
-        /* ---- Lifecycle --------------------------------------------------------------------------------------------- */
+        /* ---- Lifecycle ------------------------------------------------------------------------------- */
 
         enum { PROPERTY_PORTS, PROPERTY_READS_AS, PROPERTIES };
 
@@ -77,7 +77,7 @@ extension ScaffoldC {
 
         static void policy_destroy(void *self) { free(self); }
 
-        /* ---- State: tagged fields; what comes back is hostile ------------------------------------------------------ */
+        /* ---- State: tagged fields; what comes back is hostile ---------------------------------------- */
 
         static bp_status policy_save(void *self, bp_state *state) {
             policy *p = self;
@@ -98,11 +98,11 @@ extension ScaffoldC {
             return BP_OK;
         }
 
-        /* ---- Methods: ordinary functions, called by name from on-start: and the monitor ----------------------------- */
+        /* ---- Methods: ordinary functions, called by name from on-start: and the monitor --------------- */
 
         static uint64_t policy_answered(void *self) { return ((policy *)self)->answered; }
 
-        /* ---- The class and the library: constants ------------------------------------------------------------------ */
+        /* ---- The class and the library: constants ---------------------------------------------------- */
 
         static const bp_property ports_property = {
             .size = sizeof(bp_property), .type = BP_RANGE, .flags = BP_PROPERTY_BOUNDED, .name = "ports",
@@ -161,19 +161,21 @@ extension ScaffoldC {
         }
 
         static bp_exit access_to(uint16_t port, uint32_t width, uint16_t flags) {
-            return (bp_exit){.size = sizeof(bp_exit), .reason = 30, .address = port, .width = width, .flags = flags,
-                             .value = 0x11223344};
+            return (bp_exit){
+                .size = sizeof(bp_exit), .reason = 30, .address = port, .width = width, .flags = flags,
+                .value = 0x11223344,
+            };
         }
 
         int main(void) {
             bp_exit exit = access_to(0x80, 2, BP_EXITF_UNCLAIMED);
-            check(verdict_of(&exit, 0xa5) == BP_VERDICT_HANDLED && exit.value == 0xa5a5, "a read gives the byte in each place");
+            check(verdict_of(&exit, 0xa5) == BP_VERDICT_HANDLED && exit.value == 0xa5a5, "a read repeats the byte");
 
             exit = access_to(0x80, 4, BP_EXITF_UNCLAIMED | BP_EXITF_WRITE);
             check(verdict_of(&exit, 0xa5) == BP_VERDICT_HANDLED && exit.value == 0x11223344, "a write is dropped");
 
             exit = access_to(0x80, 1, 0);
-            check(verdict_of(&exit, 0xa5) == BP_VERDICT_CONTINUE && exit.value == 0x11223344, "a claimed port is not its business");
+            check(verdict_of(&exit, 0xa5) == BP_VERDICT_CONTINUE && exit.value == 0x11223344, "claimed ports are left");
 
             exit = access_to(0x80, 1, BP_EXITF_UNCLAIMED | BP_EXITF_STRING);
             check(verdict_of(&exit, 0xa5) == BP_VERDICT_CONTINUE, "string instructions go to the next policy");

@@ -1,5 +1,5 @@
-/// The templates of plugins in C: one source file, its unit test and a Makefile. Identifiers do not hold the plugin's name, so
-/// that no name can collide with C or the header.
+/// The templates of plugins in C: one source file, its unit test and a Makefile. Identifiers do not hold the plugin's
+/// name, so that no name can collide with C or the header.
 enum ScaffoldC {
     static let device = [
         Scaffold.File(path: "@NAME@.c", text: deviceSource),
@@ -57,7 +57,7 @@ enum ScaffoldC {
         #include <backplane/plugin.h>
         #include <stdlib.h>
 
-        /* ---- The chip: pure, no host in it; test.c tests it ------------------------------------------------------- */
+        /* ---- The chip: pure, no host in it; test.c tests it ----------------------------------------- */
 
         enum { COUNT = 0, LIMIT = 1, STATUS = 2, REGISTERS = 3 };
         enum { REACHED = 1 << 0 };
@@ -92,7 +92,7 @@ enum ScaffoldC {
         /* The pin, derived from the registers. */
         static int chip_interrupt(const chip *c) { return (c->status & REACHED) != 0; }
 
-        /* ---- The instance: one struct for each, no global variable ------------------------------------------------- */
+        /* ---- The instance: one struct for each, no global variable ----------------------------------- */
 
         typedef struct device {
             const bp_host *host;
@@ -108,8 +108,8 @@ enum ScaffoldC {
             if (d->line) d->irq->set(d->host, d->line, (uint32_t)chip_interrupt(&d->chip));
         }
 
-        /* Handlers. The claim takes bytes only; the host splits wider accesses. No read has a side effect, so a debugger's
-         * peek (BP_ACCESS_PEEK) needs no care. */
+        /* Handlers. The claim takes bytes only; the host splits wider accesses. No read has a side effect, so that
+         * a debugger's peek (BP_ACCESS_PEEK) needs no care. */
         static bp_status device_read(void *self, const bp_access *access, uint64_t *value) {
             device *d = self;
             *value = chip_read(&d->chip, access->offset);
@@ -123,14 +123,15 @@ enum ScaffoldC {
             return BP_OK;
         }
 
-        /* ---- Lifecycle --------------------------------------------------------------------------------------------- */
+        /* ---- Lifecycle ------------------------------------------------------------------------------- */
 
         enum { PROPERTY_AT, PROPERTY_LIMIT, PROPERTIES };
 
         static bp_status device_create(const bp_class *cls, const bp_host *host, const bp_value *values, void **self) {
             (void)cls;
             if (values[PROPERTY_AT].u > 0x10000 - REGISTERS)
-                return bp_fail(host, BP_INVALID, "at 0x%x leaves no room for three ports", (unsigned)values[PROPERTY_AT].u);
+                return bp_fail(host, BP_INVALID, "at 0x%x leaves no room for three ports",
+                               (unsigned)values[PROPERTY_AT].u);
             device *d = calloc(1, sizeof *d);
             if (!d) return bp_fail(host, BP_NO_MEMORY, "there is no memory for an instance");
             d->host = host;
@@ -145,7 +146,7 @@ enum ScaffoldC {
             device *d = self;
             const bp_io_1 *io = d->host->service(d->host, "io/1");
             d->irq = d->host->service(d->host, "irq/1");
-            if (!io || !d->irq) return bp_fail(d->host, BP_UNSUPPORTED, "this host does not offer io/1 and irq/1");
+            if (!io || !d->irq) return bp_fail(d->host, BP_UNSUPPORTED, "this host lacks io/1 or irq/1");
             bp_status status = d->irq->line(d->host, "irq", 0, &d->line);
             if (status == BP_NOT_FOUND) d->line = 0; /* the slot is optional */
             else if (status != BP_OK) return bp_fail(d->host, status, "the interrupt line cannot be had");
@@ -166,7 +167,7 @@ enum ScaffoldC {
 
         static void device_destroy(void *self) { free(self); }
 
-        /* ---- State: tagged fields; what comes back is hostile ------------------------------------------------------ */
+        /* ---- State: tagged fields; what comes back is hostile ---------------------------------------- */
 
         static bp_status device_save(void *self, bp_state *state) {
             device *d = self;
@@ -178,7 +179,8 @@ enum ScaffoldC {
             return status;
         }
 
-        static bp_status get(device *d, const bp_state_1 *fields, bp_state *state, const char *key, unsigned most, uint8_t *out) {
+        static bp_status get(device *d, const bp_state_1 *fields, bp_state *state, const char *key, unsigned most,
+                             uint8_t *out) {
             uint64_t value;
             bp_status status = fields->get_unsigned(state, key, &value);
             if (status != BP_OK) return bp_fail(d->host, status, "the state has no number \"%s\"", key);
@@ -203,7 +205,7 @@ enum ScaffoldC {
             return BP_OK;
         }
 
-        /* ---- Methods: ordinary functions, called by name from on-start: and the monitor ----------------------------- */
+        /* ---- Methods: ordinary functions, called by name from on-start: and the monitor --------------- */
 
         static uint8_t device_count(void *self) { return ((device *)self)->chip.count; }
 
@@ -214,7 +216,7 @@ enum ScaffoldC {
             settle(d);
         }
 
-        /* ---- The class and the library: constants ------------------------------------------------------------------ */
+        /* ---- The class and the library: constants ---------------------------------------------------- */
 
         static const bp_property at_property = {
             .size = sizeof(bp_property), .type = BP_PORT, .name = "at", .default_value = "0x2e0",

@@ -49,8 +49,8 @@ extension ScaffoldSwift {
         import PluginKit
         import @TYPE@Decisions
 
-        /// Ports that no device claims read as a chosen byte, and are counted. Writes to them are dropped. Every callback runs
-        /// with the machine's lock held.
+        /// Ports that no device claims read as a chosen byte, and are counted. Writes to them are dropped. Each
+        /// callback runs with the machine's lock held.
         final class @TYPE@Plugin: Instance {
             static let definition = ClassDefinition.policy(
                 "@NAME@", summary: "ports that nothing claims read as a chosen byte",

@@ -203,7 +203,7 @@ enum ScaffoldSwift {
             /// Properties come resolved and within the declared bounds; what bounds cannot say is checked here.
             init(_ host: Host, _ values: Values) throws(PluginError) {
                 base = values.port("at")
-                guard base <= 0xfffd else { throw PluginError("at: three ports from this one do not fit below 0x10000") }
+                guard base <= 0xfffd else { throw PluginError("at: three ports from this one end beyond 0xffff") }
                 chip = @TYPE@Chip(limit: UInt8(truncatingIfNeeded: values.unsigned("limit")))
                 super.init(host)
             }

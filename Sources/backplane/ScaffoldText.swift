@@ -1,8 +1,9 @@
 /// The README of a new plugin.
 enum ScaffoldText {
     static func readme(_ kind: Scaffold.Kind, _ language: Scaffold.Language) -> String {
-        "# @NAME@\n\n" + (kind == .device ? device : policy) + "\n\n" + (language == .c ? cFiles(kind) : swiftFiles(kind))
-            + "\n" + building + (language == .swift ? swiftNeeds : "")
+        let files = language == .c ? cFiles : swiftFiles(kind)
+        return "# @NAME@\n\n" + (kind == .device ? device : policy) + "\n\n" + files + machine + "\n" + building
+            + (language == .swift ? swiftNeeds : "")
     }
 
     private static let device = """
@@ -20,21 +21,28 @@ enum ScaffoldText {
         Writes to them are dropped. Other accesses go to the next policy of the chain.
         """
 
-    private static func cFiles(_ kind: Scaffold.Kind) -> String {
-        "- `@NAME@.c`: the plugin\n- `test.c`: tests of its logic, without a host\n" + machine
-    }
+    private static let cFiles = """
+        - `@NAME@.c`: the plugin
+        - `test.c`: tests of its logic, without a host
+
+        """
 
     private static func swiftFiles(_ kind: Scaffold.Kind) -> String {
         let model = kind == .device ? "Chip" : "Decisions"
-        return "- `Sources/@TYPE@\(model)`: the logic, a plain struct that tests link\n"
-            + "- `Sources/@TYPE@Plugin`: its connection to the host\n- `Tests`: tests of the logic\n" + machine
+        return """
+            - `Sources/@TYPE@\(model)`: the logic, a plain struct that tests link
+            - `Sources/@TYPE@Plugin`: its connection to the host
+            - `Tests`: tests of the logic
+
+            """
     }
 
     private static let machine = "- `machine.yaml`: a machine with one of it\n"
 
     private static let building = """
-        `make` builds `@NAME@.so`, `make test` runs the tests, the bench and a check of `machine.yaml`. Both ask pkg-config
-        for Backplane: set `PKG_CONFIG_PATH=PREFIX/lib/pkgconfig` where it is not installed under /usr or /usr/local.
+        `make` builds `@NAME@.so`, `make test` runs the tests, the bench and a check of `machine.yaml`.
+        Both ask pkg-config for Backplane: where it is not installed under /usr or /usr/local, set
+        `PKG_CONFIG_PATH=PREFIX/lib/pkgconfig`.
 
         """
 

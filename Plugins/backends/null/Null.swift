@@ -1,8 +1,8 @@
 import BackendSupport
 import PluginKit
 
-/// A stream with nobody at the other end: takes everything, gives nothing. Carrier is on, so that a guest which waits for it
-/// starts to write.
+/// A stream with nobody at the other end: takes everything, gives nothing. Carrier is on, so that a guest which waits
+/// for it starts to write.
 final class NullBackend: StreamBackend {
     static let definition = ClassDefinition.backend(
         "null", summary: "swallows what the guest writes, and gives it nothing to read",

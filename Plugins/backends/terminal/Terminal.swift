@@ -1,8 +1,8 @@
 import BackendSupport
 import PluginKit
 
-/// The terminal that the host's control plane owns, shared with the other guests: a client of "console/1". The tty, raw mode
-/// and the escape key are the control plane's.
+/// The terminal that the host's control plane owns, shared with the other guests: a client of "console/1". The tty, raw
+/// mode and the escape key are the control plane's.
 final class TerminalBackend: StreamBackend {
     static let definition = ClassDefinition.backend(
         "terminal", summary: "the terminal that the virtual machine monitor was started in",
@@ -15,8 +15,8 @@ final class TerminalBackend: StreamBackend {
     private static let notOffered = PluginError(
         "this host has no terminal to share: it does not offer the service console/1; "
             + "use the backend pty, socket or file instead", status: .unsupported)
-    /// What the console may send before it is asked again. It is asked only when all has gone to the guest, so that what
-    /// may be under way always fits in the input queue.
+    /// What the console may send before it is asked again. It is asked only when all has gone to the guest, so that
+    /// what may be under way always fits in the input queue.
     private static let grant: UInt64 = 4096
 
     private let console: Console

@@ -180,7 +180,7 @@ final class EventLoop: @unchecked Sendable {
                 var expirations: UInt64 = 0
                 _ = read(timer, &expirations, 8)
                 armed = nil
-                if machine.state.pauses == 0 || machine.clock.source == .real { runTimers() }
+                runTimers()
                 timersChanged()
             } else if let watch = watches[event.tag], !watch.owner.isOffline {
                 let events = EventLoop.reported(event.events)

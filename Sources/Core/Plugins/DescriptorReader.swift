@@ -15,9 +15,23 @@ struct DescriptorReader {
 
     private static let limit: UInt32 = 1024
 
+    /// Sizes in ABI 1.0, the least that a struct of major 1 can have. A field that a later minor appends is read only where the
+    /// struct's own size says that it is there.
+    enum LeastSize {
+        static let plugin: UInt32 = 56
+        static let type: UInt32 = 184
+        static let property: UInt32 = 64
+        static let slot: UInt32 = 40
+        static let provided: UInt32 = 40
+        static let method: UInt32 = 48
+        static let parameter: UInt32 = 16
+        static let interface: UInt32 = 40
+        static let function: UInt32 = 32
+    }
+
     func read() throws(LibraryError) -> PluginDescription {
         let raw = plugin.pointee
-        guard raw.size >= UInt32(MemoryLayout<bp_plugin>.size) else {
+        guard raw.size >= LeastSize.plugin else {
             throw LibraryError("its descriptor is smaller than that of ABI 1.0")
         }
         try DescriptorReader.checkVersion(major: raw.abi_major, minor: raw.abi_minor)
@@ -49,7 +63,7 @@ struct DescriptorReader {
 
     private func readClass(_ raw: bp_class) throws(LibraryError) -> ClassDescription {
         let name = try name(raw.name, "class name")
-        guard raw.size >= UInt32(MemoryLayout<bp_class>.size) else {
+        guard raw.size >= LeastSize.type else {
             throw LibraryError("class '\(name)' is smaller than that of ABI 1.0")
         }
         guard let kind = ClassKind(rawValue: raw.kind) else {
@@ -62,17 +76,17 @@ struct DescriptorReader {
         var type = ClassDescription(name: name, kind: kind, summary: text(raw.summary))
         type.savable = raw.flags & UInt16(BP_CLASS_NOT_SAVABLE) == 0
         type.stateVersion = raw.state_version
-        type.properties = try each(raw.properties, raw.property_count, "\(name): property", readProperty)
-        type.slots = try each(raw.slots, raw.slot_count, "\(name): slot", readSlot)
-        type.provided = try each(raw.provided, raw.provided_count, "\(name): interface", readProvided)
-        type.methods = try each(raw.methods, raw.method_count, "\(name): method", readMethod)
+        type.properties = try each(raw.properties, raw.property_count, "\(name): property", leastSize: LeastSize.property, readProperty)
+        type.slots = try each(raw.slots, raw.slot_count, "\(name): slot", leastSize: LeastSize.slot, readSlot)
+        type.provided = try each(raw.provided, raw.provided_count, "\(name): interface", leastSize: LeastSize.provided, readProvided)
+        type.methods = try each(raw.methods, raw.method_count, "\(name): method", leastSize: LeastSize.method, readMethod)
         try checkNames(type.properties.map(\.name) + type.slots.map(\.name), in: name)
         try checkNames(type.methods.map(\.name), in: name)
         return type
     }
 
     private func each<T, R>(
-        _ list: UnsafePointer<UnsafePointer<T>?>?, _ count: UInt32, _ what: String,
+        _ list: UnsafePointer<UnsafePointer<T>?>?, _ count: UInt32, _ what: String, leastSize: UInt32,
         _ convert: (T) throws(LibraryError) -> R
     ) throws(LibraryError) -> [R] {
         guard count > 0 else { return [] }
@@ -82,7 +96,7 @@ struct DescriptorReader {
             guard let item = list[index] else { throw LibraryError("\(what) \(index) is NULL") }
             // Every struct of the ABI starts with its size.
             let size = UnsafeRawPointer(item).load(as: UInt32.self)
-            guard size >= UInt32(MemoryLayout<T>.size) else {
+            guard size >= leastSize else {
                 throw LibraryError("\(what) \(index) is smaller than that of ABI 1.0")
             }
             results.append(try convert(item.pointee))
@@ -137,7 +151,7 @@ struct DescriptorReader {
         let name = try name(raw.name, "method name")
         guard raw.function != nil else { throw LibraryError("method '\(name)' has no function") }
         guard raw.parameter_count <= 8 else { throw LibraryError("method '\(name)' has more than 8 parameters") }
-        let parameters = try each(raw.parameters, raw.parameter_count, "\(name): parameter") {
+        let parameters = try each(raw.parameters, raw.parameter_count, "\(name): parameter", leastSize: LeastSize.parameter) {
             (raw: bp_parameter) throws(LibraryError) in
             MethodDescription.Parameter(
                 name: try self.name(raw.name, "parameter name"), type: try methodType(raw.type, of: name))

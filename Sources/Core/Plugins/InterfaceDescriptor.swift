@@ -47,7 +47,7 @@ extension InterfaceDescriptor {
     /// Copies and checks a plugin's own descriptor.
     init(_ pointer: UnsafePointer<bp_interface>) throws(LibraryError) {
         let raw = pointer.pointee
-        guard raw.size >= UInt32(MemoryLayout<bp_interface>.size), let rawName = raw.name else {
+        guard raw.size >= DescriptorReader.LeastSize.interface, let rawName = raw.name else {
             throw LibraryError("an interface descriptor is broken")
         }
         name = String(cString: rawName)
@@ -62,7 +62,7 @@ extension InterfaceDescriptor {
         guard count <= 16, let list else { throw LibraryError("interface '\(name)' has more than 16 functions") }
         var results: [Function] = []
         for index in 0..<Int(count) {
-            guard let raw = list[index]?.pointee, raw.size >= UInt32(MemoryLayout<bp_function>.size),
+            guard let raw = list[index]?.pointee, raw.size >= DescriptorReader.LeastSize.function,
                 let functionName = raw.name, raw.parameter_count <= 4,
                 let result = WireType(rawValue: raw.result), result != .f64
             else { throw LibraryError("function \(index) of interface '\(name)' is broken") }

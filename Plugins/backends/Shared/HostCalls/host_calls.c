@@ -36,7 +36,9 @@
 int bh_open(const char *path, int flags, unsigned mode) { RETURN(int, open(path, flags | O_CLOEXEC | O_NOCTTY, mode)); }
 ssize_t bh_read(int fd, void *bytes, size_t count) { RETURN(ssize_t, read(fd, bytes, count)); }
 ssize_t bh_write(int fd, const void *bytes, size_t count) { RETURN(ssize_t, write(fd, bytes, count)); }
-ssize_t bh_pread(int fd, void *bytes, size_t count, int64_t offset) { RETURN(ssize_t, pread(fd, bytes, count, offset)); }
+ssize_t bh_pread(int fd, void *bytes, size_t count, int64_t offset) {
+    RETURN(ssize_t, pread(fd, bytes, count, offset));
+}
 ssize_t bh_pwrite(int fd, const void *bytes, size_t count, int64_t offset) {
     RETURN(ssize_t, pwrite(fd, bytes, count, offset));
 }
@@ -217,7 +219,7 @@ int bh_unix_listen(const char *path) {
     if (result < 0) return result;
     int fd = new_socket(AF_UNIX);
     if (fd < 0) return fd;
-    /* Linux makes the socket's file with the mode of the socket itself: there is no moment at which others can connect. */
+    /* Linux makes the socket's file with the mode of the socket itself: others can connect at no moment. */
     if (fchmod(fd, 0600) < 0) return failed(fd);
     if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 8) < 0) return failed(fd);
     return fd;

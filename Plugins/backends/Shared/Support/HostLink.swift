@@ -1,7 +1,7 @@
 import PluginKit
 
-/// The way back to the host from a backend's own thread. It can be cut: a thread that hangs in a host call may come out of
-/// it when the instance is long gone.
+/// The way back to the host from a backend's own thread. It can be cut: a thread that hangs in a host call may come out
+/// of it when the instance is long gone.
 public final class HostLink: @unchecked Sendable {
     public typealias Post = @Sendable (UInt) -> Bool
     public typealias Log = @Sendable (LogLevel, String) -> Void

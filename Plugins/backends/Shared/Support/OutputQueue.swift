@@ -1,5 +1,5 @@
-/// What a guest wrote and the host has not taken yet: with marks at which the guest is told to wait and to go on, and a limit
-/// for one that does not listen.
+/// What a guest wrote and the host has not taken yet: with marks at which the guest is told to wait and to go on, and a
+/// limit for one that does not listen.
 public struct OutputQueue: Sendable {
     /// In bytes: the guest is throttled above `high`, released below `low`, and loses bytes beyond `limit`.
     public static let (high, low, limit) = (64 << 10, 16 << 10, 1 << 20)

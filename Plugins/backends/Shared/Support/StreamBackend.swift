@@ -2,9 +2,10 @@ import PluginKit
 
 /// Base of all backends that provide "stream/1", index 0, to one client.
 ///
-/// Bytes go to the client only while the machine runs, within the room that it granted, and one piece for each callback:
-/// a client that is on the call stack, or that answers with `ready` from inside `receive`, is heard before the next piece.
-/// Not modelled: line signals from the client (break, DTR, RTS) have no meaning at any of these host ends.
+/// Bytes go to the client only while the machine runs, within the room that it granted, and one piece for each
+/// callback: a client that is on the call stack, or that answers with `ready` from inside `receive`, is heard before
+/// the next piece. Not modelled: line signals from the client (break, DTR, RTS) have no meaning at any of these host
+/// ends.
 open class StreamBackend: Instance {
     /// `posted` arguments up to this one are the base's own.
     public static let lastOwnPost: UInt = 1
@@ -40,7 +41,8 @@ open class StreamBackend: Instance {
         if effect.isFirstLoss {
             host.log(
                 .warning,
-                "the guest writes on although it was told to wait: bytes beyond \(OutputQueue.limit) that wait are lost")
+                "the guest writes on although it was told to wait: "
+                    + "what does not fit in \(OutputQueue.limit) bytes is lost")
         }
     }
 

@@ -4,8 +4,8 @@ import FilePump
 import Glibc
 import PluginKit
 
-/// A file that takes what the guest writes, and perhaps another that it reads from. The output may also be a pipe with a
-/// reader, or a device. Carrier is always on, also after the input's end.
+/// A file that takes what the guest writes, and perhaps another that it reads from. The output may also be a pipe with
+/// a reader, or a device. Carrier is always on, also after the input's end.
 final class FileBackend: StreamBackend {
     static let definition = ClassDefinition.backend(
         "file", summary: "writes the guest's output to a file, and may feed it another one",
@@ -45,7 +45,8 @@ final class FileBackend: StreamBackend {
         do throws(HostCallError) {
             return try Descriptor.open(path, flags, mode: 0o644)
         } catch {
-            let reason = error.code == ENXIO ? "it is a pipe that nobody reads, or a device that is not there" : error.text
+            let reason =
+                error.code == ENXIO ? "it is a pipe that nobody reads, or a device that is not there" : error.text
             throw PluginError("the output '\(path)' cannot be opened: " + reason)
         }
     }

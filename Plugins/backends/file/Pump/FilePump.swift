@@ -3,10 +3,11 @@ import CBackendSupport
 import Glibc
 import PluginKit
 
-/// Writes a guest's output to a file, and reads its input from another, on a thread of its own: the host's disk may be slow,
-/// or never answer. What waits is bounded, as any output queue.
+/// Writes a guest's output to a file, and reads its input from another, on a thread of its own: the host's disk may be
+/// slow, or never answer. What waits is bounded, as any output queue.
 ///
-/// A failed write is reported once and its bytes are dropped; when writing works again, that is reported with their number.
+/// A failed write is reported once and its bytes are dropped; when writing works again, that is reported with their
+/// number.
 public final class FilePump: @unchecked Sendable {
     /// What the owner is told by a post, and then fetches with `takeNews`.
     public struct News: OptionSet, Sendable {

@@ -4,8 +4,8 @@ import Glibc
 
 /// The master of a pseudo-terminal, and the symbolic link to its slave. Source: pty(7), tty_ioctl(4).
 ///
-/// While nobody has the slave open, the master reports a hangup all the time, and reads fail with EIO: it must not be waited
-/// for then. `opens` becomes readable whenever somebody opens the slave; `isOpen` tells.
+/// While nobody has the slave open, the master reports a hangup all the time, and reads fail with EIO: it must not be
+/// waited for then. `opens` becomes readable whenever somebody opens the slave; `isOpen` tells.
 public final class PseudoTerminal {
     /// A sentence.
     public struct OpenError: Error { public var text: String }

@@ -7,10 +7,10 @@ final class PTYBackend: DescriptorBackend {
     static let definition = ClassDefinition.backend(
         "pty", summary: "a pseudo-terminal for a terminal program on the host",
         properties: [
-            Property("link", .path, doc: "a symbolic link to make to the slave, whose own name changes from run to run"),
+            Property("link", .path, doc: "a symbolic link to make to the slave, whose name changes from run to run"),
             Property(
                 "wait", .bool, default: "false",
-                doc: "keep the guest's output, and make it wait, while nobody has the slave open, instead of dropping it"),
+                doc: "keep the guest's output, and make it wait, while nobody has the slave open; otherwise drop it"),
         ],
         provides: [Provides("stream/1", doc: "what is written to and read from the slave")],
         methods: [

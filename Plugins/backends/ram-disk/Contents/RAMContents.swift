@@ -1,6 +1,7 @@
 import Glibc
 
-/// The bytes of a RAM disk: memory of the host that is taken only when something other than zero is first written to it.
+/// The bytes of a RAM disk: memory of the host that is taken only when something other than zero is first written to
+/// it.
 public final class RAMContents: @unchecked Sendable {
     /// A sentence for the user.
     public struct SizeError: Error { public var text: String }
@@ -55,8 +56,8 @@ public final class RAMContents: @unchecked Sendable {
 
     // MARK: Saved form
 
-    /// Blocks of this many bytes that are not all zero, ascending, each after its number in eight bytes, little-endian. The
-    /// last block of the disk is filled up with zeros.
+    /// Blocks of this many bytes that are not all zero, ascending, each after its number in eight bytes, little-endian.
+    /// The last block of the disk is filled up with zeros.
     static let blockSize = 4096
     private static let recordSize = 8 + blockSize
 
@@ -89,8 +90,8 @@ public final class RAMContents: @unchecked Sendable {
         saved += repeatElement(0, count: RAMContents.blockSize - block.count)
     }
 
-    /// The contents become what `saved` says. False, and nothing changed, where it is not what `sparse` gives of a disk of
-    /// this size.
+    /// The contents become what `saved` says. False, and nothing changed, where it is not what `sparse` gives of a disk
+    /// of this size.
     public func restore(_ saved: [UInt8]) -> Bool {
         saved.withUnsafeBytes { saved in
             guard isValid(saved) else { return false }

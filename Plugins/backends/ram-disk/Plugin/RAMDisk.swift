@@ -4,8 +4,8 @@ import Glibc
 import PluginKit
 import RAMContents
 
-/// A disk in the host's memory, which forgets everything at the end of the machine. Completes inside `submit`: the host hands
-/// that to the client when its callback has returned.
+/// A disk in the host's memory, which forgets everything at the end of the machine. Completes inside `submit`: the host
+/// hands that to the client when its callback has returned.
 final class RAMDisk: Instance {
     static let definition = ClassDefinition.backend(
         "ram-disk", summary: "a disk in the host's memory",

@@ -2,18 +2,19 @@ import BackendSupport
 import Glibc
 import PluginKit
 
-/// The thread that does a disk's I/O, one request after the other in the order of their submission: so a flush comes after
-/// the writes before it, and completions come in that order too.
+/// The thread that does a disk's I/O, one request after the other in the order of their submission: so a flush comes
+/// after the writes before it, and completions come in that order too.
 ///
 /// The thread transfers through a buffer of its own. A host disk that hangs therefore never holds a client's buffer:
-/// `cancelAll` waits for a copy of memory at most. (Measured: a 128 KiB read from the page cache takes 9 us more by that.)
+/// `cancelAll` waits for a copy of memory at most. (Measured: a 128 KiB read from the page cache takes 21 us instead of
+/// 10.)
 public final class DiskWorker: @unchecked Sendable {
     public struct Request: @unchecked Sendable {
         public var operation: BlockOperation
         public var offset: UInt64
         public var length: Int
-        /// SAFETY: `length` bytes of the client's, its promise until the completion or `cancelAll`; touched only with the
-        /// monitor held and the request not cancelled.
+        /// SAFETY: `length` bytes of the client's, its promise until the completion or `cancelAll`; touched only with
+        /// the monitor held and the request not cancelled.
         public var data: UnsafeMutableRawPointer?
         public var tag: UInt64
         /// Decided already: the request only waits for its turn to complete.
@@ -107,8 +108,8 @@ public final class DiskWorker: @unchecked Sendable {
         }
     }
 
-    /// When it returns, no client's buffer is touched any more, and no completion of an earlier request comes. A write that
-    /// the thread had begun may still reach the disk, whole or in part, before anything that is submitted later.
+    /// When it returns, no client's buffer is touched any more, and no completion of an earlier request comes. A write
+    /// that the thread had begun may still reach the disk, whole or in part, before anything that is submitted later.
     public func cancelAll() {
         monitor.locked {
             epoch &+= 1
@@ -174,7 +175,6 @@ public final class DiskWorker: @unchecked Sendable {
     }
 
     private func nextJob() -> Job {
-        isWorking = false
         while true {
             if isStopping { return .end }
             // A post that the host could not take is tried again.
@@ -201,6 +201,7 @@ public final class DiskWorker: @unchecked Sendable {
     private func settle() {
         if monitor.locked({ isDirty }) { _ = flush() }
         monitor.locked {
+            isWorking = false
             news.isQuiet = true
             postNews()
         }
@@ -208,6 +209,7 @@ public final class DiskWorker: @unchecked Sendable {
 
     private func finish(_ request: Request, _ status: Status) {
         monitor.locked {
+            isWorking = false
             totals.overlay = medium.overlayLength
             count(request, status)
             guard request.epoch == epoch, !isStopping else { return }

@@ -4,7 +4,9 @@ import Glibc
 
 /// Whole transfers, however many calls the host makes of them.
 enum Transfers {
-    static func read(_ file: Descriptor, at offset: UInt64, into bytes: UnsafeMutableRawBufferPointer) throws(HostCallError) {
+    static func read(
+        _ file: Descriptor, at offset: UInt64, into bytes: UnsafeMutableRawBufferPointer
+    ) throws(HostCallError) {
         var done = 0
         while done < bytes.count {
             let position = Int64(clamping: offset + UInt64(done))

@@ -2,8 +2,8 @@ import BackendSupport
 import CBackendSupport
 import Glibc
 
-/// A listening socket. A Unix socket's file is of mode 0600, takes the place of one that nobody listens on any more, and goes
-/// away with the listener.
+/// A listening socket. A Unix socket's file is of mode 0600, takes the place of one that nobody listens on any more,
+/// and goes away with the listener.
 public final class SocketListener {
     public let descriptor: Descriptor
     /// As asked for; the port is the real one where any was asked for.

@@ -2,9 +2,9 @@ import BackendSupport
 import PluginKit
 import SocketEndpoint
 
-/// A Unix socket, or TCP on 127.0.0.1, as server or client; one connection at a time, made anew when it ends.
-/// Not modelled: TLS, other addresses than the host's own, telnet's options. A peer that shuts down its sending direction is
-/// taken as gone.
+/// A Unix socket, or TCP on 127.0.0.1, as server or client; one connection at a time, made anew when it ends. Not
+/// modelled: TLS, other addresses than the host's own, telnet's options. A peer that shuts down its sending direction
+/// is taken as gone.
 final class SocketBackend: DescriptorBackend {
     static let definition = ClassDefinition.backend(
         "socket", summary: "a Unix or TCP socket on this host",

@@ -59,6 +59,7 @@ final class RTCPlugin: Instance {
 
     override func reset(warm: Bool) {
         if !warm {
+            chip = RTC146818(centuryRegister: chip.centuryRegister)
             for entry in nvram { chip.preset(entry.address, to: entry.value) }
             if setsTime, let time = (try? host.world)?.wallClock {
                 chip.setTime(seconds: time.seconds, nanoseconds: time.nanoseconds, at: clock.now)

@@ -20,6 +20,7 @@ final class UARTPlugin: Instance {
     private var chip = UART16550()
     private var line: Line?
     private var stream = StreamPeer.unwired
+    private var hasCarrier = false
     /// What the other end may still send without asking.
     private var granted = 0
     /// What the line, the timer and the other end were told last: nothing is told twice.
@@ -41,7 +42,14 @@ final class UARTPlugin: Instance {
     }
 
     override func reset(warm: Bool) {
-        chip.reset()
+        if warm {
+            chip.reset()
+        } else {
+            let hostReady = chip.hostReady
+            chip = UART16550()
+            chip.hostReady = hostReady
+            setCarrier(hasCarrier)
+        }
         settle()
     }
 
@@ -98,6 +106,7 @@ final class UARTPlugin: Instance {
     /// Clear to send and data set ready are there whenever something is wired; carrier once somebody is at the other end.
     /// An unwired port shows none of them, as an open connector does.
     private func setCarrier(_ on: Bool) {
+        hasCarrier = on
         chip.setModemInputs(cts: stream.isWired, dsr: stream.isWired, ri: false, dcd: on)
     }
 
@@ -118,7 +127,7 @@ final class UARTPlugin: Instance {
         }
         tellOutputs()
         let room = chip.receiveRoom
-        if room > granted {
+        if room != granted {
             granted = room
             stream.ready(room)
         }

@@ -74,6 +74,7 @@ enum {
     BP_FLOAT = 12     /* `f` */
 };
 
+/* Passed in arrays, so it stays as it is for the whole of major 1. */
 typedef struct bp_value {
     uint32_t size;
     uint16_t type;
@@ -588,7 +589,7 @@ struct bp_class {
 
     /* Lifecycle, all [locked], in this order. Any may be NULL but create and destroy.
      *  create     checks its properties (values[i] belongs to properties[i], borrowed) and makes the instance. No service but
-     *             log/1, host/1 and memory->region may be used. On failure: `fail`, a status, and nothing left behind.
+     *             log/1, host/1, memory->region and clock->timer may be used. On failure: `fail`, a status, nothing left behind.
      *  query      gives one interface; `client` is the other end (its functions may be called from start on), NULL where the
      *             interface has none. Called before any connect.
      *  connect    claims ports and memory, fetches peers and lines. Backends first, then devices, policies, the loader.

@@ -1,5 +1,5 @@
-/* Host calls that the backends make and Swift cannot: those that glibc declares only with _GNU_SOURCE, those with C unions
- * in their arguments, and all whose errno would be lost between the call and a Swift read of it.
+/* Host calls that the backends make and Swift cannot: those that glibc declares only with _GNU_SOURCE, those with C
+ * unions in their arguments, and all whose errno would be lost between the call and a Swift read of it.
  * All are tried again on EINTR, all descriptors are close-on-exec, and all answer -errno on failure. */
 #ifndef BACKEND_HOST_CALLS_H
 #define BACKEND_HOST_CALLS_H
@@ -45,7 +45,7 @@ int bh_watch_opens(const char *path); /* inotify: becomes readable whenever some
 
 /* Pseudo-terminals */
 int bh_pty_open(char *slave, size_t size); /* the master, not blocking; writes the slave's path */
-int bh_pty_prepare(const char *slave);     /* raw mode; opens and closes it, so that the master knows that nobody is there */
+int bh_pty_prepare(const char *slave);     /* raw mode; opens and closes it: the master knows then that nobody is there */
 int bh_tty_raw(int descriptor);
 
 /* Stream sockets, not blocking. */
