@@ -1,5 +1,6 @@
 # make run     installs what is missing, builds, and boots the tour guest to a prompt on the terminal
 # make test    the same, for the tests
+# make check   the tests, the ABI's past, the installed tree and the documents
 # make bench   the measurements, as ratios in one run
 # make install PREFIX=/usr/local [DESTDIR=]
 PREFIX ?= /usr/local
@@ -8,7 +9,7 @@ SWIFT_FLAGS = -c release
 BACKPLANE = .build/release/backplane
 TOUR = .build/guests/tour.elf
 
-.PHONY: all run test bench build guests setup setup-bench install lint format soak clean
+.PHONY: all run test check bench build guests setup setup-bench install lint format clean
 all: build guests
 
 setup:
@@ -26,10 +27,19 @@ guests: setup
 run: build guests
 	@$(BACKPLANE) run machines/tour.yaml
 
-# Tests run optimized, with testability; the plugins that they load are the release build's.
-test: build guests
-	swift build $(SWIFT_FLAGS) --build-tests -Xswiftc -enable-testing
-	swift test $(SWIFT_FLAGS) -Xswiftc -enable-testing --skip-build
+# Tests run optimized, with testability, in a build folder of their own; so do the plugins that they load.
+TESTS = $(SWIFT_FLAGS) --scratch-path .build-tests -Xswiftc -enable-testing
+test: setup guests
+	swift build $(TESTS) --build-tests
+	swift test $(TESTS) --skip-build
+
+# The ABI's past minors, the tree that `make install` makes (with the toolchain hidden), and the documents' commands and code.
+INSTALLED = $(CURDIR)/.build-tests/installed
+check: test
+	BACKPLANE_BUILD=$(CURDIR)/.build-tests/release scripts/install.sh $(INSTALLED)
+	scripts/check-abi.sh .build-tests/release/backplane
+	scripts/check-installed.sh $(INSTALLED)
+	scripts/check-docs.py $(INSTALLED)
 
 bench: build guests setup-bench
 	@scripts/bench.py
@@ -44,4 +54,4 @@ format:
 	@swift-format format --in-place --recursive Sources Plugins Tests Guests Package.swift
 
 clean:
-	rm -rf .build
+	rm -rf .build .build-tests

@@ -23,7 +23,9 @@ struct PluginFolder {
     var isC = false
 
     var path: String { "Plugins/\(kind)/\(name)" }
-    var module: String { name.split(separator: "-").map { $0.prefix(1).uppercased() + $0.dropFirst() }.joined() + "Plugin" }
+    var module: String {
+        name.split(separator: "-").map { $0.prefix(1).uppercased() + $0.dropFirst() }.joined() + "Plugin"
+    }
     var product: Product { .library(name: name, type: .dynamic, targets: [module]) }
 
     var targets: [Target] {
@@ -46,7 +48,8 @@ struct PluginFolder {
     private var cTarget: Target {
         .target(
             name: module, dependencies: ["CBackplane"], path: path, publicHeadersPath: ".",
-            cSettings: [.unsafeFlags(["-std=c11", "-Wall", "-Wextra", "-fvisibility=hidden"])], linkerSettings: oneSymbol)
+            cSettings: [.unsafeFlags(["-std=c11", "-Wall", "-Wextra", "-fvisibility=hidden"])],
+            linkerSettings: oneSymbol)
     }
 }
 
@@ -81,13 +84,15 @@ let plugins = [
     PluginFolder(kind: "devices", name: "rom", model: "ROM", shared: ["Images"]),
     PluginFolder(kind: "devices", name: "rtc146818", model: "RTC146818"),
     PluginFolder(kind: "devices", name: "uart16550", model: "UART16550"),
-    PluginFolder(kind: "loaders", name: "flat", model: "FlatImage", modelFolder: "Format", shared: ["Images", "Loading"]),
+    PluginFolder(
+        kind: "loaders", name: "flat", model: "FlatImage", modelFolder: "Format", shared: ["Images", "Loading"]),
     PluginFolder(
         kind: "loaders", name: "multiboot", model: "Multiboot", modelFolder: "Format", shared: ["Images", "Loading"]),
     PluginFolder(
         kind: "policies", name: "standard", model: "StandardDecisions", modelFolder: "Decisions", modelUsesKit: true),
     PluginFolder(kind: "policies", name: "stats", model: "ExitCounters", modelFolder: "Counters", modelUsesKit: true),
-    PluginFolder(kind: "policies", name: "strict", model: "StrictAllowance", modelFolder: "Allowance", modelUsesKit: true),
+    PluginFolder(
+        kind: "policies", name: "strict", model: "StrictAllowance", modelFolder: "Allowance", modelUsesKit: true),
     PluginFolder(kind: "policies", name: "trace", model: "TraceFormat", modelFolder: "Format", modelUsesKit: true),
 ]
 

@@ -39,7 +39,6 @@ extension KVMCPU {
     private func setNow(_ registers: bp_registers) throws(EngineError) {
         var system = kvm_sregs()
         _ = try check(ch_kvm_get_sregs(core.pointee.fd, &system), "KVM_GET_SREGS")
-        if system.cr0 >> 31 != 0 { progress.pointee.mayRetryShutdown = registers.cr0 >> 31 == 0 }
         registers.store(in: &system)
         var general = registers.kvmGeneral
         var debug = registers.kvmDebug
@@ -47,22 +46,12 @@ extension KVMCPU {
         _ = try check(ch_kvm_set_regs(core.pointee.fd, &general), "KVM_SET_REGS")
         _ = try check(ch_kvm_set_debugregs(core.pointee.fd, &debug), "KVM_SET_DEBUGREGS")
         ch_run_set_cr8(shared, registers.cr8)
-        progress.pointee.retryRIP = registers.rip
         // Known again after the next KVM_RUN.
         ch_run_set_ready(shared, false)
-    }
-
-    /// There is a KVM (PVM, Linux 6.18) that shuts down before the first instruction when KVM_SET_SREGS sets CR0.PG and
-    /// then clears it without a run between; setting the same state once more helps. A true triple fault comes again.
-    func startsAnew() -> Bool {
-        progress.pointee.mayRetryShutdown = false
-        print("DBG", ch_run_rip(shared), progress.pointee.retryRIP)
-        guard ch_run_rip(shared) == progress.pointee.retryRIP else { return false }
-        do throws(EngineError) {
-            try setNow(try currentRegisters())
-            return true
-        } catch {
-            return false
+        // There is a KVM (PVM, Linux 6.18) that drops CR0.PG outside of long mode without a word.
+        _ = try check(ch_kvm_get_sregs(core.pointee.fd, &system), "KVM_GET_SREGS")
+        guard (system.cr0 ^ registers.cr0) & ~0x10 == 0 else {  // ET is always 1
+            throw EngineError("KVM_SET_SREGS: CR0 0x\(hex(registers.cr0)) became 0x\(hex(system.cr0))")
         }
     }
 

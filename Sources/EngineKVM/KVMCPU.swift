@@ -20,9 +20,6 @@ public final class KVMCPU: CPU {
         var windowRequested = false
         /// `completePending` met the end of a run: `stashed` is what the next `run` returns.
         var hasStashed = false
-        /// Paging was switched off by `setRegisters` or `reset`, at `retryRIP`: see `startsAnew`.
-        var mayRetryShutdown = false
-        var retryRIP: UInt64 = 0
     }
 
     let engine: KVMEngine
@@ -257,7 +254,6 @@ public final class KVMCPU: CPU {
             return .debug(debugEvent())
         case KVM_EXIT_SHUTDOWN:
             progress.pointee.accessPending = false
-            if progress.pointee.mayRetryShutdown, startsAnew() { return nil }
             return .shutdown
         default:
             progress.pointee.accessPending = false

@@ -54,7 +54,6 @@ enum PowerOn {
         // Paging off first: EFER.LME cannot change under it.
         var system = kvm_sregs()
         _ = try check(ch_kvm_get_sregs(fd, &system), "KVM_GET_SREGS")
-        cpu.progress.pointee.mayRetryShutdown = system.cr0 >> 31 != 0
         registers(signature: 0).store(in: &system)
         system.interrupt_bitmap = (0, 0, 0, 0)
         // Bit 11 enables the APIC, and with it KVM would show CPUID's APIC bit.

@@ -22,7 +22,8 @@ enum DescribeChild {
         while !rest.isEmpty {
             let (answers, end) = run(rest)
             for answer in answers {
-                results[answer.path] = answer.description.map { .success($0) }
+                results[answer.path] =
+                    answer.description.map { .success($0) }
                     ?? .failure(.init(text: answer.problem ?? "it gives no description"))
             }
             rest.removeAll { results[$0] != nil }
@@ -92,7 +93,11 @@ final class LineReader {
             guard Foundation.poll(&poll, 1, Int32(left * 1000) + 1) > 0 else { continue }
             var chunk = [UInt8](repeating: 0, count: 65536)
             let count = read(descriptor, &chunk, chunk.count)
-            if count > 0 { buffer.append(contentsOf: chunk[..<count]) } else if count == 0 || errno != EINTR { hasEnded = true }
+            if count > 0 {
+                buffer.append(contentsOf: chunk[..<count])
+            } else if count == 0 || errno != EINTR {
+                hasEnded = true
+            }
         }
     }
 }

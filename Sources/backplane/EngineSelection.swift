@@ -21,7 +21,8 @@ struct EngineSelection {
             throw MachineError("engine 'kvm' is not available here: \(error)", status: 6)
         }
         if requirements.countedClock {
-            throw MachineError("clock mode 'counted' needs the engine 'soft', which is not part of this build", status: 6)
+            throw MachineError(
+                "clock mode 'counted' needs the engine 'soft', which is not part of this build", status: 6)
         }
         let engine: KVMEngine
         do throws(EngineError) {

@@ -63,7 +63,8 @@ struct MachineDrawing {
             let first = String(claim.first, radix: 16)
             let last = String(claim.last, radix: 16)
             let range = first == last ? "0x\(first)" : "0x\(first)-0x\(last)"
-            return "\(claim.kind == .ports ? "ports" : claim.kind.rawValue) \(range)" + (claim.name.isEmpty ? "" : " \(claim.name)")
+            return "\(claim.kind == .ports ? "ports" : claim.kind.rawValue) \(range)"
+                + (claim.name.isEmpty ? "" : " \(claim.name)")
         }
         if instance.type.kind == .device { return claims }
         return zip(instance.type.properties, zip(instance.values, instance.isGiven)).compactMap { property, value in
@@ -184,6 +185,7 @@ struct MachineDrawing {
         anchor: String = "start"
     ) -> String {
         let safe = text.replacingOccurrences(of: "&", with: "&amp;").replacingOccurrences(of: "<", with: "&lt;")
-        return "<text x=\"\(x)\" y=\"\(y)\" font-size=\"\(size)\" font-weight=\"\(weight)\" fill=\"\(color)\" text-anchor=\"\(anchor)\">\(safe)</text>\n"
+        return
+            "<text x=\"\(x)\" y=\"\(y)\" font-size=\"\(size)\" font-weight=\"\(weight)\" fill=\"\(color)\" text-anchor=\"\(anchor)\">\(safe)</text>\n"
     }
 }

@@ -35,7 +35,8 @@ enum Version {
 
 /// Options of every command that reads a machine file or plugins.
 struct PluginOptions: ParsableArguments {
-    @Option(name: .customLong("plugin-path"), help: "A directory to look for plugins in, before the others. Repeatable.")
+    @Option(
+        name: .customLong("plugin-path"), help: "A directory to look for plugins in, before the others. Repeatable.")
     var pluginPath: [String] = []
 }
 

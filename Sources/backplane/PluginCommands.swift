@@ -53,7 +53,9 @@ struct PluginInfo: ParsableCommand {
             throw ExitCode(2)
         case .success(let plugin):
             print("\(plugin.name) \(plugin.version): \(plugin.summary)")
-            print("  library  \(path)\n  licence  \(plugin.licence)\n  needs    plugin ABI \(plugin.abiMajor).\(plugin.abiMinor)")
+            print(
+                "  library  \(path)\n  licence  \(plugin.licence)\n  needs    plugin ABI \(plugin.abiMajor).\(plugin.abiMinor)"
+            )
             for type in plugin.classes { print(PluginInfo.text(of: type), terminator: "") }
         }
     }
@@ -61,10 +63,14 @@ struct PluginInfo: ParsableCommand {
     static func text(of type: ClassDescription) -> String {
         var text = "\n\(type.kind.name) \(type.name): \(type.summary)\n"
         let properties = type.properties.map { property in
-            [property.name, typeText(property), property.isRequired ? "required" : property.defaultText ?? "", property.doc]
+            [
+                property.name, typeText(property), property.isRequired ? "required" : property.defaultText ?? "",
+                property.doc,
+            ]
         }
         if !properties.isEmpty {
-            text += Columns.text(["  PROPERTY", "TYPE", "DEFAULT", "MEANING"], properties.map { ["  " + $0[0]] + $0[1...] })
+            text += Columns.text(
+                ["  PROPERTY", "TYPE", "DEFAULT", "MEANING"], properties.map { ["  " + $0[0]] + $0[1...] })
         }
         let slots = type.slots.map { ["  " + $0.name, $0.interface, slotText($0), $0.doc] }
         if !slots.isEmpty { text += Columns.text(["  SLOT", "INTERFACE", "", "MEANING"], slots) }

@@ -21,7 +21,8 @@ final class PluginFinder: PluginCatalog {
         self.isolation = isolation
         let environment = ProcessInfo.processInfo.environment["BACKPLANE_PLUGIN_PATH"] ?? ""
         let executable = PluginFinder.executableDirectory
-        let all = paths + environment.split(separator: ":").map(String.init)
+        let all =
+            paths + environment.split(separator: ":").map(String.init)
             + [executable, executable + "/../lib/backplane/plugins"]
         var seen: Set<String> = []
         directories = all.map { URL(fileURLWithPath: $0).standardizedFileURL.path }.filter { seen.insert($0).inserted }
@@ -42,7 +43,8 @@ final class PluginFinder: PluginCatalog {
         case .failure(let problem): return .failure(.broken(path: path, reason: problem.text))
         case .success(let plugin):
             let name = reference.className ?? (reference.relativeTo == nil ? reference.name : nil)
-            let type = plugin.classes.first { $0.name == name }
+            let type =
+                plugin.classes.first { $0.name == name }
                 ?? (reference.className == nil && plugin.classes.count == 1 ? plugin.classes.first : nil)
             guard let type else { return .failure(.noSuchClass(path: path, classes: plugin.classes.map(\.name))) }
             return .success(CatalogEntry(libraryPath: path, type: type))
@@ -56,7 +58,8 @@ final class PluginFinder: PluginCatalog {
     /// `name` may be `pic8259`, `./mine`, `/opt/mine.so`.
     private func locate(_ reference: PluginReference) -> String? {
         if reference.name.contains("/") {
-            let base = reference.name.hasPrefix("/") ? reference.name : (reference.relativeTo ?? ".") + "/" + reference.name
+            let base =
+                reference.name.hasPrefix("/") ? reference.name : (reference.relativeTo ?? ".") + "/" + reference.name
             return candidates(base).first(where: PluginFinder.isFile)
         }
         for directory in directories {

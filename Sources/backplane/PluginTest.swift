@@ -17,7 +17,8 @@ struct PluginTest: ParsableCommand {
 
     @Option(name: .customLong("class"), help: "Only this class of the library.") var className: String?
 
-    @Option(name: .customLong("set"), help: "A property of the instance: NAME=VALUE. Repeatable.") var settings: [String] = []
+    @Option(name: .customLong("set"), help: "A property of the instance: NAME=VALUE. Repeatable.") var settings:
+        [String] = []
 
     @Option(help: "How many operations in all.") var operations = 1_000_000
 

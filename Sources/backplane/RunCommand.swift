@@ -37,7 +37,8 @@ struct Run: ParsableCommand {
 }
 
 extension Run {
-    private func run(_ description: MachineDescription, _ finder: PluginFinder, _ level: LogLevel) throws -> MachineEnd {
+    private func run(_ description: MachineDescription, _ finder: PluginFinder, _ level: LogLevel) throws -> MachineEnd
+    {
         do {
             let log = try LogWriter(level: level)
             let console = try Console(log: log)

@@ -6,7 +6,8 @@ import MachineFile
 struct Show: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Show a machine: its port map, memory map, interrupt lines and wiring.",
-        discussion: "The devices are created and connected to learn what they claim; backends, policies and loaders are not.")
+        discussion:
+            "The devices are created and connected to learn what they claim; backends, policies and loaders are not.")
 
     @OptionGroup var machineFile: MachineFileArguments
 

@@ -77,9 +77,13 @@ import Testing
     }
 
     @Test func aPluginThatCannotBeCreatedSaysWhy() {
-        let error = #expect(throws: MachineError.self) { try machine("  - { id: bad, plugin: faulty, fail-create: on }") }
+        let error = #expect(throws: MachineError.self) {
+            try machine("  - { id: bad, plugin: faulty, fail-create: on }")
+        }
         #expect(error?.description == "'bad' (faulty) cannot be created: it was told to fail")
-        let other = #expect(throws: MachineError.self) { try machine("  - { id: bad, plugin: faulty, fail-connect: on }") }
+        let other = #expect(throws: MachineError.self) {
+            try machine("  - { id: bad, plugin: faulty, fail-connect: on }")
+        }
         #expect(other?.description == "'bad' (faulty) cannot be connected: it does not like its wires")
     }
 

@@ -52,7 +52,8 @@ struct TourTests {
     ]
 
     /// Runs the tour to its prompt, types, and gives the transcript and the end.
-    private func run(_ name: String, _ file: String, typing: String) async throws -> (lines: [String], end: MachineEnd) {
+    private func run(_ name: String, _ file: String, typing: String) async throws -> (lines: [String], end: MachineEnd)
+    {
         let recorder = Recorder(name)
         let machine = try TestMachine(file)
         let end = try machine.run()
@@ -141,7 +142,7 @@ struct TourTests {
         recorder.type("ticks\r")
         try await Task.sleep(for: .milliseconds(300))
         #expect(machine.machine.now == before)
-        #expect(!recorder.text.contains("ticks: "  + "\n") && recorder.text.hasSuffix("tour> "))
+        #expect(!recorder.text.contains("ticks: " + "\n") && recorder.text.hasSuffix("tour> "))
         machine.machine.resume()
         #expect(await recorder.waits(for: "ticks: ", times: 2))
         recorder.type("off\r")
@@ -179,7 +180,8 @@ struct TourTests {
 
     @Test func faultsFollowTheInstancesPolicy() async throws {
         let stop = try await run(
-            "fault-stop", Self.file("fault-stop", devices: "  - { id: bad, plugin: faulty }\n"), typing: "out 0x300 7\r")
+            "fault-stop", Self.file("fault-stop", devices: "  - { id: bad, plugin: faulty }\n"), typing: "out 0x300 7\r"
+        )
         #expect(stop.end.status == 4)
         #expect(stop.end.reason == "plugin fault: 'bad' (faulty): the guest wrote 7")
         // Off line its port floats and the guest goes on.

@@ -49,7 +49,7 @@ struct ATAChannel {
         static let dataRequest = Self(rawValue: 1 << 3)
         static let deviceFault = Self(rawValue: 1 << 5)
         static let busy = Self(rawValue: 1 << 7)
-        static let floating: UInt8 = 0xFF                   // what no drive at all reads as
+        static let floating: UInt8 = 0xFF  // what no drive at all reads as
     }
 
     enum Command: UInt8 {
@@ -57,9 +57,9 @@ struct ATAChannel {
         case identifyPacket = 0xA1, flushCache = 0xE7, identify = 0xEC
     }
 
-    private static let softReset: UInt8 = 0x04              // device control
-    private static let lba: UInt8 = 0xE0                    // device: LBA, and the bits that were once always 1
-    private static let secondDrive: UInt8 = 0x10            // device
+    private static let softReset: UInt8 = 0x04  // device control
+    private static let lba: UInt8 = 0xE0  // device: LBA, and the bits that were once always 1
+    private static let secondDrive: UInt8 = 0x10  // device
 
     /// Without acknowledging the interrupt, where there is a control block.
     private var quietStatus: Status { Status(rawValue: (hasControl ? alternateStatus : statusPort).read()) }
@@ -169,7 +169,7 @@ struct ATAChannel {
     private func start(_ short: Command, or long: Command, _ drive: UInt8, _ sector: UInt32, _ sectors: UInt32) {
         let isLong = sector > 0x0FFF_FFFF - sectors
         select(drive, address: isLong ? 0 : UInt8(truncatingIfNeeded: sector >> 24))
-        if isLong {                                         // high halves go first: each register holds two bytes
+        if isLong {  // high halves go first: each register holds two bytes
             sectorCount.write(0)
             low.write(UInt8(truncatingIfNeeded: sector >> 24))
             mid.write(0)

@@ -181,10 +181,10 @@ extension Tour {
     private func reboot() {
         say("rebooting")
         Console.flush()
-        Port(0x64).write(0xFE)                              // keyboard controller: pulse the reset line
+        Port(0x64).write(0xFE)  // keyboard controller: pulse the reset line
         _ = clock.wait(milliseconds: 100) { false }
-        Port(0xCF9).write(0x02)                             // reset control: a hard reset,
-        Port(0xCF9).write(0x06)                             // now
+        Port(0xCF9).write(0x02)  // reset control: a hard reset,
+        Port(0xCF9).write(0x06)  // now
         _ = clock.wait(milliseconds: 100) { false }
         cpu_triple_fault()
     }

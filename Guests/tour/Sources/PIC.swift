@@ -11,8 +11,8 @@ enum PIC: UInt8 {
 
     private static let masterCommand = Port(0x20), masterData = Port(0x21)
     private static let slaveCommand = Port(0xA0), slaveData = Port(0xA1)
-    private static let endOfInterrupt: UInt8 = 0x20         // OCW2, non-specific
-    private static let readInService: UInt8 = 0x0B          // OCW3
+    private static let endOfInterrupt: UInt8 = 0x20  // OCW2, non-specific
+    private static let readInService: UInt8 = 0x0B  // OCW3
 
     /// A mask register keeps what is written to it. Call it with interrupts off; it leaves all lines masked.
     static func probe() -> PIC {
@@ -34,16 +34,16 @@ enum PIC: UInt8 {
         switch self {
         case .absent: return
         case .masterOnly:
-            Self.masterCommand.write(0x13)                  // ICW1: single, ICW4 follows
-            Self.masterData.write(Self.firstVector)         // ICW2
+            Self.masterCommand.write(0x13)  // ICW1: single, ICW4 follows
+            Self.masterData.write(Self.firstVector)  // ICW2
         case .pair:
-            Self.masterCommand.write(0x11)                  // ICW1: cascaded, ICW4 follows
+            Self.masterCommand.write(0x11)  // ICW1: cascaded, ICW4 follows
             Self.masterData.write(Self.firstVector)
-            Self.masterData.write(1 << Self.cascadeLine)    // ICW3: which line the slave is on
+            Self.masterData.write(1 << Self.cascadeLine)  // ICW3: which line the slave is on
             Self.slaveCommand.write(0x11)
             Self.slaveData.write(Self.firstVector + 8)
-            Self.slaveData.write(Self.cascadeLine)          // ICW3: its own number
-            Self.slaveData.write(0x01)                      // ICW4: 8086 mode
+            Self.slaveData.write(Self.cascadeLine)  // ICW3: its own number
+            Self.slaveData.write(0x01)  // ICW4: 8086 mode
             Self.slaveData.write(0x00)
         }
         Self.masterData.write(0x01)
@@ -58,7 +58,7 @@ enum PIC: UInt8 {
         }
         if line == 15, !isInService(slaveCommand) {
             Shared.slaveSpurious.increment()
-            masterCommand.write(endOfInterrupt)             // the master did see its cascade line
+            masterCommand.write(endOfInterrupt)  // the master did see its cascade line
             return false
         }
         if line >= 8 { slaveCommand.write(endOfInterrupt) }

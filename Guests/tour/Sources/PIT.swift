@@ -11,10 +11,10 @@ enum PIT {
     static let millisecondsPerTick: UInt32 = 10
 
     private static let counter = Port(0x40), control = Port(0x43)
-    private static let oneShot: UInt8 = 0x30                // channel 0, low then high byte, mode 0
-    private static let rateGenerator: UInt8 = 0x34          // the same, mode 2
+    private static let oneShot: UInt8 = 0x30  // channel 0, low then high byte, mode 0
+    private static let rateGenerator: UInt8 = 0x34  // the same, mode 2
     private static let latchCount: UInt8 = 0x00
-    private static let readBackStatus: UInt8 = 0xE2         // channel 0, status only
+    private static let readBackStatus: UInt8 = 0xE2  // channel 0, status only
 
     // MARK: Presence
 
@@ -54,7 +54,7 @@ enum PIT {
         control.write(mode)
         counter.write(UInt8(truncatingIfNeeded: new))
         counter.write(UInt8(truncatingIfNeeded: new >> 8))
-        guard new != 0 else { return }                      // 0 stands for 65 536: no count is above it
+        guard new != 0 else { return }  // 0 stands for 65 536: no count is above it
         for _ in 0..<1000 where count <= UInt32(new) { return }
     }
 }

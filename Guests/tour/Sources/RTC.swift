@@ -13,13 +13,13 @@ enum RTC {
         static let a: UInt8 = 0x0A, b: UInt8 = 0x0B, c: UInt8 = 0x0C, d: UInt8 = 0x0D
     }
 
-    private static let updateInProgress: UInt8 = 0x80       // A
-    private static let rate1024Hz: UInt8 = 0x26             // A: 32 768 Hz time base, rate 6
-    private static let periodicEnable: UInt8 = 0x40         // B
-    private static let binary: UInt8 = 0x04                 // B
-    private static let hours24: UInt8 = 0x02                // B
-    private static let periodicFlag: UInt8 = 0x40           // C
-    private static let afternoon: UInt8 = 0x80              // hours, in 12-hour mode
+    private static let updateInProgress: UInt8 = 0x80  // A
+    private static let rate1024Hz: UInt8 = 0x26  // A: 32 768 Hz time base, rate 6
+    private static let periodicEnable: UInt8 = 0x40  // B
+    private static let binary: UInt8 = 0x04  // B
+    private static let hours24: UInt8 = 0x02  // B
+    private static let periodicFlag: UInt8 = 0x40  // C
+    private static let afternoon: UInt8 = 0x80  // hours, in 12-hour mode
 
     private static func read(_ register: UInt8) -> UInt8 {
         index.write(register)

@@ -20,35 +20,35 @@ struct UART {
     private var modemStatus: Port { Port(base &+ 6) }
     private var scratch: Port { Port(base &+ 7) }
 
-    struct Interrupts: Flags {                          // IER
+    struct Interrupts: Flags {  // IER
         let rawValue: UInt8
         static let received = Self(rawValue: 1 << 0)
         static let transmitterEmpty = Self(rawValue: 1 << 1)
     }
 
-    struct LineStatus: Flags {                          // LSR
+    struct LineStatus: Flags {  // LSR
         let rawValue: UInt8
         static let dataReady = Self(rawValue: 1 << 0)
         static let holdingEmpty = Self(rawValue: 1 << 5)
         static let transmitterEmpty = Self(rawValue: 1 << 6)
     }
 
-    struct ModemControl: Flags {                        // MCR
+    struct ModemControl: Flags {  // MCR
         let rawValue: UInt8
         static let terminalReady = Self(rawValue: 1 << 0)
         static let requestToSend = Self(rawValue: 1 << 1)
-        static let out2 = Self(rawValue: 1 << 3)            // on a PC: lets the interrupt out
+        static let out2 = Self(rawValue: 1 << 3)  // on a PC: lets the interrupt out
         static let loopback = Self(rawValue: 1 << 4)
         static let working: Self = terminalReady | requestToSend | out2
     }
 
-    enum Cause: UInt8 {                                     // IIR bits 3:0
+    enum Cause: UInt8 {  // IIR bits 3:0
         case modemStatus = 0b0000, transmitterEmpty = 0b0010, received = 0b0100, lineStatus = 0b0110, timeout = 0b1100
     }
 
-    private static let divisorAccess: UInt8 = 0x80          // LCR: DLAB
+    private static let divisorAccess: UInt8 = 0x80  // LCR: DLAB
     private static let format8N1: UInt8 = 0x03
-    private static let fastest: UInt32 = 115_200            // baud, with a divisor of 1
+    private static let fastest: UInt32 = 115_200  // baud, with a divisor of 1
 
     // MARK: Presence and set-up
 

@@ -31,8 +31,8 @@ struct ClaimRecord {
 
     static var none: ClaimRecord {
         ClaimRecord(
-        instance: nil, node: nil, read: noRead, write: noWrite, readBulk: nil, writeBulk: nil, cookie: 0, base: 0,
-        length: 0, id: 0, sequence: 0, priority: 0, widths: 0, space: 0, isCovered: false, isLive: false)
+            instance: nil, node: nil, read: noRead, write: noWrite, readBulk: nil, writeBulk: nil, cookie: 0, base: 0,
+            length: 0, id: 0, sequence: 0, priority: 0, widths: 0, space: 0, isCovered: false, isLive: false)
     }
 }
 

@@ -29,8 +29,13 @@ struct PolicyRecord {
     /// SAFETY: the instance's own, until it is taken out of the chain at a quiet point.
     var instance: UnsafeMutableRawPointer?
     var node: UnsafeMutablePointer<ch_node>
-    var decide: (@convention(c) (UnsafeMutableRawPointer?, UnsafeMutablePointer<bp_exit>?, UnsafeMutablePointer<bp_verdict>?) -> UInt32)?
-    var observe: (@convention(c) (UnsafeMutableRawPointer?, UnsafePointer<bp_exit>?, UnsafePointer<bp_outcome>?) -> Void)?
+    var decide:
+        (
+            @convention(c) (UnsafeMutableRawPointer?, UnsafeMutablePointer<bp_exit>?, UnsafeMutablePointer<bp_verdict>?)
+                -> UInt32
+        )?
+    var observe:
+        (@convention(c) (UnsafeMutableRawPointer?, UnsafePointer<bp_exit>?, UnsafePointer<bp_outcome>?) -> Void)?
 }
 
 /// The chain as flat memory, and for each exit reason the wants that can match it, in chain order.

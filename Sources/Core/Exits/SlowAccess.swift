@@ -168,7 +168,8 @@ extension ExitHandler {
     }
 
     /// Who answers an address, and the last address that it answers without a gap.
-    private func find(_ space: Int, _ address: UInt64) -> (target: AddressSegment.Target?, first: UInt64, last: UInt64) {
+    private func find(_ space: Int, _ address: UInt64) -> (target: AddressSegment.Target?, first: UInt64, last: UInt64)
+    {
         if space == BP_SPACE_PORT {
             guard address < UInt64(PortSpace.count) else { return (nil, address, address) }
             let number = ports.entries[Int(address)] & 0xffff

@@ -171,7 +171,9 @@ public final class Machine: @unchecked Sendable {
 
     /// What the engine must bring out beyond what exits anyway.
     var intercepts: Intercepts {
-        let alwaysThere: [Int] = [BP_EXIT_IO, BP_EXIT_EPT_VIOLATION, BP_EXIT_HLT, BP_EXIT_TRIPLE_FAULT, Int(BP_WANT_ALL)]
+        let alwaysThere: [Int] = [
+            BP_EXIT_IO, BP_EXIT_EPT_VIOLATION, BP_EXIT_HLT, BP_EXIT_TRIPLE_FAULT, Int(BP_WANT_ALL),
+        ]
         return Intercepts(
             ranges: wants.filter { !alwaysThere.contains(Int($0.reason)) }
                 .map { Intercepts.Range(reason: $0.reason, first: $0.first, last: $0.last) })

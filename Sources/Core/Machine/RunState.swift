@@ -60,7 +60,9 @@ extension Machine {
                 for call in instance.description.onStart { try invokeOnStart(call, on: instance) }
             }
             if !cpus.isEmpty {
-                for instance in instances where instance.description.type.kind != .loader { instance.reset(warm: false) }
+                for instance in instances where instance.description.type.kind != .loader {
+                    instance.reset(warm: false)
+                }
                 drain()
             }
             for instance in instances { try instance.start() }
@@ -320,7 +322,8 @@ extension Machine {
 
     /// Devices first, then the rest; a backend that flushes gets ten seconds.
     private func quiesceAll() {
-        let order = instances.filter { $0.description.type.kind == .device }
+        let order =
+            instances.filter { $0.description.type.kind == .device }
             + instances.filter { $0.description.type.kind != .device }
         for instance in order where !instance.quiesce() {
             let deadline = ch_monotonic() &+ 10_000_000_000

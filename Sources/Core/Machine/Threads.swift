@@ -18,12 +18,14 @@ func spawnThread(_ name: String, _ body: @escaping @Sendable () -> Void) {
     var thread = pthread_t()
     // SAFETY: the box is released by the new thread.
     let box = Unmanaged.passRetained(Box(name, body)).toOpaque()
-    let status = pthread_create(&thread, &attributes, { raw in
-        let box = Unmanaged<Box>.fromOpaque(raw.unsafelyUnwrapped).takeRetainedValue()
-        ch_thread_name(box.name)
-        box.body()
-        return nil
-    }, box)
+    let status = pthread_create(
+        &thread, &attributes,
+        { raw in
+            let box = Unmanaged<Box>.fromOpaque(raw.unsafelyUnwrapped).takeRetainedValue()
+            ch_thread_name(box.name)
+            box.body()
+            return nil
+        }, box)
     pthread_attr_destroy(&attributes)
     // Out of threads: nothing can go on.
     if status != 0 { fatalError("pthread_create: \(String(cString: strerror(status)))") }

@@ -76,10 +76,13 @@ struct DescriptorReader {
         var type = ClassDescription(name: name, kind: kind, summary: text(raw.summary))
         type.savable = raw.flags & UInt16(BP_CLASS_NOT_SAVABLE) == 0
         type.stateVersion = raw.state_version
-        type.properties = try each(raw.properties, raw.property_count, "\(name): property", leastSize: LeastSize.property, readProperty)
+        type.properties = try each(
+            raw.properties, raw.property_count, "\(name): property", leastSize: LeastSize.property, readProperty)
         type.slots = try each(raw.slots, raw.slot_count, "\(name): slot", leastSize: LeastSize.slot, readSlot)
-        type.provided = try each(raw.provided, raw.provided_count, "\(name): interface", leastSize: LeastSize.provided, readProvided)
-        type.methods = try each(raw.methods, raw.method_count, "\(name): method", leastSize: LeastSize.method, readMethod)
+        type.provided = try each(
+            raw.provided, raw.provided_count, "\(name): interface", leastSize: LeastSize.provided, readProvided)
+        type.methods = try each(
+            raw.methods, raw.method_count, "\(name): method", leastSize: LeastSize.method, readMethod)
         try checkNames(type.properties.map(\.name) + type.slots.map(\.name), in: name)
         try checkNames(type.methods.map(\.name), in: name)
         return type
@@ -151,7 +154,9 @@ struct DescriptorReader {
         let name = try name(raw.name, "method name")
         guard raw.function != nil else { throw LibraryError("method '\(name)' has no function") }
         guard raw.parameter_count <= 8 else { throw LibraryError("method '\(name)' has more than 8 parameters") }
-        let parameters = try each(raw.parameters, raw.parameter_count, "\(name): parameter", leastSize: LeastSize.parameter) {
+        let parameters = try each(
+            raw.parameters, raw.parameter_count, "\(name): parameter", leastSize: LeastSize.parameter
+        ) {
             (raw: bp_parameter) throws(LibraryError) in
             MethodDescription.Parameter(
                 name: try self.name(raw.name, "parameter name"), type: try methodType(raw.type, of: name))

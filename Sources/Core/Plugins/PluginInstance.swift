@@ -105,7 +105,9 @@ public final class PluginInstance: @unchecked Sendable {
             guard var client else { return query(raw, interface, index, nil, &out) }
             return query(raw, interface, index, &client, &out)
         }
-        guard status == 0, out.functions != nil else { throw error("does not give its interface '\(interface)'", status) }
+        guard status == 0, out.functions != nil else {
+            throw error("does not give its interface '\(interface)'", status)
+        }
         return out
     }
 

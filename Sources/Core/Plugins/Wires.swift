@@ -70,7 +70,8 @@ private let queueLimits = (calls: 65536, bytes: 64 << 20)
 
 extension Machine {
     /// From a forwarding function whose target is on the stack, off line or gone.
-    func callLater(_ wire: UnsafeMutablePointer<ch_wire>, _ function: Int, _ arguments: UnsafePointer<UInt64>) -> UInt64 {
+    func callLater(_ wire: UnsafeMutablePointer<ch_wire>, _ function: Int, _ arguments: UnsafePointer<UInt64>) -> UInt64
+    {
         guard let descriptor = wire.pointee.descriptor else { return UInt64(BP_FAULT) }
         let info = Unmanaged<WireFunctions>.fromOpaque(descriptor).takeUnretainedValue()
         guard info.functions.indices.contains(function) else { return UInt64(BP_FAULT) }

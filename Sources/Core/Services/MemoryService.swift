@@ -126,8 +126,9 @@ extension Machine {
     ) -> bp_status {
         let id = newID()
         let name = HostFunctions.text(key, UInt64(strnlen(key, 256)))
-        guard let bytes = memory.addRegion(
-            id: id, owner: owner, key: name, isReadOnly: kind == UInt32(BP_REGION_ROM), length: length)
+        guard
+            let bytes = memory.addRegion(
+                id: id, owner: owner, key: name, isReadOnly: kind == UInt32(BP_REGION_ROM), length: length)
         else { return status(BP_NO_MEMORY) }
         out.pointee = id
         base.pointee = bytes

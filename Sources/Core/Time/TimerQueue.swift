@@ -17,7 +17,9 @@ struct TimerQueue {
     private var sequence: UInt64 = 0
     static let limit = 1024
 
-    mutating func add(_ id: bp_id, _ owner: PluginInstance, _ handler: @escaping bp_timer_handler, _ cookie: UInt64) -> Bool {
+    mutating func add(_ id: bp_id, _ owner: PluginInstance, _ handler: @escaping bp_timer_handler, _ cookie: UInt64)
+        -> Bool
+    {
         guard entries.count < TimerQueue.limit else { return false }
         entries.append(Entry(id: id, owner: owner, handler: handler, cookie: cookie, deadline: nil, sequence: 0))
         return true

@@ -14,7 +14,7 @@ import Testing
     @Test(arguments: UInt8.min...UInt8.max)
     func everyCodeIsExecutedOrAborted(code: UInt8) throws {
         var rig = try Rig(sectors: 10_000)
-        rig.registers(0, 0, 0, 0)               // the bytes before, which power-on leaves at the signature
+        rig.registers(0, 0, 0, 0)  // the bytes before, which power-on leaves at the signature
         rig.command(code)
         if Self.instant.contains(code) {
             #expect(rig.status == 0x50)
@@ -93,7 +93,7 @@ import Testing
         rig.command(0x91, count: 0, device: 0xAF)
         #expect(rig.status == 0x51)
         #expect(rig.chip.read(1) == 0x04)
-        rig.command(0x91, count: 255, device: 0xAF)      // 4080 sectors in a cylinder
+        rig.command(0x91, count: 255, device: 0xAF)  // 4080 sectors in a cylinder
         #expect(rig.status == 0x50)
         #expect(rig.identify()[54] == 2)
     }
@@ -154,7 +154,7 @@ import Testing
             #expect(rig.status == 0x50)
             #expect(rig.chip.read(2) == mode)
         }
-        rig.lba28(0x20, 0, count: 1)                    // the medium wakes it
+        rig.lba28(0x20, 0, count: 1)  // the medium wakes it
         rig.serve()
         _ = rig.words(256)
         rig.command(0xE5)
@@ -185,7 +185,7 @@ import Testing
         rig.chip.writeControl(0x04)
         rig.chip.writeControl(0x00)
         rig.command(0xE5)
-        #expect(rig.chip.read(2) == 0x00)               // standby
+        #expect(rig.chip.read(2) == 0x00)  // standby
         #expect(rig.identify()[0] == 0x0040)
     }
 
@@ -215,7 +215,7 @@ import Testing
             #expect(rig.chip.read(1) == 0x04)
         }
         rig.command(0xE5)
-        #expect(rig.chip.read(2) == 0xFF)               // neither standby nor sleep was entered
+        #expect(rig.chip.read(2) == 0xFF)  // neither standby nor sleep was entered
     }
 
     @Test func aReadOnlyMediumHasNothingToFlush() throws {

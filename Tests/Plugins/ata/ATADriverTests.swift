@@ -29,7 +29,7 @@ import Testing
         rig.chip.writeControl(0x0C)
         rig.chip.writeControl(0x08)
         let status = rig.chip.read(7)
-        if status == 0xFF { return [false, false] }      // -ENODEV
+        if status == 0xFF { return [false, false] }  // -ENODEV
         #expect(status & 0x80 == 0)
         return [classify(&rig, 0xA0), classify(&rig, 0xB0)]
     }
@@ -52,7 +52,7 @@ import Testing
         rig.chip.writeControl(0x0A)
         rig.command(0xA1, device: device)
         let packet = rig.chip.read(7)
-        if packet & 0x01 == 0 && packet & 0x08 != 0 { return false }     // would be taken for a CD-ROM
+        if packet & 0x01 == 0 && packet & 0x08 != 0 { return false }  // would be taken for a CD-ROM
         if rig.chip.read(7) == 0 { return false }
         guard rig.chip.read(7) & 0x40 != 0 else { return false }
         rig.command(0xEC, device: device)

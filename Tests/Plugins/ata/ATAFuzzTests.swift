@@ -140,7 +140,7 @@ private struct Twins {
         second.writeControl(value)
         guard value & 0x04 != 0 else { return }
         pending = (nil, nil)
-        guard dice.chance(70) else { return }           // now and then the guest leaves SRST set for a while
+        guard dice.chance(70) else { return }  // now and then the guest leaves SRST set for a while
         first.writeControl(0x00)
         second.writeControl(0x00)
     }

@@ -32,7 +32,7 @@ import Testing
         #expect(text(words[10..<20]) == "BP-0001             ")
         #expect(text(words[23..<27]) == "1.25    ")
         #expect(text(words[27..<47]) == "Backplane disk                          ")
-        #expect(words[27] == 0x4261)            // "Ba"
+        #expect(words[27] == 0x4261)  // "Ba"
     }
 
     @Test func longAndForeignTextIsCutAndReplaced() throws {
@@ -59,10 +59,10 @@ import Testing
 
     @Test func currentTranslationFollowsInitializeDeviceParameters() throws {
         var rig = try large()
-        rig.command(0x91, count: 32, device: 0xA7)      // 8 heads, 32 sectors
+        rig.command(0x91, count: 32, device: 0xA7)  // 8 heads, 32 sectors
         let words = rig.identify()
         #expect(words[1] == 16383 && words[3] == 16 && words[6] == 63)
-        #expect(words[54] == 64508 && words[55] == 8 && words[56] == 32)      // 16,514,064 / 256
+        #expect(words[54] == 64508 && words[55] == 8 && words[56] == 32)  // 16,514,064 / 256
         let capacity = UInt32(64508 * 256)
         #expect(words[57] == UInt16(capacity & 0xFFFF) && words[58] == UInt16(capacity >> 16))
     }

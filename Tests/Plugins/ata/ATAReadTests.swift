@@ -32,7 +32,7 @@ import Testing
         #expect(interrupts == 40)
         #expect(rig.status == 0x50)
         #expect(!rig.chip.interruptAsserted)
-        #expect(rig.requests.map(\.sectors) == [16, 16, 8])      // read ahead, never beyond the command
+        #expect(rig.requests.map(\.sectors) == [16, 16, 8])  // read ahead, never beyond the command
     }
 
     @Test func countZeroIs256() throws {
@@ -115,14 +115,14 @@ import Testing
         _ = rig.bulk(512)
         #expect(rig.chip.read(2) == 0xFF)
         rig.chip.writeControl(0x80)
-        #expect(rig.chip.read(2) == 0xFF)               // 65535 left
+        #expect(rig.chip.read(2) == 0xFF)  // 65535 left
         rig.chip.writeControl(0x04)
         rig.chip.writeControl(0x00)
         rig.lba48(0x42, 0, count: 0)
         var sectors = 0
         while let request = rig.chip.takeRequest() {
             sectors += request.sectors
-            rig.chip.complete(request.tag, .success)    // a verify needs no data
+            rig.chip.complete(request.tag, .success)  // a verify needs no data
         }
         #expect(sectors == 65536)
         #expect(rig.status == 0x50)
@@ -148,14 +148,14 @@ import Testing
         rig.command(0x20, count: 1, low: 1, mid: 0, high: 0, device: 0xA0)
         rig.serve()
         #expect(rig.words(256) == Rig.pattern(0))
-        rig.command(0x20, count: 1, low: 63, mid: 0x02, high: 0x01, device: 0xAF)      // C 258, H 15, S 63
+        rig.command(0x20, count: 1, low: 63, mid: 0x02, high: 0x01, device: 0xAF)  // C 258, H 15, S 63
         rig.serve()
         #expect(rig.words(256) == Rig.pattern((258 * 16 + 15) * 63 + 62))
     }
 
     @Test func chsRegistersRollOverTrackHeadAndCylinder() throws {
         var rig = try Rig(sectors: 1 << 20)
-        rig.command(0x20, count: 2, low: 63, mid: 0xFF, high: 0x00, device: 0xAF)      // last sector of cylinder 255
+        rig.command(0x20, count: 2, low: 63, mid: 0xFF, high: 0x00, device: 0xAF)  // last sector of cylinder 255
         rig.serve()
         _ = rig.words(512)
         #expect(rig.chip.read(3) == 1)
@@ -166,7 +166,7 @@ import Testing
 
     @Test func initializeDeviceParametersChangesWhatCHSMeans() throws {
         var rig = try Rig(sectors: 1 << 20)
-        rig.command(0x91, count: 17, device: 0xA3)       // 4 heads, 17 sectors
+        rig.command(0x91, count: 17, device: 0xA3)  // 4 heads, 17 sectors
         #expect(rig.interrupt() == true)
         #expect(rig.status == 0x50)
         rig.command(0x20, count: 1, low: 17, mid: 10, high: 0, device: 0xA3)
@@ -179,7 +179,7 @@ import Testing
 
     @Test(arguments: [(UInt8(0), UInt8(0), UInt8(0)), (64, 0, 0), (1, 0xA0, 0x41)])
     func chsOutsideTheTranslationIsIDNotFound(sector: UInt8, mid: UInt8, high: UInt8) throws {
-        var rig = try Rig(sectors: 1 << 30)             // 16383 cylinders: 0x3FFF
+        var rig = try Rig(sectors: 1 << 30)  // 16383 cylinders: 0x3FFF
         rig.command(0x20, count: 1, low: sector, mid: mid, high: high, device: 0xA0)
         #expect(rig.interrupt() == true)
         #expect(rig.status == 0x51)
@@ -190,7 +190,7 @@ import Testing
 
     @Test func theLastCHSSectorIsReadableAndTheNextIsNot() throws {
         var rig = try Rig(sectors: 1 << 30)
-        rig.command(0x20, count: 2, low: 63, mid: 0xFE, high: 0x3F, device: 0xAF)      // C 16382, H 15, S 63
+        rig.command(0x20, count: 2, low: 63, mid: 0xFE, high: 0x3F, device: 0xAF)  // C 16382, H 15, S 63
         rig.serve()
         #expect(rig.words(256) == Rig.pattern(16_514_063))
         #expect(rig.status == 0x51)
@@ -233,7 +233,7 @@ import Testing
         #expect(rig.status == 0x51)
         #expect(rig.chip.read(1) == 0x10)
         #expect(rig.chip.read(2) == 15)
-        #expect(rig.chip.read(3) == 0xE8 && rig.chip.read(4) == 0x03)      // 1000
+        #expect(rig.chip.read(3) == 0xE8 && rig.chip.read(4) == 0x03)  // 1000
         #expect(rig.requests.map(\.sectors) == [5])
     }
 
@@ -279,7 +279,7 @@ import Testing
         #expect(rig.chip.read(2) == 5)
         #expect(rig.chip.read(3) == 0x23 && rig.chip.read(4) == 0x01 && rig.chip.read(6) == 0xE0)
         #expect(rig.chip.takeRequest() == nil)
-        rig.lba28(0x20, 0x124, count: 1)                // the next command starts clean
+        rig.lba28(0x20, 0x124, count: 1)  // the next command starts clean
         rig.serve()
         #expect(rig.status == 0x58)
         #expect(rig.chip.read(1) == 0x00)

@@ -4,13 +4,13 @@ import Testing
 @Suite struct ATARegisterTests {
     @Test func powerOnShowsTheSignatureOfAnATADevice() throws {
         var rig = try Rig(sectors: 10_000)
-        #expect(rig.chip.read(1) == 0x01)       // diagnostic passed
+        #expect(rig.chip.read(1) == 0x01)  // diagnostic passed
         #expect(rig.chip.read(2) == 0x01)
         #expect(rig.chip.read(3) == 0x01)
         #expect(rig.chip.read(4) == 0x00)
         #expect(rig.chip.read(5) == 0x00)
         #expect(rig.chip.read(6) == 0x00)
-        #expect(rig.chip.read(7) == 0x50)       // DRDY, DSC
+        #expect(rig.chip.read(7) == 0x50)  // DRDY, DSC
         #expect(!rig.chip.interruptAsserted)
     }
 
@@ -82,12 +82,12 @@ import Testing
         var rig = try Rig(sectors: 10_000)
         rig.command(0x10)
         rig.lba28(0x20, 0, count: 1)
-        #expect(!rig.chip.interruptAsserted)    // BSY, nothing to tell yet
+        #expect(!rig.chip.interruptAsserted)  // BSY, nothing to tell yet
     }
 
     @Test func anInterruptThatACommandDropsAndRaisesAgainIsCounted() throws {
         var rig = try Rig(sectors: 10_000)
-        for code: UInt8 in [0x10, 0x00, 0xEC] {         // none of the first two is acknowledged
+        for code: UInt8 in [0x10, 0x00, 0xEC] {  // none of the first two is acknowledged
             rig.command(code)
             #expect(rig.chip.interruptAsserted)
         }
@@ -106,7 +106,7 @@ import Testing
         rig.command(0x10, device: 0xA0)
         rig.chip.write(6, 0xB0)
         #expect(!rig.chip.interruptAsserted)
-        _ = rig.chip.read(7)                    // device 1's status: acknowledges nothing of device 0
+        _ = rig.chip.read(7)  // device 1's status: acknowledges nothing of device 0
         rig.chip.write(6, 0xA0)
         #expect(rig.chip.interruptAsserted)
     }
@@ -243,7 +243,7 @@ import Testing
         var rig = try reading(20)
         var data = [UInt8](repeating: 0, count: 9000)
         var span = data.mutableSpan
-        #expect(rig.chip.readData(into: &span) == 8192)      // 16 sectors were read ahead
+        #expect(rig.chip.readData(into: &span) == 8192)  // 16 sectors were read ahead
         #expect(Array(data[..<8192]) == (40..<56).flatMap { Rig.pattern($0) })
         #expect(data[8192...].allSatisfy { $0 == 0xFF })
         #expect(rig.status == 0xD0)

@@ -84,7 +84,7 @@ import Testing
         set(&rig)
         rig.chip.writeControl(0x04)
         rig.chip.writeControl(0x00)
-        #expect(rig.identify()[59] == 0x0110)           // 0xCC holds over the reset
+        #expect(rig.identify()[59] == 0x0110)  // 0xCC holds over the reset
         rig.command(0xEF, features: 0x66)
         set(&rig)
         rig.chip.writeControl(0x04)
@@ -111,7 +111,7 @@ import Testing
         rig.command(0x00, count: 9, low: 8, mid: 7, high: 6, device: 0xB0)
         rig.chip.write(7, 0x90)
         #expect(rig.chip.read(6) == 0x00)
-        #expect(rig.chip.interruptAsserted)             // device 0's
+        #expect(rig.chip.interruptAsserted)  // device 0's
         #expect((1...5).map { rig.chip.read(UInt8($0)) } == [0x01, 0x01, 0x01, 0x00, 0x00])
         #expect(rig.chip.read(7) == 0x50)
         rig.chip.write(6, 0x10)
@@ -156,7 +156,7 @@ import Testing
         #expect(rig.chip.read(7) == 0x00)
         #expect(rig.chip.alternateStatus == 0x00)
         rig.chip.write(6, 0xA0)
-        #expect(rig.chip.read(2) == 0x55)               // device 0 had taken them
+        #expect(rig.chip.read(2) == 0x55)  // device 0 had taken them
     }
 
     @Test(arguments: [UInt8(0xEC), 0xA1, 0x20, 0x30, 0xE7, 0x00])
@@ -202,7 +202,7 @@ import Testing
         #expect(rig.words(256) == Rig.pattern(11))
         rig.chip.writeControl(0x04)
         rig.chip.writeControl(0x00)
-        #expect(rig.chip.read(7) == 0x00)               // device 0 is selected after a reset
+        #expect(rig.chip.read(7) == 0x00)  // device 0 is selected after a reset
         rig.chip.write(6, 0xB0)
         #expect((1...5).map { rig.chip.read(UInt8($0)) } == [0x01, 0x01, 0x01, 0x00, 0x00])
         #expect(rig.chip.read(7) == 0x50)

@@ -90,109 +90,137 @@ import Testing
     }
 
     @Test func hostileDevices() throws {
-        try expectRefused(ATAChannel.State(), [
-            ("short buffer", { $0.buffer.removeLast() }),
-            ("long buffer", { $0.buffer.append(0) }),
-            ("no buffer", { $0.buffer = [] }),
-            ("control", { $0.control = DeviceControl(rawValue: 0x08) }),
-            ("BSY stored", { $0.device0.status.insert(.busy) }),
-            ("DRQ stored", { $0.device0.status.insert(.dataRequest) }),
-            ("multiple 3", { $0.device0.settings.multiple = 3 }),
-            ("multiple 32", { $0.device0.settings.multiple = 32 }),
-            ("17 heads", { ($0.device0.settings.heads, $0.device0.settings.sectorsPerTrack) = (17, 63) }),
-            ("no heads", { $0.device0.settings.sectorsPerTrack = 63 }),
-            ("no track", { $0.device0.settings.heads = 16 }),
-            ("absent device", { $0.device1.interruptPending = true }),
-            ("idle with a transfer", { $0.transfer.remaining = 1 }),
-            ("idle with a position", { $0.transfer.position = 2 }),
-            ("identify requested", { $0.transfer.phase = .requested }),
-        ])
+        try expectRefused(
+            ATAChannel.State(),
+            [
+                ("short buffer", { $0.buffer.removeLast() }),
+                ("long buffer", { $0.buffer.append(0) }),
+                ("no buffer", { $0.buffer = [] }),
+                ("control", { $0.control = DeviceControl(rawValue: 0x08) }),
+                ("BSY stored", { $0.device0.status.insert(.busy) }),
+                ("DRQ stored", { $0.device0.status.insert(.dataRequest) }),
+                ("multiple 3", { $0.device0.settings.multiple = 3 }),
+                ("multiple 32", { $0.device0.settings.multiple = 32 }),
+                ("17 heads", { ($0.device0.settings.heads, $0.device0.settings.sectorsPerTrack) = (17, 63) }),
+                ("no heads", { $0.device0.settings.sectorsPerTrack = 63 }),
+                ("no track", { $0.device0.settings.heads = 16 }),
+                ("absent device", { $0.device1.interruptPending = true }),
+                ("idle with a transfer", { $0.transfer.remaining = 1 }),
+                ("idle with a position", { $0.transfer.position = 2 }),
+                ("identify requested", { $0.transfer.phase = .requested }),
+            ])
     }
 
     @Test func hostileReads() throws {
-        try expectRefused(try Self.reading(), [
-            ("odd position", { $0.transfer.position += 1 }),
-            ("position at the end", { $0.transfer.position = $0.transfer.blockEnd }),
-            ("position beyond", { $0.transfer.position = 65534 }),
-            ("end beyond the buffer", { $0.transfer.blockEnd = 8704; $0.transfer.filled = 8704 }),
-            ("end not a sector", { $0.transfer.blockEnd = 8190 }),
-            ("end beyond what is filled", { $0.transfer.filled = 512 }),
-            ("filled not sectors", { $0.transfer.filled = 8191 }),
-            ("block 0", { $0.transfer.block = 0 }),
-            ("block 3", { $0.transfer.block = 3 }),
-            ("block 32", { $0.transfer.block = 32 }),
-            ("singles", { $0.transfer.singles = 17 }),
-            ("nothing left", { $0.transfer.remaining = 0 }),
-            ("too much left", { $0.transfer.remaining = 65537 }),
-            ("beyond the drive", { $0.transfer.next = 9_990 }),
-            ("far beyond", { $0.transfer.next = .max }),
-            ("a write in this phase", { $0.transfer.kind = .write }),
-            ("a verify in this phase", { $0.transfer.kind = .verify }),
-            ("a flush in this phase", { $0.transfer.kind = .flush }),
-            ("an identify", { $0.transfer.kind = .identify }),
-            ("dataOut", { $0.transfer.phase = .dataOut }),
-            ("absent device", { $0.select = DeviceSelect(rawValue: 0xF0) }),
-            ("in reset", { $0.control.insert(.softwareReset) }),
-            ("asleep", { $0.device0.power = .sleep }),
-        ])
+        try expectRefused(
+            try Self.reading(),
+            [
+                ("odd position", { $0.transfer.position += 1 }),
+                ("position at the end", { $0.transfer.position = $0.transfer.blockEnd }),
+                ("position beyond", { $0.transfer.position = 65534 }),
+                (
+                    "end beyond the buffer",
+                    {
+                        $0.transfer.blockEnd = 8704; $0.transfer.filled = 8704
+                    }
+                ),
+                ("end not a sector", { $0.transfer.blockEnd = 8190 }),
+                ("end beyond what is filled", { $0.transfer.filled = 512 }),
+                ("filled not sectors", { $0.transfer.filled = 8191 }),
+                ("block 0", { $0.transfer.block = 0 }),
+                ("block 3", { $0.transfer.block = 3 }),
+                ("block 32", { $0.transfer.block = 32 }),
+                ("singles", { $0.transfer.singles = 17 }),
+                ("nothing left", { $0.transfer.remaining = 0 }),
+                ("too much left", { $0.transfer.remaining = 65537 }),
+                ("beyond the drive", { $0.transfer.next = 9_990 }),
+                ("far beyond", { $0.transfer.next = .max }),
+                ("a write in this phase", { $0.transfer.kind = .write }),
+                ("a verify in this phase", { $0.transfer.kind = .verify }),
+                ("a flush in this phase", { $0.transfer.kind = .flush }),
+                ("an identify", { $0.transfer.kind = .identify }),
+                ("dataOut", { $0.transfer.phase = .dataOut }),
+                ("absent device", { $0.select = DeviceSelect(rawValue: 0xF0) }),
+                ("in reset", { $0.control.insert(.softwareReset) }),
+                ("asleep", { $0.device0.power = .sleep }),
+            ])
         var single = try Rig(sectors: Self.sectors)
         single.lba28(0x20, 100, count: 4)
         single.serve()
-        try expectRefused(single.chip.state, [
-            ("more read ahead than the command has", { $0.transfer.filled = 2560 }),
-            ("more read ahead than the drive has", { $0.transfer.next = 9_998 }),
-        ])
-        try expectRefused(try Self.busy(0x20), [
-            ("position", { $0.transfer.position = 2 }),
-            ("end", { $0.transfer.blockEnd = 512 }),
-            ("a whole block held", { $0.transfer.filled = 512 }),
-            ("beyond the drive", { $0.transfer.next = 10_000 }),
-        ])
+        try expectRefused(
+            single.chip.state,
+            [
+                ("more read ahead than the command has", { $0.transfer.filled = 2560 }),
+                ("more read ahead than the drive has", { $0.transfer.next = 9_998 }),
+            ])
+        try expectRefused(
+            try Self.busy(0x20),
+            [
+                ("position", { $0.transfer.position = 2 }),
+                ("end", { $0.transfer.blockEnd = 512 }),
+                ("a whole block held", { $0.transfer.filled = 512 }),
+                ("beyond the drive", { $0.transfer.next = 10_000 }),
+            ])
     }
 
     @Test func hostileWrites() throws {
-        try expectRefused(try Self.writing(), [
-            ("odd position", { $0.transfer.position += 1 }),
-            ("position at the end", { $0.transfer.position = $0.transfer.blockEnd }),
-            ("end beyond the buffer", { $0.transfer.blockEnd = 8704 }),
-            ("more than the command", { $0.transfer.blockEnd = 3072 }),
-            ("filled", { $0.transfer.filled = 512 }),
-            ("beyond the drive", { $0.transfer.next = 10_000 }),
-            ("dataIn", { $0.transfer.phase = .dataIn }),
-            ("nothing left", { $0.transfer.remaining = 0 }),
-        ])
-        try expectRefused(try Self.busy(0x30), [
-            ("not at a sector", { $0.transfer.position = 2 }),
-            ("all stored", { $0.transfer.position = $0.transfer.blockEnd }),
-            ("more than the command", { $0.transfer.remaining = 4 }),
-        ])
+        try expectRefused(
+            try Self.writing(),
+            [
+                ("odd position", { $0.transfer.position += 1 }),
+                ("position at the end", { $0.transfer.position = $0.transfer.blockEnd }),
+                ("end beyond the buffer", { $0.transfer.blockEnd = 8704 }),
+                ("more than the command", { $0.transfer.blockEnd = 3072 }),
+                ("filled", { $0.transfer.filled = 512 }),
+                ("beyond the drive", { $0.transfer.next = 10_000 }),
+                ("dataIn", { $0.transfer.phase = .dataIn }),
+                ("nothing left", { $0.transfer.remaining = 0 }),
+            ])
+        try expectRefused(
+            try Self.busy(0x30),
+            [
+                ("not at a sector", { $0.transfer.position = 2 }),
+                ("all stored", { $0.transfer.position = $0.transfer.blockEnd }),
+                ("more than the command", { $0.transfer.remaining = 4 }),
+            ])
         var readOnly = try Self.fresh(readOnly: true)
         #expect(readOnly.restore(try Self.writing()) == false)
         #expect(readOnly.restore(try Self.reading()) == true)
     }
 
     @Test func hostileOthers() throws {
-        try expectRefused(try Self.busy(0x40), [
-            ("position", { $0.transfer.position = 2 }),
-            ("filled", { $0.transfer.filled = 512 }),
-            ("end", { $0.transfer.blockEnd = 512 }),
-            ("block", { $0.transfer.block = 4 }),
-            ("beyond", { $0.transfer.next = 10_000 }),
-            ("dataIn", { $0.transfer.phase = .dataIn }),
-        ])
-        try expectRefused(try Self.busy(0xE7), [
-            ("sectors", { $0.transfer.remaining = 1 }),
-            ("next", { $0.transfer.next = 1 }),
-            ("dataOut", { $0.transfer.phase = .dataOut }),
-        ])
+        try expectRefused(
+            try Self.busy(0x40),
+            [
+                ("position", { $0.transfer.position = 2 }),
+                ("filled", { $0.transfer.filled = 512 }),
+                ("end", { $0.transfer.blockEnd = 512 }),
+                ("block", { $0.transfer.block = 4 }),
+                ("beyond", { $0.transfer.next = 10_000 }),
+                ("dataIn", { $0.transfer.phase = .dataIn }),
+            ])
+        try expectRefused(
+            try Self.busy(0xE7),
+            [
+                ("sectors", { $0.transfer.remaining = 1 }),
+                ("next", { $0.transfer.next = 1 }),
+                ("dataOut", { $0.transfer.phase = .dataOut }),
+            ])
         var rig = try Rig(sectors: Self.sectors)
         rig.command(0xEC)
-        try expectRefused(rig.chip.state, [
-            ("longer", { $0.transfer.blockEnd = 1024; $0.transfer.filled = 1024 }),
-            ("position", { $0.transfer.position = 512 }),
-            ("count", { $0.transfer.remaining = 2 }),
-            ("address", { $0.transfer.next = 1 }),
-        ])
+        try expectRefused(
+            rig.chip.state,
+            [
+                (
+                    "longer",
+                    {
+                        $0.transfer.blockEnd = 1024; $0.transfer.filled = 1024
+                    }
+                ),
+                ("position", { $0.transfer.position = 512 }),
+                ("count", { $0.transfer.remaining = 2 }),
+                ("address", { $0.transfer.next = 1 }),
+            ])
     }
 
     @Test func aStateOfALargerDriveIsRefused() throws {

@@ -34,7 +34,7 @@ import Testing
         #expect(interrupts == 40)
         #expect(rig.status == 0x50)
         #expect((42..<82).flatMap { rig.content($0) } == data(0..<40))
-        #expect(rig.requests.map(\.sectors) == [16, 16, 8])      // gathered: the write cache is on
+        #expect(rig.requests.map(\.sectors) == [16, 16, 8])  // gathered: the write cache is on
         #expect(rig.requests.allSatisfy { $0.operation == .write && !$0.writeThrough })
     }
 
@@ -116,7 +116,7 @@ import Testing
         rig.lba28(code, 5, count: 1)
         #expect(rig.interrupt() == true)
         #expect(rig.status == 0x51)
-        #expect(rig.chip.read(1) == 0x44)               // WP, ABRT
+        #expect(rig.chip.read(1) == 0x44)  // WP, ABRT
         #expect(rig.chip.takeRequest() == nil)
         rig.lba28(0x20, 5, count: 1)
         rig.serve()

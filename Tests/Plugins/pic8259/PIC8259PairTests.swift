@@ -145,18 +145,18 @@ extension PIC8259Tests {
             #expect(noSlave.acknowledge() == 0x0A, "the master takes IR2 for a device")
 
             var singleMaster = readyPair()
-            for (port, word): (PIC8259Pair.Port, UInt8) in
-                [(.masterCommand, 0x13), (.masterData, 0x08), (.masterData, 0x01)]
-            {
+            for (port, word): (PIC8259Pair.Port, UInt8) in [
+                (.masterCommand, 0x13), (.masterData, 0x08), (.masterData, 0x01),
+            ] {
                 singleMaster.write(port, word)
             }
             singleMaster.setLine(8, true)
             #expect(singleMaster.acknowledge() == 0x0A)
 
             var singleSlave = readyPair()
-            for (port, word): (PIC8259Pair.Port, UInt8) in
-                [(.slaveCommand, 0x13), (.slaveData, 0x70), (.slaveData, 0x01)]
-            {
+            for (port, word): (PIC8259Pair.Port, UInt8) in [
+                (.slaveCommand, 0x13), (.slaveData, 0x70), (.slaveData, 0x01),
+            ] {
                 singleSlave.write(port, word)
             }
             singleSlave.setLine(9, true)
@@ -166,9 +166,9 @@ extension PIC8259Tests {
         @Test func initializingTheMasterForgetsTheSlavesEdge() {
             var pair = readyPair()
             pair.setLine(8, true)
-            for (port, word): (PIC8259Pair.Port, UInt8) in
-                [(.masterCommand, 0x11), (.masterData, 0x08), (.masterData, 0x04), (.masterData, 0x01)]
-            {
+            for (port, word): (PIC8259Pair.Port, UInt8) in [
+                (.masterCommand, 0x11), (.masterData, 0x08), (.masterData, 0x04), (.masterData, 0x01),
+            ] {
                 pair.write(port, word)
             }
             #expect(!pair.interruptRequested)

@@ -8,10 +8,10 @@ import Testing
     @Test(arguments: [
         // ICW1, then what follows it up to the first mask write.
         [0x11, 0x40, 0x04, 0x01],  // cascade, ICW4
-        [0x10, 0x40, 0x04],        // cascade, no ICW4
-        [0x13, 0x40, 0x01],        // single, ICW4
-        [0x12, 0x40],              // single, no ICW4
-        [0x1F, 0x40, 0x01],        // LTIM and ADI change nothing in the sequence
+        [0x10, 0x40, 0x04],  // cascade, no ICW4
+        [0x13, 0x40, 0x01],  // single, ICW4
+        [0x12, 0x40],  // single, no ICW4
+        [0x1F, 0x40, 0x01],  // LTIM and ADI change nothing in the sequence
     ])
     func theSequenceTakesExactlyTheWordsThatWord1AsksFor(_ words: [UInt8]) {
         var chip = PIC8259()
@@ -50,11 +50,11 @@ import Testing
 
     @Test func word1ResetsWhatTheDataSheetLists() {
         var chip = readyChip()
-        chip.write(1, 0x81)   // mask
-        chip.write(0, 0xC2)   // bottom priority is 2
-        chip.write(0, 0x68)   // special mask mode on
-        chip.write(0, 0x0B)   // read ISR
-        chip.write(0, 0x80)   // rotate in automatic EOI
+        chip.write(1, 0x81)  // mask
+        chip.write(0, 0xC2)  // bottom priority is 2
+        chip.write(0, 0x68)  // special mask mode on
+        chip.write(0, 0x0B)  // read ISR
+        chip.write(0, 0x80)  // rotate in automatic EOI
         chip.setLine(5, true)
         #expect(chip.acknowledge() == 0x25)
         chip.setLine(6, true)

@@ -140,8 +140,9 @@ extension PIT8254Tests {
             timer.write(3, 0x54, at: ns(40))
             timer.write(1, 9, at: ns(40))
             let levels = (0...27).map { port.read(timer, at: ns(41 + $0)) & 0x10 }
-            #expect(levels == Array(repeating: 0, count: 9) + Array(repeating: 0x10, count: 9)
-                + Array(repeating: 0, count: 9) + [0x10])
+            #expect(
+                levels == Array(repeating: 0, count: 9) + Array(repeating: 0x10, count: 9)
+                    + Array(repeating: 0, count: 9) + [0x10])
         }
 
         @Test func speakerNeedsOut2AndItsDataBit() {

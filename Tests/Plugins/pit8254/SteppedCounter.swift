@@ -11,10 +11,10 @@ struct SteppedCounter {
     private var register: UInt16 = 0
     private var firstByte: UInt8?
     private var hasCount = false
-    private var element = 0        // CE
-    private var initial = 0        // the count that CE was loaded from
-    private var counts = false     // loaded since the control word
-    private var armed = false      // the terminal count is still to come
+    private var element = 0  // CE
+    private var initial = 0  // the count that CE was loaded from
+    private var counts = false  // loaded since the control word
+    private var armed = false  // the terminal count is still to come
     private var loadPending = false
     private var triggerFlipFlop = false
     private var gate: Bool

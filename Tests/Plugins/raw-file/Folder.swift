@@ -15,7 +15,9 @@ final class Folder: Sendable {
         return path + "/" + name
     }
 
-    static func contents(_ path: String) -> [UInt8] { FileManager.default.contents(atPath: path).map { [UInt8]($0) } ?? [] }
+    static func contents(_ path: String) -> [UInt8] {
+        FileManager.default.contents(atPath: path).map { [UInt8]($0) } ?? []
+    }
 }
 
 func pattern(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(($0 / 512 + $0) % 251) } }

@@ -8,7 +8,9 @@ import Testing
     private let folder: Folder
     init() throws { folder = try Folder() }
 
-    private func open(_ path: String, _ mode: ImageMode = .readWrite, sector: UInt32 = 512) throws(ImageError) -> ImageFile {
+    private func open(
+        _ path: String, _ mode: ImageMode = .readWrite, sector: UInt32 = 512
+    ) throws(ImageError) -> ImageFile {
         try ImageFile(path: path, mode: mode, sectorSize: sector)
     }
 
@@ -74,21 +76,17 @@ import Testing
         withExtendedLifetime((first, second)) {}
     }
 
-    /// A second process: the lock is the host's, not ours.
-    @Test func theLockHoldsBetweenProcesses() throws {
+    /// As the host lists it: a lock of the open file, not of the process, so that other processes meet it too.
+    @Test func theLockIsTheHosts() throws {
         let path = try folder.image(count: 512)
+        let inode = try Descriptor.open(path, O_RDONLY).status().inode
         let file = try open(path)
-        let other = Process()
-        other.executableURL = URL(fileURLWithPath: "/bin/sh")
-        other.arguments = ["-c", "flock --version >/dev/null && cat /proc/locks"]
-        let pipe = Pipe()
-        other.standardOutput = pipe
-        try other.run()
-        let locks = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        other.waitUntilExit()
-        var status = stat()
-        try #require(stat(path, &status) == 0)
-        let line = locks.split(separator: "\n").first { $0.contains(":\(status.st_ino) ") }
+        let all = try Descriptor.open("/proc/locks", O_RDONLY)
+        var text: [UInt8] = []
+        var piece = [UInt8](repeating: 0, count: 4096)
+        while case .bytes(let count) = piece.withUnsafeMutableBytes({ all.read(into: $0) }) { text += piece[..<count] }
+        let lines = String(decoding: text, as: UTF8.self).split(separator: "\n")
+        let line = lines.first { $0.contains(":\(inode) ") }
         #expect(line?.contains("OFDLCK") == true && line?.contains("WRITE") == true)
         withExtendedLifetime(file) {}
     }

@@ -58,7 +58,8 @@ import Testing
         let path = try folder.image(count: count)
         let disk = try medium(path, .snapshot)
         var model = pattern(count)
-        for (offset, length) in [(4096 + 512, 512), (4096 * 3, 512), (4000, 200), (0, 1), (count - 1, 1), (4095, 4098)] {
+        let writes = [(4096 + 512, 512), (4096 * 3, 512), (4000, 200), (0, 1), (count - 1, 1), (4095, 4098)]
+        for (offset, length) in writes {
             let bytes = [UInt8](repeating: UInt8(length % 200), count: length)
             try write(disk, UInt64(offset), bytes)
             model.replaceSubrange(offset..<(offset + length), with: bytes)

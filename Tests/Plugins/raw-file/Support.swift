@@ -53,7 +53,9 @@ final class SlowMedium: DiskMedium, @unchecked Sendable {
     }
 
     func read(at offset: UInt64, into target: UnsafeMutableRawBufferPointer) throws(HostCallError) {
-        try call("read \(offset) \(target.count)") { target.copyBytes(from: bytes[Int(offset)..<(Int(offset) + target.count)]) }
+        try call("read \(offset) \(target.count)") {
+            target.copyBytes(from: bytes[Int(offset)..<(Int(offset) + target.count)])
+        }
     }
     func write(at offset: UInt64, _ source: UnsafeRawBufferPointer) throws(HostCallError) {
         try call("write \(offset) \(source.count)") {

@@ -69,7 +69,8 @@ extension RTC146818Tests {
                 chip.advance(to: now)
                 chip.write(0, UInt8(truncatingIfNeeded: random.next()), at: now)
                 chip.write(1, UInt8(truncatingIfNeeded: random.next()), at: now)
-                chip.setTime(seconds: Int64(truncatingIfNeeded: random.next()),
+                chip.setTime(
+                    seconds: Int64(truncatingIfNeeded: random.next()),
                     nanoseconds: UInt32(truncatingIfNeeded: random.next()), at: now)
             }
             chip.advance(to: .max)

@@ -32,12 +32,15 @@ struct Bench {
     }
 
     /// A chip whose time registers the guest has written, at machine time 0, when a second begins.
-    static func set(_ h: UInt8, _ m: UInt8, _ s: UInt8, dow: UInt8 = 1, date: UInt8 = 1, month: UInt8 = 1,
-        year: UInt8 = 1, registerB: UInt8 = 0x02) -> Bench {
+    static func set(
+        _ h: UInt8, _ m: UInt8, _ s: UInt8, dow: UInt8 = 1, date: UInt8 = 1, month: UInt8 = 1,
+        year: UInt8 = 1, registerB: UInt8 = 0x02
+    ) -> Bench {
         var bench = Bench.at(0, registerB: registerB)
         bench[0x0B] = registerB | 0x80
         for (register, value) in [(0, s), (2, m), (4, h), (6, dow), (7, date), (8, month), (9, year)]
-            as [(UInt8, UInt8)] { bench[register] = value }
+            as [(UInt8, UInt8)]
+        { bench[register] = value }
         bench[0x0B] = registerB
         return bench
     }

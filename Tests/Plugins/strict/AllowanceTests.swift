@@ -28,10 +28,11 @@ import Testing
     }
 
     /// Every access is either watched or allowed as a whole: checked for all ports and widths.
-    @Test(arguments: [
-        [], [0x80...0x80], [0...3], [0xfffc...0xffff], [0...0xffff], [0x80...0x8f, 0x92...0x95, 0x2f8...0x2ff],
-        [1...1, 3...3],
-    ] as [[ClosedRange<UInt64>]])
+    @Test(
+        arguments: [
+            [], [0x80...0x80], [0...3], [0xfffc...0xffff], [0...0xffff], [0x80...0x8f, 0x92...0x95, 0x2f8...0x2ff],
+            [1...1, 3...3],
+        ] as [[ClosedRange<UInt64>]])
     func whatIsNotWatchedIsAllowed(_ ranges: [ClosedRange<UInt64>]) {
         let ports = Allowance.ports(ranges)
         let watched = ports.watched

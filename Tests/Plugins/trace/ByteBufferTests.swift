@@ -9,26 +9,29 @@ import Testing
         return buffer.text
     }
 
-    @Test(arguments: [
-        (0, "0"), (9, "9"), (10, "10"), (99, "99"), (100, "100"), (1_234_567_890, "1234567890"),
-        (9_999_999_999_999_999_999, "9999999999999999999"), (UInt64.max, "18446744073709551615"),
-    ] as [(UInt64, String)])
+    @Test(
+        arguments: [
+            (0, "0"), (9, "9"), (10, "10"), (99, "99"), (100, "100"), (1_234_567_890, "1234567890"),
+            (9_999_999_999_999_999_999, "9999999999999999999"), (UInt64.max, "18446744073709551615"),
+        ] as [(UInt64, String)])
     func decimals(_ value: UInt64, _ text: String) {
         #expect(written { $0.putDecimal(value) } == text)
     }
 
-    @Test(arguments: [
-        (0, "\"0x0\""), (0xf, "\"0xf\""), (0x10, "\"0x10\""), (0x3f8, "\"0x3f8\""), (0x1000_00f3, "\"0x100000f3\""),
-        (0x8000_0000_0000_0000, "\"0x8000000000000000\""), (UInt64.max, "\"0xffffffffffffffff\""),
-    ] as [(UInt64, String)])
+    @Test(
+        arguments: [
+            (0, "\"0x0\""), (0xf, "\"0xf\""), (0x10, "\"0x10\""), (0x3f8, "\"0x3f8\""), (0x1000_00f3, "\"0x100000f3\""),
+            (0x8000_0000_0000_0000, "\"0x8000000000000000\""), (UInt64.max, "\"0xffffffffffffffff\""),
+        ] as [(UInt64, String)])
     func hexadecimals(_ value: UInt64, _ text: String) {
         #expect(written { $0.putHex(value) } == text)
     }
 
-    @Test(arguments: [
-        (0, "0.000"), (7, "0.007"), (1000, "1.000"), (12_345, "12.345"), (1_000_000_010, "1000000.010"),
-        (UInt64.max, "18446744073709551.615"),
-    ] as [(UInt64, String)])
+    @Test(
+        arguments: [
+            (0, "0.000"), (7, "0.007"), (1000, "1.000"), (12_345, "12.345"), (1_000_000_010, "1000000.010"),
+            (UInt64.max, "18446744073709551.615"),
+        ] as [(UInt64, String)])
     func microseconds(_ value: UInt64, _ text: String) {
         #expect(written { $0.putMicroseconds(value) } == text)
     }

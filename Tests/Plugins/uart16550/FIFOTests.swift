@@ -224,16 +224,17 @@ extension UART16550Tests {
     }
 
     /// Divisor, LCR and four character times in ns. The data sheet's example is the longest: 300 baud, 12 bits, 160 ms.
-    @Test(arguments: [
-        (384, 0x0F, 160_000_000),           // 8 bits, parity, 2 stop: 12 bits
-        (1, 0x00, 243_055),                 // 5 bits, 1 stop: 7 bits
-        (1, 0x04, 260_416),                 // 5 bits, 1.5 stop: 7.5 bits
-        (1, 0x05, 312_500),                 // 6 bits, 2 stop: 9 bits
-        (12, 0x03, 4_166_666),              // 9600 baud, 10 bits
-        (12, 0x1B, 4_583_333),              // the same with parity
-        (65_535, 0x0F, 27_306_250_000),
-        (0, 0x03, 347_222),                 // as a divisor of 1
-    ] as [(Int, UInt8, UInt64)])
+    @Test(
+        arguments: [
+            (384, 0x0F, 160_000_000),  // 8 bits, parity, 2 stop: 12 bits
+            (1, 0x00, 243_055),  // 5 bits, 1 stop: 7 bits
+            (1, 0x04, 260_416),  // 5 bits, 1.5 stop: 7.5 bits
+            (1, 0x05, 312_500),  // 6 bits, 2 stop: 9 bits
+            (12, 0x03, 4_166_666),  // 9600 baud, 10 bits
+            (12, 0x1B, 4_583_333),  // the same with parity
+            (65_535, 0x0F, 27_306_250_000),
+            (0, 0x03, 347_222),  // as a divisor of 1
+        ] as [(Int, UInt8, UInt64)])
     func timeoutFollowsDivisorAndLineControl(divisor: Int, lineControl: UInt8, expected: UInt64) {
         var b = Bench.fast(fifo: 0xC1)
         b.write(3, 0x80)

@@ -48,13 +48,31 @@ extension UART16550Tests {
         #expect(refuses { $0.receiveQueue.errors = 0x1 }, "the oldest character's errors are in LSR")
         #expect(refuses { $0.receiveQueue.errors = 0x10 }, "errors of a character that is not there")
         #expect(refuses { $0.receiveQueue.high = 1 })
-        #expect(refuses { $0.receiveQueue.count = 2; $0.receiveQueue.errors = 0x80 })
+        #expect(
+            refuses {
+                $0.receiveQueue.count = 2; $0.receiveQueue.errors = 0x80
+            })
         #expect(refuses { $0.transmitQueue.low = 1 })
-        #expect(refuses { $0.transmitQueue.count = 1; $0.transmitterEmptyPending = true })
-        #expect(refuses { $0.transmitQueue.count = 2; $0.transmitQueue.errors = 0x10 })
-        #expect(refuses { $0.fifoControl = []; $0.receiveQueue.push(0x42) }, "two characters without a FIFO")
-        #expect(refuses { $0.receiveQueue = CharacterQueue(); $0.characterTimeout = true })
-        #expect(refuses { $0.fifoControl = []; $0.characterTimeout = true })
+        #expect(
+            refuses {
+                $0.transmitQueue.count = 1; $0.transmitterEmptyPending = true
+            })
+        #expect(
+            refuses {
+                $0.transmitQueue.count = 2; $0.transmitQueue.errors = 0x10
+            })
+        #expect(
+            refuses {
+                $0.fifoControl = []; $0.receiveQueue.push(0x42)
+            }, "two characters without a FIFO")
+        #expect(
+            refuses {
+                $0.receiveQueue = CharacterQueue(); $0.characterTimeout = true
+            })
+        #expect(
+            refuses {
+                $0.fifoControl = []; $0.characterTimeout = true
+            })
     }
 
     @Test func queueKnowsWhatItCanHold() {

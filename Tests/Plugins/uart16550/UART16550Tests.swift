@@ -237,7 +237,8 @@ import Testing
 
     @Test func characterErrorsShowUntilLSRIsRead() {
         for (error, bit) in [(UART16550.LineStatus.parityError, 0x04), (.framingError, 0x08), (.breakInterrupt, 0x10)]
-            as [(UART16550.LineStatus, UInt8)] {
+            as [(UART16550.LineStatus, UInt8)]
+        {
             var b = Bench.fast()
             b.write(1, 0x04)
             b.receive(0x41, errors: error)

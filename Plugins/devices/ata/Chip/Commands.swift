@@ -51,7 +51,7 @@ extension ATAChannel {
         case .checkPowerMode, .checkPowerModeATA3: checkPowerMode(index)
         case .readNativeMax: readNativeMax(index, extended: false)
         case .readNativeMaxExt: readNativeMax(index, extended: true)
-        default: abort()        // NOP too: always aborted, its registers untouched
+        default: abort()  // NOP too: always aborted, its registers untouched
         }
     }
 

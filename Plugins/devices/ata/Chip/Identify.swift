@@ -16,9 +16,9 @@ extension ATAChannel {
     }
 
     private mutating func putGeometry(_ drive: Drive, _ settings: Settings) {
-        put(0, 0x0040)                          // ATA device, not removable
+        put(0, 0x0040)  // ATA device, not removable
         put(1, drive.geometry.cylinders)
-        put(2, 0xC837)                          // no SET FEATURES needed to spin up, this response is complete
+        put(2, 0xC837)  // no SET FEATURES needed to spin up, this response is complete
         put(3, UInt16(drive.geometry.heads))
         put(6, UInt16(drive.geometry.sectorsPerTrack))
         let current = translation(settings, drive)
@@ -29,20 +29,20 @@ extension ATAChannel {
     }
 
     private mutating func putCapabilities(_ settings: Settings) {
-        put(20, 3)                              // ATA-3: a buffer with read-ahead ...
-        put(21, UInt16(Self.bufferSectors))     // ... of so many sectors; both retired since ATA-4
+        put(20, 3)  // ATA-3: a buffer with read-ahead ...
+        put(21, UInt16(Self.bufferSectors))  // ... of so many sectors; both retired since ATA-4
         put(47, 0x8000 | UInt16(Self.bufferSectors))
-        put(49, 0x0E00)                         // LBA; IORDY, may be disabled; no DMA; own standby timer values
+        put(49, 0x0E00)  // LBA; IORDY, may be disabled; no DMA; own standby timer values
         put(50, 0x4000)
-        put(51, 0x0200)                         // PIO mode 2 for hosts that know no word 64
-        put(53, 0x0003)                         // words 54-58 and 64-70 are valid, word 88 is not
+        put(51, 0x0200)  // PIO mode 2 for hosts that know no word 64
+        put(53, 0x0003)  // words 54-58 and 64-70 are valid, word 88 is not
         put(59, settings.multiple == 0 ? 0 : 0x0100 | UInt16(settings.multiple))
-        put(64, 0x0003)                         // PIO modes 3 and 4
-        put(67, 120)                            // PIO cycle, ns, without flow control and with IORDY
+        put(64, 0x0003)  // PIO modes 3 and 4
+        put(67, 120)  // PIO cycle, ns, without flow control and with IORDY
         put(68, 120)
-        put(80, 0x0078)                         // ATA-3 to ATA/ATAPI-6
-        put(82, 0x4068)                         // NOP, read look-ahead, write cache, power management
-        put(83, 0x7400)                         // FLUSH CACHE EXT, FLUSH CACHE, 48-bit addresses
+        put(80, 0x0078)  // ATA-3 to ATA/ATAPI-6
+        put(82, 0x4068)  // NOP, read look-ahead, write cache, power management
+        put(83, 0x7400)  // FLUSH CACHE EXT, FLUSH CACHE, 48-bit addresses
         put(84, 0x4000)
         put(85, 0x4008 | (settings.lookAhead ? 0x0040 : 0) | (settings.writeCache ? 0x0020 : 0))
         put(86, 0x3400)
@@ -58,7 +58,7 @@ extension ATAChannel {
     /// Word 93: how the devices found each other at the hardware reset. Device numbers are by jumper. SeaBIOS skips its
     /// search for device 1 where device 0 says that it answers for it (bit 6).
     private func hardwareResetResult(_ index: UInt8) -> UInt16 {
-        if index == 1 { return 0x4B00 }         // number by jumper, PDIAG- asserted
+        if index == 1 { return 0x4B00 }  // number by jumper, PDIAG- asserted
         return 0x400B | (drive1.isPresent ? 0x0030 : 0x0040)
     }
 

@@ -6,13 +6,13 @@ public struct Status: OptionSet, Sendable {
     public let rawValue: UInt8
     public init(rawValue: UInt8) { self.rawValue = rawValue }
 
-    public static let error = Self(rawValue: 1 << 0)            // ERR
-    public static let dataRequest = Self(rawValue: 1 << 3)      // DRQ
+    public static let error = Self(rawValue: 1 << 0)  // ERR
+    public static let dataRequest = Self(rawValue: 1 << 3)  // DRQ
     /// DSC: command-specific since ATA-4; hosts before that wait for it, so it is set whenever DRDY is.
     public static let seekComplete = Self(rawValue: 1 << 4)
-    public static let deviceFault = Self(rawValue: 1 << 5)      // DF
-    public static let ready = Self(rawValue: 1 << 6)            // DRDY
-    public static let busy = Self(rawValue: 1 << 7)             // BSY
+    public static let deviceFault = Self(rawValue: 1 << 5)  // DF
+    public static let ready = Self(rawValue: 1 << 6)  // DRDY
+    public static let busy = Self(rawValue: 1 << 7)  // BSY
 }
 
 /// Error register after a command that ended with ERR. Bit 6 has two names because the command decides.
@@ -20,10 +20,10 @@ public struct ErrorBits: OptionSet, Sendable {
     public let rawValue: UInt8
     public init(rawValue: UInt8) { self.rawValue = rawValue }
 
-    public static let aborted = Self(rawValue: 1 << 2)          // ABRT
-    public static let idNotFound = Self(rawValue: 1 << 4)       // IDNF
-    public static let uncorrectable = Self(rawValue: 1 << 6)    // UNC, reads and verifies
-    public static let writeProtected = Self(rawValue: 1 << 6)   // WP, writes
+    public static let aborted = Self(rawValue: 1 << 2)  // ABRT
+    public static let idNotFound = Self(rawValue: 1 << 4)  // IDNF
+    public static let uncorrectable = Self(rawValue: 1 << 6)  // UNC, reads and verifies
+    public static let writeProtected = Self(rawValue: 1 << 6)  // WP, writes
 }
 
 /// Error register after a reset or EXECUTE DEVICE DIAGNOSTIC: a code, not a set of bits.
@@ -34,9 +34,9 @@ public struct DeviceControl: OptionSet, Sendable {
     public let rawValue: UInt8
     public init(rawValue: UInt8) { self.rawValue = rawValue }
 
-    public static let interruptDisable = Self(rawValue: 1 << 1) // nIEN
-    public static let softwareReset = Self(rawValue: 1 << 2)    // SRST
-    public static let highOrderByte = Self(rawValue: 1 << 7)    // HOB
+    public static let interruptDisable = Self(rawValue: 1 << 1)  // nIEN
+    public static let softwareReset = Self(rawValue: 1 << 2)  // SRST
+    public static let highOrderByte = Self(rawValue: 1 << 7)  // HOB
     static let implemented: Self = [.interruptDisable, .softwareReset, .highOrderByte]
 }
 

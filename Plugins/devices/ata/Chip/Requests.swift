@@ -72,7 +72,7 @@ extension ATAChannel {
         case .write: stored(sectors)
         case .verify: verified(sectors)
         case .flush, .standby, .sleep: flushed()
-        case .identify: break       // never requested
+        case .identify: break  // never requested
         }
         return true
     }

@@ -61,9 +61,9 @@ extension ATAChannel {
     public struct Transfer: Equatable, Sendable {
         public enum Phase: UInt8, Sendable {
             case idle
-            case requested      // BSY: a `Request` waits for the host or is with it
-            case dataIn         // DRQ: the guest reads buffer[position..<blockEnd]
-            case dataOut        // DRQ: the guest writes buffer[position..<blockEnd]
+            case requested  // BSY: a `Request` waits for the host or is with it
+            case dataIn  // DRQ: the guest reads buffer[position..<blockEnd]
+            case dataOut  // DRQ: the guest writes buffer[position..<blockEnd]
         }
         public enum Kind: UInt8, Sendable { case identify, read, write, verify, flush, standby, sleep }
         public enum Addressing: UInt8, Sendable { case chs, lba28, lba48 }

@@ -137,7 +137,8 @@ extension ATAChannel {
             sector: state.transfer.next &+ UInt64(received) &- 1, left: state.transfer.remaining &- received)
         let more = UInt32(state.transfer.blockEnd) &+ blockSectors(after: received) &* 512
         if state[state.select.index].settings.writeCache, more > UInt32(state.transfer.blockEnd),
-            more <= UInt32(Self.bufferSize), state.transfer.next &+ UInt64(received) < transferLimit {
+            more <= UInt32(Self.bufferSize), state.transfer.next &+ UInt64(received) < transferLimit
+        {
             state.transfer.blockEnd = UInt16(truncatingIfNeeded: more)
             return raiseInterrupt()
         }

@@ -9,8 +9,10 @@ final class ATAPlugin: Instance {
             Property("at", .port, default: "0x1f0", doc: "first of the eight command block ports"),
             Property("control", .port, default: "0x3f6", doc: "the control port: alternate status and device control"),
             Property("model", .text, default: "BACKPLANE DISK", doc: "model of drive 0, up to 40 characters"),
-            Property("serial", .text, default: "", doc: "serial number of drive 0, up to 20 characters; empty: its place"),
-            Property("geometry", .text, doc: "drive 0's cylinders/heads/sectors, such as 1024/16/63; else the usual one"),
+            Property(
+                "serial", .text, default: "", doc: "serial number of drive 0, up to 20 characters; empty: its place"),
+            Property(
+                "geometry", .text, doc: "drive 0's cylinders/heads/sectors, such as 1024/16/63; else the usual one"),
             Property("slave-model", .text, default: "BACKPLANE DISK", doc: "model of drive 1"),
             Property("slave-serial", .text, default: "", doc: "serial number of drive 1"),
             Property("slave-geometry", .text, doc: "drive 1's cylinders/heads/sectors"),
@@ -72,7 +74,9 @@ final class ATAPlugin: Instance {
         let parts = values.text(name).split(separator: "/", omittingEmptySubsequences: false)
         guard parts.count == 3, let cylinders = UInt16(parts[0]), let heads = UInt8(parts[1]),
             let sectors = UInt8(parts[2])
-        else { throw PluginError(name + ": '" + values.text(name) + "' is not cylinders/heads/sectors, such as 1024/16/63") }
+        else {
+            throw PluginError(name + ": '" + values.text(name) + "' is not cylinders/heads/sectors, such as 1024/16/63")
+        }
         return CHS(cylinders: cylinders, heads: heads, sectorsPerTrack: sectors)
     }
 
@@ -80,7 +84,9 @@ final class ATAPlugin: Instance {
 
     override func connect() throws(PluginError) {
         let io = try host.io
-        guard ports.command <= 0xfff8 else { throw PluginError("at: eight ports from this one do not fit below 0x10000") }
+        guard ports.command <= 0xfff8 else {
+            throw PluginError("at: eight ports from this one do not fit below 0x10000")
+        }
         try io.claimPorts(
             ports.command, count: 8, widths: [.byte, .word, .long], cookie: Cookie.command, bulk: true,
             name: "command block")
@@ -103,7 +109,8 @@ final class ATAPlugin: Instance {
                 serial: options[index].serial, geometry: options[index].geometry)
         } catch {
             switch error {
-            case .tooManySectors(let count): throw PluginError(slot + ": \(count) sectors are more than ATA can address")
+            case .tooManySectors(let count):
+                throw PluginError(slot + ": \(count) sectors are more than ATA can address")
             case .geometryOutOfRange:
                 throw PluginError(slot + ": a geometry has 1 to 65535 cylinders, 1 to 16 heads and 1 to 255 sectors")
             case .geometryLargerThanDrive(_, let sectors):
@@ -257,7 +264,8 @@ final class ATAPlugin: Instance {
     }
 }
 
-let library = Library("ata", version: "1.0", summary: "ATA channel with up to two disks", classes: [ATAPlugin.definition])
+let library = Library(
+    "ata", version: "1.0", summary: "ATA channel with up to two disks", classes: [ATAPlugin.definition])
 
 @c(backplane_plugin)
 public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {

@@ -13,9 +13,9 @@ public struct PIC8259: Sendable {
     public struct InitializationWord1: OptionSet, Equatable, Sendable {
         public let rawValue: UInt8
         public init(rawValue: UInt8) { self.rawValue = rawValue }
-        public static let word4Needed = Self(rawValue: 1 << 0)     // IC4
-        public static let single = Self(rawValue: 1 << 1)          // SNGL
-        public static let callInterval4 = Self(rawValue: 1 << 2)   // ADI, MCS-80/85 only
+        public static let word4Needed = Self(rawValue: 1 << 0)  // IC4
+        public static let single = Self(rawValue: 1 << 1)  // SNGL
+        public static let callInterval4 = Self(rawValue: 1 << 2)  // ADI, MCS-80/85 only
         public static let levelTriggered = Self(rawValue: 1 << 3)  // LTIM
     }
 
@@ -23,10 +23,10 @@ public struct PIC8259: Sendable {
     public struct InitializationWord4: OptionSet, Equatable, Sendable {
         public let rawValue: UInt8
         public init(rawValue: UInt8) { self.rawValue = rawValue }
-        public static let mode8086 = Self(rawValue: 1 << 0)            // uPM
-        public static let automaticEnd = Self(rawValue: 1 << 1)        // AEOI
-        public static let bufferedMaster = Self(rawValue: 1 << 2)      // M/S
-        public static let buffered = Self(rawValue: 1 << 3)            // BUF
+        public static let mode8086 = Self(rawValue: 1 << 0)  // uPM
+        public static let automaticEnd = Self(rawValue: 1 << 1)  // AEOI
+        public static let bufferedMaster = Self(rawValue: 1 << 2)  // M/S
+        public static let buffered = Self(rawValue: 1 << 3)  // BUF
         public static let specialFullyNested = Self(rawValue: 1 << 4)  // SFNM
     }
 
@@ -45,10 +45,10 @@ public struct PIC8259: Sendable {
     /// OCW3, offset 0 with bits 4:3 = 01.
     struct OperationWord3: OptionSet {
         let rawValue: UInt8
-        static let readInService = Self(rawValue: 1 << 0)      // RIS
-        static let readRegister = Self(rawValue: 1 << 1)       // RR
-        static let poll = Self(rawValue: 1 << 2)               // P
-        static let specialMask = Self(rawValue: 1 << 5)        // SMM
+        static let readInService = Self(rawValue: 1 << 0)  // RIS
+        static let readRegister = Self(rawValue: 1 << 1)  // RR
+        static let poll = Self(rawValue: 1 << 2)  // P
+        static let specialMask = Self(rawValue: 1 << 5)  // SMM
         static let enableSpecialMask = Self(rawValue: 1 << 6)  // ESMM
     }
 

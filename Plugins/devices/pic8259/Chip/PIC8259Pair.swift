@@ -14,12 +14,12 @@ public struct PIC8259Pair: Sendable {
 
     /// The pair's registers, in the order of their usual ports.
     public enum Port: UInt8, Sendable, CaseIterable {
-        case masterCommand       // 0x20
-        case masterData          // 0x21
-        case slaveCommand        // 0xA0
-        case slaveData           // 0xA1
+        case masterCommand  // 0x20
+        case masterData  // 0x21
+        case slaveCommand  // 0xA0
+        case slaveData  // 0xA1
         case masterLevelControl  // 0x4D0, ELCR1
-        case slaveLevelControl   // 0x4D1, ELCR2
+        case slaveLevelControl  // 0x4D1, ELCR2
     }
 
     /// Lines whose service ended.

@@ -8,8 +8,10 @@ final class PICPlugin: Instance {
         properties: [
             Property("at", .port, default: "0x20", doc: "the master's command port; data is the next one"),
             Property("slave", .port, default: "0xa0", doc: "the slave's command port; data is the next one"),
-            Property("elcr", .port, default: "0x4d0", doc: "the master's edge/level control; the slave's is the next one"),
-            Property("has-elcr", .bool, default: "on", doc: "off on machines before PCI and EISA, such as QEMU's isapc"),
+            Property(
+                "elcr", .port, default: "0x4d0", doc: "the master's edge/level control; the slave's is the next one"),
+            Property(
+                "has-elcr", .bool, default: "on", doc: "off on machines before PCI and EISA, such as QEMU's isapc"),
         ],
         provides: [
             Provides(
@@ -137,7 +139,8 @@ final class PICPlugin: Instance {
     }
 }
 
-let library = Library("pic8259", version: "1.0", summary: "8259A interrupt controllers", classes: [PICPlugin.definition])
+let library = Library(
+    "pic8259", version: "1.0", summary: "8259A interrupt controllers", classes: [PICPlugin.definition])
 
 @c(backplane_plugin)
 public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {

@@ -105,12 +105,16 @@ final class PITPlugin: Instance {
                 coalesced &+= waiting &- 1
             }
         }
-        line?.set(chip.output(0, at: now))
+        line?.set(isPeriodic || chip.output(0, at: now))
         arm(now, behind: edges &- delivered)
     }
 
+    /// Modes 2 and 3: the line rests high and each rising edge of OUT0 is a pulse on it, so that a period costs one wake-up.
+    /// In the other modes the line follows OUT0.
+    private var isPeriodic: Bool { chip.state.counter0.control & 0b0100 != 0 }
+
     private func arm(_ now: UInt64, behind: UInt64) {
-        var next = chip.nextRisingEdge(0, at: now)
+        var next = isPeriodic ? chip.nextRisingEdge(0, at: now) : chip.nextEvent(0, at: now)
         if behind > 0 {
             let interval = (next ?? now &+ 1_000_000) &- now
             next = now &+ max(1000, interval / 4)

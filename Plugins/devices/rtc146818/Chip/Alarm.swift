@@ -5,7 +5,7 @@
 extension RTC146818 {
     /// What an alarm byte asks of its counter.
     private enum Condition {
-        case any                                                // 0xC0...0xFF, "don't care"
+        case any  // 0xC0...0xFF, "don't care"
         case value(UInt64)
         case never
 
@@ -27,7 +27,8 @@ extension RTC146818 {
 
         // In the rest of this minute minutes and hours stay as they are.
         if hourMatches, Self.matches(self[.minutesAlarm], self[.minutes]),
-            let match = seconds.firstMatch(from: second &+ 1, below: 60) {
+            let match = seconds.firstMatch(from: second &+ 1, below: 60)
+        {
             return match &- second
         }
         guard let firstSecond = seconds.firstMatch(from: 0, below: 60) else { return nil }

@@ -88,7 +88,7 @@ public struct RTC146818: Sendable {
         let value = register(state.index, at: now)
         switch state.index {
         case 12: state.registerC = []
-        case 13: state.registerD = .validRAMAndTime             // after a power failure too ("Register D")
+        case 13: state.registerD = .validRAMAndTime  // after a power failure too ("Register D")
         default: break
         }
         return value
@@ -126,7 +126,7 @@ public struct RTC146818: Sendable {
 
     private mutating func setRegister(_ index: UInt8, to value: UInt8, at now: UInt64) {
         switch index {
-        case 0: setMemory(0, to: value & 0x7F)                  // the seconds' bit 7 is read-only ("Address Map")
+        case 0: setMemory(0, to: value & 0x7F)  // the seconds' bit 7 is read-only ("Address Map")
         case 10: setRegisterA(RegisterA(rawValue: value & 0x7F), at: now)
         case 11: setRegisterB(RegisterB(rawValue: value), at: now)
         case 12, 13: break

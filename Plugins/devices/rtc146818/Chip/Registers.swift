@@ -7,9 +7,9 @@ extension RTC146818 {
 
     /// What the DV bits say that the oscillator runs at. The other codes hold the divider chain.
     public enum TimeBase: UInt8, Sendable {
-        case mhz4 = 0b000                                       // 4.194304 MHz
-        case mhz1 = 0b001                                       // 1.048576 MHz
-        case khz32 = 0b010                                      // 32.768 kHz
+        case mhz4 = 0b000  // 4.194304 MHz
+        case mhz1 = 0b001  // 1.048576 MHz
+        case khz32 = 0b010  // 32.768 kHz
 
         /// tUC, the length of an update cycle in ns ("Update Cycle Times").
         var updateLength: UInt64 { self == .khz32 ? 1_984_000 : 248_000 }
@@ -37,14 +37,14 @@ extension RTC146818 {
         public let rawValue: UInt8
         public init(rawValue: UInt8) { self.rawValue = rawValue }
 
-        public static let daylightSaving = Self(rawValue: 1 << 0)       // DSE
-        public static let hours24 = Self(rawValue: 1 << 1)              // 24/12
-        public static let binary = Self(rawValue: 1 << 2)               // DM
-        public static let squareWave = Self(rawValue: 1 << 3)           // SQWE
-        public static let updateInterrupt = Self(rawValue: 1 << 4)      // UIE
-        public static let alarmInterrupt = Self(rawValue: 1 << 5)       // AIE
-        public static let periodicInterrupt = Self(rawValue: 1 << 6)    // PIE
-        public static let set = Self(rawValue: 1 << 7)                  // SET
+        public static let daylightSaving = Self(rawValue: 1 << 0)  // DSE
+        public static let hours24 = Self(rawValue: 1 << 1)  // 24/12
+        public static let binary = Self(rawValue: 1 << 2)  // DM
+        public static let squareWave = Self(rawValue: 1 << 3)  // SQWE
+        public static let updateInterrupt = Self(rawValue: 1 << 4)  // UIE
+        public static let alarmInterrupt = Self(rawValue: 1 << 5)  // AIE
+        public static let periodicInterrupt = Self(rawValue: 1 << 6)  // PIE
+        public static let set = Self(rawValue: 1 << 7)  // SET
 
         /// What the RESET pin clears.
         static let clearedByReset: Self = [.squareWave, .updateInterrupt, .alarmInterrupt, .periodicInterrupt]
@@ -55,10 +55,10 @@ extension RTC146818 {
         public let rawValue: UInt8
         public init(rawValue: UInt8) { self.rawValue = rawValue }
 
-        public static let updateEnded = Self(rawValue: 1 << 4)          // UF
-        public static let alarm = Self(rawValue: 1 << 5)                // AF
-        public static let periodic = Self(rawValue: 1 << 6)             // PF
-        public static let interruptRequest = Self(rawValue: 1 << 7)     // IRQF, derived
+        public static let updateEnded = Self(rawValue: 1 << 4)  // UF
+        public static let alarm = Self(rawValue: 1 << 5)  // AF
+        public static let periodic = Self(rawValue: 1 << 6)  // PF
+        public static let interruptRequest = Self(rawValue: 1 << 7)  // IRQF, derived
         static let flags: Self = [.updateEnded, .alarm, .periodic]
     }
 
@@ -67,6 +67,6 @@ extension RTC146818 {
         public let rawValue: UInt8
         public init(rawValue: UInt8) { self.rawValue = rawValue }
 
-        public static let validRAMAndTime = Self(rawValue: 1 << 7)      // VRT
+        public static let validRAMAndTime = Self(rawValue: 1 << 7)  // VRT
     }
 }

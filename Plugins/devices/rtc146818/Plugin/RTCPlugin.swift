@@ -46,7 +46,9 @@ final class RTCPlugin: Instance {
             let parts = entry.split(separator: "=", omittingEmptySubsequences: false)
             guard parts.count == 2, let address = UInt8(parts[0], radix: 16), let value = UInt8(parts[1], radix: 16),
                 (14...127).contains(address)
-            else { throw PluginError("nvram: '" + entry + "' is not ADDRESS=VALUE in hex, with an address of 0e to 7f") }
+            else {
+                throw PluginError("nvram: '" + entry + "' is not ADDRESS=VALUE in hex, with an address of 0e to 7f")
+            }
             result.append((address, value))
         }
         return result

@@ -5,10 +5,10 @@ extension UART16550 {
         public let rawValue: UInt8
         public init(rawValue: UInt8) { self.rawValue = rawValue }
 
-        public static let dataReady = Self(rawValue: 1 << 0)           // ERBFI; also the character timeout
-        public static let transmitterEmpty = Self(rawValue: 1 << 1)    // ETBEI
-        public static let lineStatus = Self(rawValue: 1 << 2)          // ELSI
-        public static let modemStatus = Self(rawValue: 1 << 3)         // EDSSI
+        public static let dataReady = Self(rawValue: 1 << 0)  // ERBFI; also the character timeout
+        public static let transmitterEmpty = Self(rawValue: 1 << 1)  // ETBEI
+        public static let lineStatus = Self(rawValue: 1 << 2)  // ELSI
+        public static let modemStatus = Self(rawValue: 1 << 3)  // EDSSI
         static let all: Self = [.dataReady, .transmitterEmpty, .lineStatus, .modemStatus]
     }
 
@@ -28,10 +28,10 @@ extension UART16550 {
         public init(rawValue: UInt8) { self.rawValue = rawValue }
 
         public static let enable = Self(rawValue: 1 << 0)
-        public static let resetReceiver = Self(rawValue: 1 << 1)       // clears itself
-        public static let resetTransmitter = Self(rawValue: 1 << 2)    // clears itself
+        public static let resetReceiver = Self(rawValue: 1 << 1)  // clears itself
+        public static let resetTransmitter = Self(rawValue: 1 << 2)  // clears itself
         public static let dmaMode = Self(rawValue: 1 << 3)
-        public static let triggerCode = Self(rawValue: 0b11 << 6)      // a code in bits 7:6
+        public static let triggerCode = Self(rawValue: 0b11 << 6)  // a code in bits 7:6
         static let stored: Self = [.enable, .dmaMode, .triggerCode]
 
         /// Characters in the receive FIFO that raise the data-ready interrupt.
@@ -50,13 +50,13 @@ extension UART16550 {
         public let rawValue: UInt8
         public init(rawValue: UInt8) { self.rawValue = rawValue }
 
-        public static let wordLengthCode = Self(rawValue: 0b11)        // 5 bits plus the code
-        public static let longStop = Self(rawValue: 1 << 2)            // STB: 2 stop bits; 1.5 for 5-bit words
-        public static let parity = Self(rawValue: 1 << 3)              // PEN
-        public static let evenParity = Self(rawValue: 1 << 4)          // EPS
+        public static let wordLengthCode = Self(rawValue: 0b11)  // 5 bits plus the code
+        public static let longStop = Self(rawValue: 1 << 2)  // STB: 2 stop bits; 1.5 for 5-bit words
+        public static let parity = Self(rawValue: 1 << 3)  // PEN
+        public static let evenParity = Self(rawValue: 1 << 4)  // EPS
         public static let stickParity = Self(rawValue: 1 << 5)
         public static let setBreak = Self(rawValue: 1 << 6)
-        public static let divisorAccess = Self(rawValue: 1 << 7)       // DLAB
+        public static let divisorAccess = Self(rawValue: 1 << 7)  // DLAB
 
         /// Data bits in a word, 5...8.
         public var wordLength: UInt8 { 5 &+ (rawValue & 0b11) }

@@ -6,7 +6,7 @@ final class UARTPlugin: Instance {
     static let definition = ClassDefinition.device(
         "uart16550", summary: "16550A serial port",
         properties: [
-            Property("at", .port, default: "0x3f8", doc: "first of its eight ports"),
+            Property("at", .port, default: "0x3f8", doc: "first of its eight ports")
         ],
         slots: [
             Slot("irq", "irq-line/1", optional: true, doc: "its interrupt output"),
@@ -115,6 +115,16 @@ final class UARTPlugin: Instance {
     /// Tells the outside what has changed.
     private func settle() {
         transmit()
+        settlePins()
+        tellOutputs()
+        let room = chip.receiveRoom
+        if room != granted {
+            granted = room
+            stream.ready(room)
+        }
+    }
+
+    private func settlePins() {
         let level = chip.interruptAsserted
         if level != told.level {
             told.level = level
@@ -124,12 +134,6 @@ final class UARTPlugin: Instance {
         if deadline != told.deadline {
             told.deadline = deadline
             timer.set(at: deadline)
-        }
-        tellOutputs()
-        let room = chip.receiveRoom
-        if room != granted {
-            granted = room
-            stream.ready(room)
         }
     }
 
@@ -189,7 +193,8 @@ final class UARTPlugin: Instance {
         chip.receiveQueue = try UARTPlugin.queue(from: state, ["rx-low", "rx-high", "rx-errors", "rx-count"])
         chip.transmitQueue = try UARTPlugin.queue(from: state, ["tx-low", "tx-high", "tx-errors", "tx-count"])
         guard self.chip.restore(chip) else { throw PluginError("the saved UART state contradicts itself") }
-        settle()
+        // What waits to be sent goes out from start on, when the other end has said whether it is ready.
+        settlePins()
     }
 
     private static func put(_ queue: CharacterQueue, to state: StateWriter, _ keys: [StaticString]) {

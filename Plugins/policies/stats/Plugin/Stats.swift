@@ -77,8 +77,9 @@ final class Stats: Instance {
 
     fileprivate func count(kind: String) -> UInt64 {
         if let count = counters.count(kind: kind) { return count }
-        host.fail("there is no kind of exit named \(kind); kinds are all, "
-            + ExitName.all.map(\.key.description).joined(separator: ", "))
+        host.fail(
+            "there is no kind of exit named \(kind); kinds are all, "
+                + ExitName.all.map(\.key.description).joined(separator: ", "))
         return 0
     }
 }

@@ -99,8 +99,9 @@ final class Trace: Instance {
             .bindMemory(to: UInt8.self)
         if !encoder.append(exit, verdict: outcome.verdict, nanoseconds: outcome.nanoseconds, owner: owner.span) {
             if case .failed(let code) = file.flush(&encoder.buffer) { return fail(code) }
-            guard encoder.append(
-                exit, verdict: outcome.verdict, nanoseconds: outcome.nanoseconds, owner: owner.span)
+            guard
+                encoder.append(
+                    exit, verdict: outcome.verdict, nanoseconds: outcome.nanoseconds, owner: owner.span)
             else {
                 lost &+= 1
                 return

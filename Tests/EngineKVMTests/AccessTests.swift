@@ -1,0 +1,148 @@
+import CBackplane
+import Core
+import Testing
+
+@testable import EngineKVM
+
+@Suite(.enabled(if: kvmIsHere, needsKVM))
+struct AccessTests {
+    @Test func portsAreReadAndWrittenAtEachWidth() throws {
+        let bench = try GuestBench(Guests.ports16, .real)
+        var writes: [[UInt64]] = []
+        var reads: [[UInt64]] = []
+        bench.exits.onPortWrite = { writes.append([UInt64($0), UInt64($1), $2]) }
+        bench.exits.onPortRead = {
+            reads.append([UInt64($0), UInt64($1)])
+            return 0xa1b2_c3d4_e5f6_0718
+        }
+        try bench.runToHalt()
+        #expect(writes == [[0x340, 1, 0x44], [0x340, 2, 0x3344], [0x340, 4, 0x1122_3344], [0x80, 1, 0x18]])
+        #expect(reads == [[0x340, 1], [0x340, 2], [0x340, 4]])
+        #expect([bench.word32(0x700), bench.word32(0x704), bench.word32(0x708)] == [0x18, 0x0718, 0xe5f6_0718])
+    }
+
+    @Test func stringInstructionsMoveEveryElementInOrder() throws {
+        let bench = try GuestBench(Guests.strings16, .real)
+        bench.store([1, 2, 3, 4, 5, 6], at: 0x700)
+        var written: [UInt8] = []
+        var next: UInt16 = 0
+        bench.exits.onPortWrite = { _, width, value in
+            for byte in 0..<UInt64(width) { written.append(UInt8(truncatingIfNeeded: value >> (8 * byte))) }
+        }
+        bench.exits.onPortRead = { _, _ in
+            defer { next += 1 }
+            return UInt64(0x8000 | next)
+        }
+        try bench.runToHalt()
+        #expect(written == [1, 2, 3, 4, 5, 6])
+        #expect(next == 256)
+        let words = (0..<256).map { bench.ram.loadUnaligned(fromByteOffset: 0x800 + 2 * $0, as: UInt16.self) }
+        #expect(words == (0..<256).map { 0x8000 | UInt16($0) })
+    }
+
+    /// What a sector costs: KVM hands over chunks, and the engine passes them on whole.
+    @Test func stringInputComesInChunks() throws {
+        let bench = try GuestBench(Guests.strings16, .real)
+        var chunks: [Int] = []
+        bench.exits.onPortReadString = { _, _, count, bytes in
+            chunks.append(count)
+            bytes.initializeMemory(as: UInt8.self, repeating: 0x5a, count: count * 2)
+        }
+        try bench.runToHalt()
+        #expect(chunks.reduce(0, +) == 256)
+        #expect(chunks.count <= 16)
+        #expect(bench.word64(0x800) == 0x5a5a_5a5a_5a5a_5a5a && bench.word64(0x9f8) == 0x5a5a_5a5a_5a5a_5a5a)
+    }
+
+    @Test func memoryWithoutRAMIsReadAndWrittenAtEachWidth() throws {
+        let bench = try GuestBench(Guests.memory32, .protected)
+        bench.store([0x34, 0x12], at: 0x9fffe)
+        var writes: [[UInt64]] = []
+        bench.exits.onMemoryWrite = { writes.append([$0, UInt64($1), $2]) }
+        bench.exits.onMemoryRead = { address, width in
+            address == 0xd0010 ? 0x7f : address == 0xa0000 ? 0x5678 : 0xa1b2_c3d4
+        }
+        try bench.runToHalt()
+        #expect(
+            writes == [
+                [0xd0000, 1, 0x44], [0xd0002, 2, 0x3344], [0xd0004, 4, 0x1122_3344], [0xd0010, 1, 0x80],
+            ])
+        #expect(bench.word32(0x700) == 0xa1b2_c3d4)
+        #expect(bench.word32(0x704) == 0x5678_1234)
+    }
+
+    @Test func eightBytesAreOneAccessInLongMode() throws {
+        let bench = try GuestBench(Guests.memory64, .long)
+        var writes: [[UInt64]] = []
+        bench.exits.onMemoryWrite = { writes.append([$0, UInt64($1), $2]) }
+        bench.exits.onMemoryRead = { _, width in width == 8 ? 0x0123_4567_89ab_cdef : 0 }
+        try bench.runToHalt()
+        #expect(writes == [[0xd0000, 8, 0x1122_3344_5566_7788]])
+        #expect(bench.word64(0x700) == 0x0123_4567_89ab_cdef)
+    }
+
+    @Test func writesToROMComeOutAndChangeNothing() throws {
+        let bench = try GuestBench(Guests.rom32, .protected)
+        let rom = UnsafeMutableRawPointer.allocate(byteCount: 4096, alignment: 4096)
+        defer { rom.deallocate() }
+        rom.initializeMemory(as: UInt8.self, repeating: 0xc3, count: 4096)
+        let ram = MappedMemory(address: 0, length: UInt64(GuestBench.ramBytes), host: bench.ram, isReadOnly: false)
+        try bench.engine.setMemory([ram, .init(address: 0xe0000, length: 4096, host: rom, isReadOnly: true)])
+        var writes: [[UInt64]] = []
+        bench.exits.onMemoryWrite = { writes.append([$0, UInt64($1), $2]) }
+        try bench.runToHalt()
+        #expect(writes == [[0xe0000, 4, 0x1234_5678]])
+        #expect(bench.word32(0x700) == 0xc3c3_c3c3 && bench.word32(0x704) == 0xc3c3_c3c3)
+    }
+
+    /// IN leaves RIP at the instruction until KVM has finished it.
+    @Test func runLeavesBetweenInstructions() throws {
+        let bench = try GuestBench(Guests.input32, .protected)
+        bench.exits.onPortRead = { [exits = bench.exits] _, _ in
+            exits.set(ch_leave_bit)
+            return 0x42
+        }
+        guard case .attention = bench.cpu.run() else { return #expect(Bool(false), "not at the port") }
+        try bench.cpu.completePending()
+        let state = try bench.cpu.registers()
+        #expect(state.rip == 0x1004)
+        #expect(state.general.0 == 0x42)
+        bench.exits.clear(ch_leave_bit)
+        try bench.runToHalt()
+        #expect(bench.word32(0x700) == 0x42)
+    }
+
+    /// The second half of a read-modify-write is delivered before the run ends, when nobody holds the machine's lock.
+    @Test func runLeavesAfterTheWriteOfAReadModifyWrite() throws {
+        // addb $1, 0xd0000; hlt
+        let bench = try GuestBench([0x80, 0x05, 0x00, 0x00, 0x0d, 0x00, 0x01, 0xf4], .protected)
+        var writes: [UInt64] = []
+        bench.exits.onMemoryRead = { [exits = bench.exits] _, _ in
+            exits.set(ch_leave_bit)
+            return 0x41
+        }
+        bench.exits.onMemoryWrite = { _, _, value in writes.append(value) }
+        guard case .attention = bench.cpu.run() else { return #expect(Bool(false), "not at the load") }
+        #expect(writes == [0x42])
+        #expect(try bench.cpu.registers().rip == 0x1007)
+    }
+
+    /// A policy that changes registers while IN is half done changes these registers, and nothing of the IN.
+    @Test func registersSetInAnExitSurviveTheInstruction() throws {
+        let bench = try GuestBench(Guests.input32, .protected)
+        bench.exits.onPortRead = { [unowned bench] _, _ in
+            do {
+                var state = try bench.cpu.registers()
+                state.general.3 = 0x1234_5678
+                try bench.cpu.setRegisters(state)
+                #expect(try bench.cpu.registers().general.3 == 0x1234_5678)
+            } catch { Issue.record(error) }
+            return 0x42
+        }
+        try bench.runToHalt()
+        let state = try bench.cpu.registers()
+        #expect(state.general.3 == 0x1234_5678)
+        #expect(state.general.0 == 0x42)
+        #expect(bench.word32(0x700) == 0x42)
+    }
+}
