@@ -6,8 +6,8 @@ public struct BenchError: Error, Sendable, CustomStringConvertible {
     init(_ description: String) { self.description = description }
 }
 
-/// Everything that a bench's machine is made of, worked out once for a class: its values, and a peer for each of its slots and
-/// interfaces. Machines are made from it by the hundred.
+/// Everything that a bench's machine is made of, worked out once for a class: its values, and a peer for each of its
+/// slots and interfaces. Machines are made from it by the hundred.
 public final class BenchPlan: Sendable {
     public let library: PluginLibrary
     public let type: ClassDescription
@@ -43,8 +43,8 @@ public final class BenchPlan: Sendable {
         try self.init(library: library, type: type, values: values, given: given, memory: memory)
     }
 
-    /// With values that are resolved already: one for each property. `memory`: bytes of guest RAM, copied at each save; nil:
-    /// 256 KiB, for a loader 4 MiB.
+    /// With values that are resolved already: one for each property. `memory`: bytes of guest RAM, copied at each
+    /// save; nil: 256 KiB, for a loader 4 MiB.
     public init(
         library: PluginLibrary, type: ClassDescription, values: [Value?], given: [Bool], memory: UInt64? = nil
     ) throws(BenchError) {
@@ -90,8 +90,9 @@ public final class BenchPlan: Sendable {
             guard let peer = peers.description.classes.first(where: { $0.name == className }) else { return }
             instances.append(
                 InstanceDescription(
-                    id: id, libraryPath: peers.path, type: peer, values: [.unsigned(boardAddress), .unsigned(UInt64(index))],
-                    isGiven: [true, true], wires: wires, location: BenchPlan.location))
+                    id: id, libraryPath: peers.path, type: peer,
+                    values: [.unsigned(boardAddress), .unsigned(UInt64(index))], isGiven: [true, true], wires: wires,
+                    location: BenchPlan.location))
         }
         add("bench-lines", id: "bench-lines")
         add("bench-streams", id: "bench-streams")
@@ -118,7 +119,8 @@ public final class BenchPlan: Sendable {
 
     static func wire(_ slot: Int, _ position: Int, _ instance: String, _ index: Int) -> InstanceDescription.Wire {
         InstanceDescription.Wire(
-            slot: slot, position: position, target: Endpoint(instance: instance, index: UInt32(index)), location: location)
+            slot: slot, position: position, target: Endpoint(instance: instance, index: UInt32(index)),
+            location: location)
     }
 }
 

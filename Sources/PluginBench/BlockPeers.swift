@@ -85,6 +85,7 @@ final class BlockClientEnd: Instance {
     private var disk = BlockPeer.unwired
     private var tag: UInt64 = 0
     private(set) var isWaiting = false
+    private var lastKind = BlockKind.flush
     /// SAFETY: allocated once, freed in deinit, when the class under test can touch it no more.
     private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 4096)
 
@@ -114,6 +115,7 @@ final class BlockClientEnd: Instance {
         }
         tag &+= 1
         isWaiting = true
+        lastKind = kind
         disk.submit(
             BlockOperation(rawValue: kind.rawValue) ?? .flush, sector: sector, count: kind == .flush ? 0 : fitting,
             data: kind == .flush ? nil : buffer.baseAddress, tag: tag)
@@ -126,7 +128,7 @@ final class BlockClientEnd: Instance {
         }
         isWaiting = false
         board.record(.completion, index, UInt64(UInt32(bitPattern: status.rawValue)))
-        if board.mayCallBack() { submit(.flush, sector: 0, count: 0, pattern: 0) }
+        if lastKind != .flush, board.mayCallBack() { submit(.flush, sector: 0, count: 0, pattern: 0) }
     }
 
     func contents(_ count: UInt64) -> [UInt8] { Array(buffer.prefix(Int(min(count, UInt64(buffer.count))))) }

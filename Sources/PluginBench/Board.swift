@@ -41,10 +41,9 @@ final class Board {
     private(set) var effects: [Effect] = []
     /// Broken promises of the plugin, and messages of the core about it.
     var violations: [String] = []
-    /// Call-backs since the last operation, and the most that are made.
+    /// Call-backs since the last operation, and the most that are made: a plugin that echoes has done nothing wrong.
     private var callbacks = 0
-    static let callbackLimit = 2000
-    private(set) var isStorm = false
+    private static let callbackLimit = 64
     var clock: () -> UInt64 = { 0 }
     var depth: () -> Int = { 0 }
 
@@ -69,12 +68,11 @@ final class Board {
         return taken
     }
 
-    /// Whether a peer may call back now. False too once there are so many that plugin and peer call each other without end.
+    /// Whether a peer may call back now.
     func mayCallBack() -> Bool {
-        guard mode == .reentrant else { return false }
+        guard mode == .reentrant, callbacks < Board.callbackLimit else { return false }
         callbacks += 1
-        if callbacks > Board.callbackLimit { isStorm = true }
-        return callbacks <= Board.callbackLimit
+        return true
     }
 
     /// The plugin is on the stack: what comes back to it has to wait.

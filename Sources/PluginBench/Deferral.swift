@@ -1,8 +1,9 @@
 import Core
 import Glibc
 
-/// A deferred access keeps the bench's thread until its answer comes. Here is a thread that then does what brings answers: it
-/// lets throttled streams go on, completes disk requests, runs what was posted, fires timers; after a second it cancels.
+/// A deferred access keeps the bench's thread until its answer comes. Here is a thread that then does what brings
+/// answers: it lets throttled streams go on, completes disk requests, runs what was posted, fires timers; after a
+/// second it cancels.
 final class Deferral: @unchecked Sendable {
     private unowned(unsafe) let machine: Machine
     private let rescue: () -> Void

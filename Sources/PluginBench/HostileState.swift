@@ -10,18 +10,24 @@ struct HostileStates {
             guard let field = good.fields[key] else { continue }
             add("without '\(key)'", good) { $0[key] = nil }
             for (what, content) in HostileStates.changes(of: field.content, random: &random) {
-                add("'\(key)' \(what)", good) { $0[key] = StateBuffer.Field(content: content, isOptional: field.isOptional) }
+                add("'\(key)' \(what)", good) {
+                    $0[key] = StateBuffer.Field(content: content, isOptional: field.isOptional)
+                }
             }
         }
         add("with an unknown required field", good) { $0["bench-unknown"] = .init(content: .unsigned(1)) }
-        add("with an unknown optional field", good) { $0["bench-unknown"] = .init(content: .unsigned(1), isOptional: true) }
+        add("with an unknown optional field", good) {
+            $0["bench-unknown"] = .init(content: .unsigned(1), isOptional: true)
+        }
         add("without any field", good) { $0 = [:] }
         for version in [0, good.version &+ 1, .max] {
             list.append(("of version \(version)", StateBuffer(version: version, fields: good.fields)))
         }
     }
 
-    private mutating func add(_ what: String, _ good: StateBuffer, _ change: (inout [String: StateBuffer.Field]) -> Void) {
+    private mutating func add(
+        _ what: String, _ good: StateBuffer, _ change: (inout [String: StateBuffer.Field]) -> Void
+    ) {
         var fields = good.fields
         change(&fields)
         list.append((what, StateBuffer(version: good.version, fields: fields)))
@@ -33,7 +39,8 @@ struct HostileStates {
         switch content {
         case .unsigned(let value):
             var numbers: [UInt64] = [0, 1, .max, .max / 2, 1 << 63, 0x80, 0xff, 0x100, 0xffff, 0x1_0000, 0xffff_ffff]
-            numbers += [value &+ 1, value &- 1, value ^ 1 << random.below(8 as UInt64), value ^ 1 << random.below(64 as UInt64)]
+            numbers += [value &+ 1, value &- 1]
+            numbers += [value ^ 1 << random.below(8 as UInt64), value ^ 1 << random.below(64 as UInt64)]
             numbers += [random.next(), random.below(256 as UInt64)]
             return numbers.filter { $0 != value }.map { ("as \(hex($0))", .unsigned($0)) }
                 + [("as bytes", .bytes([1, 2, 3, 4, 5, 6, 7, 8])), ("as no bytes", .bytes([]))]

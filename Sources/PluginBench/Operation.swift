@@ -16,8 +16,8 @@ public enum Operation: Sendable, Equatable {
     case advance(UInt64)
     /// Input `index` of a class that provides irq-line/1.
     case line(Int, Bool)
-    /// Bytes from the other end of stream `index`, as many as there is room for: first come the class's slots, then what it
-    /// provides.
+    /// Bytes from the other end of stream `index`, as many as there is room for: first come the class's slots, then
+    /// what it provides.
     case input(Int, [UInt8])
     /// The other end of stream `index` can take no more, or goes on.
     case throttle(Int, Bool)

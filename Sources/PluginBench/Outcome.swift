@@ -41,7 +41,8 @@ public struct Effect: Equatable, Sendable {
 
 /// What an operation came to. Two instances in the same state give equal outcomes.
 public struct Outcome: Equatable, Sendable {
-    /// Read; of a stream's input: how many bytes there was room for; of `acknowledge`: the vector, all ones without one.
+    /// Read; of a stream's input: how many bytes there was room for; of `acknowledge`: the vector, all ones without
+    /// one.
     public var value: UInt64 = 0
     /// Of a string read or a block read.
     public var bytes: [UInt8] = []

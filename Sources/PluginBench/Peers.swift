@@ -1,5 +1,5 @@
-// The bench's own ends of wires, as instances of a built-in library: made with PluginKit, so that they meet the plugin under
-// test exactly as another plugin would.
+// The bench's own ends of wires, as instances of a built-in library: made with PluginKit, so that they meet the plugin
+// under test exactly as another plugin would.
 // SAFETY: the property `board` is the address of the Board of the same machine, which outlives its instances.
 
 import PluginKit

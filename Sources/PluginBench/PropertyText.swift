@@ -1,7 +1,7 @@
 import Core
 
-/// Property values from texts, for callers without a machine file (the defaults that a class declares, `NAME=VALUE` of a
-/// test). The command line parses with MachineFile, whose rules are the same and whose messages are better.
+/// Property values from texts, for callers without a machine file (the defaults that a class declares, `NAME=VALUE` of
+/// a test). The command line parses with MachineFile, whose rules are the same and whose messages are better.
 enum PropertyText {
     /// One value for each property of the class, and whether it was given.
     static func resolve(

@@ -6,7 +6,8 @@ struct Failure {
     var position: Int
 }
 
-/// One check's run of a list of operations, from a new instance on. Everything is repeatable, so that lists can be shortened.
+/// One check's run of a list of operations, from a new instance on. Everything is repeatable, so that lists can be
+/// shortened.
 struct Scenario {
     let plan: BenchPlan
     var onOperation: ((Operation) -> Void)?
@@ -58,16 +59,17 @@ struct Scenario {
         return nil
     }
 
-    // MARK: Two instances, side by side
+    // MARK: Two instances
 
-    /// The first operation whose outcomes differ.
-    private func lockstep(
+    /// The first operation whose outcomes differ. The one is done before the other begins, so that what they share,
+    /// and must not, shows too.
+    private func compare(
         _ one: Bench, _ other: Bench, _ operations: ArraySlice<Operation>, _ names: (String, String),
         skipping: (Operation) -> Bool = { _ in false }
     ) -> Failure? {
-        for (position, operation) in zip(operations.indices, operations) {
-            let first = one.apply(operation)
-            if skipping(operation) { continue }
+        let outcomes = operations.map { one.apply($0) }
+        for (position, operation) in zip(operations.indices, operations) where !skipping(operation) {
+            let first = outcomes[position - operations.startIndex]
             let second = other.apply(operation)
             if !agree(first, second) {
                 return Failure(
@@ -103,7 +105,7 @@ struct Scenario {
         let copy = try Bench(plan, from: saved)
         let names = ("the original", "the copy")
         if let failure = comparePins(saved.pins, copy.pins, names, at: before.endIndex) { return failure }
-        return lockstep(original, copy, after, names)
+        return compare(original, copy, after, names)
     }
 
     /// Up to the mark by one instance, which is then reset as at power-on beside a new one.
@@ -115,15 +117,15 @@ struct Scenario {
         _ = used.apply(.reset(warm: false))
         let around = used.board.state
         let (ram, entropy) = (used.machine.ramContents, used.machine.entropyState)
-        let new = try Bench(plan, at: used.now, beforeReset: { $0.surround(around, keepingRooms: false) }, beforeStart: {
-            (bench) throws(BenchError) in bench.tellConditions()
-        })
+        let new = try Bench(
+            plan, at: used.now, beforeReset: { $0.surround(around, keepingRooms: false) },
+            beforeStart: { (bench) throws(BenchError) in bench.tellConditions() })
         new.machine.ramContents = ram
         new.machine.entropyState = entropy
         let names = ("one that was used and reset", "a new one")
         if let failure = comparePins(used.pins, new.pins, names, at: before.endIndex) { return failure }
         // A medium keeps what was written.
-        return lockstep(used, new, regions ? [] : after, names)
+        return compare(used, new, regions ? [] : after, names)
     }
 
     /// Two new instances; only one is read by a debugger.
@@ -131,7 +133,7 @@ struct Scenario {
         let one = try make()
         let other = try Bench(plan)
         let names = ("one that a debugger has read", "one that it has not")
-        let failure = lockstep(one, other, operations[...], names) {
+        let failure = compare(one, other, operations[...], names) {
             if case .peek = $0 { true } else { false }
         }
         if let failure { return failure }

@@ -1,5 +1,5 @@
-/// A sequence file: one operation a line (`Operation.text`), `#` begins a comment. Numbers are decimal or 0x; times take ns,
-/// us, ms or s; bytes of `outs` and `input` are two hex digits each.
+/// A sequence file: one operation a line (`Operation.text`), `#` begins a comment. Numbers are decimal or 0x; times
+/// take ns, us, ms or s; bytes of `outs` and `input` are two hex digits each.
 
 /// A line that is no operation.
 public struct SequenceError: Error, Sendable, CustomStringConvertible {
@@ -85,7 +85,8 @@ private struct LineReader {
     }
 
     private mutating func readString() -> Operation? {
-        guard let port: UInt16 = number(), let width = width(), let count: Int = number(), count >= 0 else { return nil }
+        guard let port: UInt16 = number(), let width = width(), let count: Int = number(), count >= 0
+        else { return nil }
         return .readString(port: port, width: width, count: count)
     }
 
@@ -107,7 +108,9 @@ private struct LineReader {
         guard let text = word() else { return nil }
         for (unit, factor) in [("ns", 1), ("us", 1000), ("ms", 1_000_000), ("s", 1_000_000_000)] as [(String, UInt64)]
         where text.hasSuffix(unit) {
-            if let count = UInt64(text.dropLast(unit.count)) { return count.multipliedReportingOverflow(by: factor).partialValue }
+            guard let count = UInt64(text.dropLast(unit.count)) else { continue }
+            let (product, overflow) = count.multipliedReportingOverflow(by: factor)
+            return overflow ? nil : product
         }
         return nil
     }

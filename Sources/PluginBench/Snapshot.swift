@@ -27,7 +27,9 @@ struct Pins: Equatable {
         }
         if interrupt != other.interrupt { return "INTR is high in one of them only" }
         if claims != other.claims { return "their claims differ: \(Pins.text(claims)) and \(Pins.text(other.claims))" }
-        if requests != other.requests { return "\(requests) block requests wait for the one, \(other.requests) for the other" }
+        if requests != other.requests {
+            return "\(requests) block requests wait for the one, \(other.requests) for the other"
+        }
         return nil
     }
 
@@ -109,7 +111,8 @@ extension Bench {
         let again = try save()
         if let key = saved.state.difference(to: again) {
             throw BenchError(
-                "loaded and saved again, the field '\(key)' is \(again.text(of: key)) and was \(saved.state.text(of: key))")
+                "loaded and saved again, the field '\(key)' is \(again.text(of: key)) and was "
+                    + saved.state.text(of: key))
         }
         tellConditions()
         settle()

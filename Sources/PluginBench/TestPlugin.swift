@@ -42,6 +42,8 @@ private struct Tester {
     private let options: TestOptions
     private let scenario: Scenario
     private let claims: [ClaimSummary]
+    /// Why no second instance can be beside a first: both use the same file, say. nil: it can.
+    private let isAlone: String?
     private var report: Report
     /// Shares of all operations, in percent, and how many make a round.
     private static let shares: [(check: Check, percent: Int, round: Int)] = [
@@ -53,7 +55,15 @@ private struct Tester {
         self.plan = plan
         self.options = options
         scenario = Scenario(plan: plan, onOperation: options.onOperation)
-        claims = try Bench(plan).pins.claims
+        let first = try Bench(plan)
+        claims = first.pins.claims
+        do throws(BenchError) {
+            _ = try Bench(plan)
+            isAlone = nil
+        } catch {
+            isAlone = "it needs a second instance beside the first: \(error)"
+        }
+        withExtendedLifetime(first) {}
         report = Report(plugin: plan.library.path, className: plan.type.name, seed: options.seed)
         report.notes += plan.unwired.map { "the slot \($0) is left open: the bench has no peer for it" }
         report.notes += plan.unused.map { "nothing uses the provided '\($0)': the bench has no peer for it" }
@@ -92,7 +102,9 @@ private struct Tester {
 
     private func reasonToSkip(_ check: Check) -> String? {
         switch check {
-        case .saveAndLoad, .hostileState: plan.type.savable ? nil : "it says that it cannot be saved"
+        case .saveAndLoad: plan.type.savable ? isAlone : "it says that it cannot be saved"
+        case .hostileState: plan.type.savable ? nil : "it says that it cannot be saved"
+        case .reset, .peek: isAlone
         default: nil
         }
     }

@@ -231,8 +231,8 @@ extension Machine {
         }
     }
 
-    /// Fires what is due up to `time`, each timer at its own time, but no more than `limit` callbacks: the clock stops at
-    /// the last one then. Answers how many fired, and the most that fired without the clock moving on.
+    /// Fires what is due up to `time`, each timer at its own time, but no more than `limit` callbacks: the clock stops
+    /// at the last one then. Answers how many fired, and the most that fired without the clock moving on.
     public func advance(to time: UInt64, limit: Int) -> (fired: Int, atOnce: Int) {
         var fired = 0
         var atOnce = 0

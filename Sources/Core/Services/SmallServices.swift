@@ -3,6 +3,7 @@
 import CBackplane
 import CHost
 import Glibc
+import Synchronization
 
 extension ServiceTables {
     nonisolated(unsafe) static let irq = HostFunctions.constant(
@@ -235,13 +236,19 @@ public final class ConsoleClient: @unchecked Sendable {
         throttleFunction = throttle
     }
 
+    /// Bytes handed to `receive` that the instance has not got yet: they will use up room that it grants meanwhile.
+    public var undelivered: UInt64 { waiting.withLock { $0 } }
+    private let waiting = Mutex<UInt64>(0)
+
     public var machineName: String { instance.machine.description.name }
     public var instanceID: String { instance.id }
     public var machine: Machine { instance.machine }
 
     /// Bytes that were typed: never more than `ready` gave room for.
     public func receive(_ bytes: [UInt8]) {
-        instance.machine.loop.post(instance) { [instance, receiveFunction] in
+        waiting.withLock { $0 += UInt64(bytes.count) }
+        instance.machine.loop.post(instance) { [self, instance, receiveFunction] in
+            waiting.withLock { $0 -= UInt64(bytes.count) }
             instance.call(ch_activity_console) {
                 bytes.withUnsafeBytes { receiveFunction(instance.raw, $0.baseAddress, UInt64($0.count)) }
             }

@@ -483,7 +483,7 @@ typedef struct bp_exit {
     uint64_t address;          /* port, guest-physical address, MSR, CPUID leaf, CR or DR number, exception vector */
     uint64_t value;            /* written, or to be read; CPUID: EAX; exception: error code; triple fault: 0 */
     uint64_t extra[4];         /* CPUID: subleaf, EBX, ECX, EDX; string I/O: count; exception: CR2 */
-    uint64_t time;             /* virtual nanoseconds */
+    uint64_t time;             /* virtual nanoseconds; of I/O and memory exits only where somebody observes them, else 0 */
     uint64_t sequence;         /* number of this exit on its vCPU */
 } bp_exit;
 enum {
