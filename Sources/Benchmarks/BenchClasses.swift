@@ -33,7 +33,6 @@ final class Turns: @unchecked Sendable {
 
     private static let benchmarks: UInt32 = 0
     private static let guests: UInt32 = 1
-    private static let over: UInt32 = 2
 
     // SAFETY: a futex, never freed. `begin` and `end` are the guest's while it is its turn.
     private let turn = UnsafeMutablePointer<UInt32>.allocate(capacity: 1)
@@ -45,7 +44,7 @@ final class Turns: @unchecked Sendable {
     /// On the vCPU's thread.
     fileprivate func mark() {
         end = ch_monotonic()
-        if ch_load(turn) != Turns.over { give(Turns.benchmarks) }
+        give(Turns.benchmarks)
         wait(while: Turns.benchmarks)
         begin = ch_monotonic()
     }
@@ -59,9 +58,6 @@ final class Turns: @unchecked Sendable {
         waitForGuest()
         return end - begin
     }
-
-    /// Marks no longer stop the guest.
-    func finish() { give(Turns.over) }
 
     private func give(_ to: UInt32) {
         ch_store(turn, to)

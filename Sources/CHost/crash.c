@@ -115,7 +115,10 @@ static void die_politely(int number) {
 static void handle_if_default(int number) {
     struct sigaction old, action = {.sa_handler = die_politely, .sa_flags = SA_ONSTACK};
     sigemptyset(&action.sa_mask);
-    if (sigaction(number, NULL, &old) < 0 || (old.sa_flags & SA_SIGINFO) || old.sa_handler != SIG_DFL) return;
+    if (sigaction(number, NULL, &old) < 0) return;
+    /* Swift's backtracer holds SIGQUIT, and would leave the terminal raw. */
+    bool isFree = !(old.sa_flags & SA_SIGINFO) && old.sa_handler == SIG_DFL;
+    if (!isFree && number != SIGQUIT) return;
     sigaction(number, &action, NULL);
     unblock(number);
 }
@@ -278,6 +281,22 @@ void ch_set_activity(const char *text) {
     size_t length = text ? strnlen(text, sizeof thread_activity - 1) : 0;
     if (length) memcpy(thread_activity, text, length);
     thread_activity[length] = 0;
+}
+
+/* A library that calls exit() while it is loaded must not end the process as if all were well. */
+static void exit_while_active(void) {
+    if (!thread_activity[0]) return;
+    message m = {0};
+    put(&m, "backplane: the process was ended while ");
+    put(&m, thread_activity);
+    ch_tty_restore();
+    send(&m);
+    _exit(2);
+}
+static void register_exit_report(void) { atexit(exit_while_active); }
+void ch_report_exit(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, register_exit_report);
 }
 
 /* ---- Watchdog ---------------------------------------------------------------------------------------------------- */

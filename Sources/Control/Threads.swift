@@ -16,14 +16,16 @@ enum Threads {
         var thread = pthread_t()
         // SAFETY: the box is released by the new thread, or below.
         let box = Unmanaged.passRetained(Box(name, body))
-        let code = pthread_create(&thread, nil, { raw in
-            let box = Unmanaged<Box>.fromOpaque(raw!).takeRetainedValue()
-            ch_thread_name(box.name)
-            ch_thread_begin(nil)
-            box.body()
-            ch_thread_end()
-            return nil
-        }, box.toOpaque())
+        let code = pthread_create(
+            &thread, nil,
+            { raw in
+                let box = Unmanaged<Box>.fromOpaque(raw!).takeRetainedValue()
+                ch_thread_name(box.name)
+                ch_thread_begin(nil)
+                box.body()
+                ch_thread_end()
+                return nil
+            }, box.toOpaque())
         if code != 0 {
             box.release()
             throw ControlError("starting the thread '\(name)'", code: code)

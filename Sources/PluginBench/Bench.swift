@@ -48,7 +48,8 @@ public final class Bench {
         let address = UInt64(UInt(bitPattern: Unmanaged.passUnretained(board).toOpaque()))
         let options = MachineOptions(
             makeEngine: { (_) throws(MachineError) in RegisterEngine() }, log: log.function, logLevel: .warning,
-            console: console, manualClock: true, loadLibrary: { (instance) throws(LibraryError) in
+            console: console, manualClock: true,
+            loadLibrary: { (instance) throws(LibraryError) in
                 instance.id == BenchPlan.deviceID ? plan.library : plan.peers
             })
         do throws(MachineError) {
@@ -185,26 +186,32 @@ public final class Bench {
 
     private func input(_ index: Int, _ bytes: [UInt8]) -> UInt64 {
         var sent = 0
-        withStream(index, { sent = $0.send(index, bytes) }, {
-            $0.write(bytes)
-            sent = bytes.count
-        })
+        withStream(
+            index, { sent = $0.send(index, bytes) },
+            {
+                $0.write(bytes)
+                sent = bytes.count
+            })
         return UInt64(sent)
     }
 
     private func throttle(_ index: Int, _ on: Bool) {
-        withStream(index, {
-            board.state.streams[index].isThrottled = on
-            $0.throttle(index, on)
-        }, { $0.ready(on ? 0 : 4096) })
+        withStream(
+            index,
+            {
+                board.state.streams[index].isThrottled = on
+                $0.throttle(index, on)
+            }, { $0.ready(on ? 0 : 4096) })
     }
 
     private func sendEvent(_ index: Int, _ event: UInt32) {
-        withStream(index, {
-            if Int(event) == BP_STREAM_OPEN { board.state.streams[index].isOpen = true }
-            if Int(event) == BP_STREAM_CLOSED { board.state.streams[index].isOpen = false }
-            $0.event(index, event)
-        }, { $0.event(event) })
+        withStream(
+            index,
+            {
+                if Int(event) == BP_STREAM_OPEN { board.state.streams[index].isOpen = true }
+                if Int(event) == BP_STREAM_CLOSED { board.state.streams[index].isOpen = false }
+                $0.event(index, event)
+            }, { $0.event(event) })
     }
 
     // MARK: Blocks

@@ -34,11 +34,13 @@ final class Deferral: @unchecked Sendable {
         var thread = pthread_t()
         // SAFETY: the reference is released by the new thread.
         let raw = Unmanaged.passRetained(self).toOpaque()
-        let status = pthread_create(&thread, nil, { raw in
-            let deferral = Unmanaged<Deferral>.fromOpaque(raw.unsafelyUnwrapped).takeRetainedValue()
-            deferral.run()
-            return nil
-        }, raw)
+        let status = pthread_create(
+            &thread, nil,
+            { raw in
+                let deferral = Unmanaged<Deferral>.fromOpaque(raw.unsafelyUnwrapped).takeRetainedValue()
+                deferral.run()
+                return nil
+            }, raw)
         if status == 0 { pthread_detach(thread) } else { hasEnded = true }
     }
 

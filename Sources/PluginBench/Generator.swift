@@ -115,15 +115,17 @@ struct Generator {
     }
 
     private mutating func call(_ method: MethodDescription) -> Operation {
-        .call(method.name, method.parameters.map { parameter in
-            switch parameter.type {
-            case .bool: random.chance(50) ? "true" : "false"
-            case .u8: "\(random.next() & 0xff)"
-            case .u16: "\(random.next() & 0xffff)"
-            case .u32: "\(random.next() & 0xffff_ffff)"
-            default: "\(value())"
-            }
-        })
+        .call(
+            method.name,
+            method.parameters.map { parameter in
+                switch parameter.type {
+                case .bool: random.chance(50) ? "true" : "false"
+                case .u8: "\(random.next() & 0xff)"
+                case .u16: "\(random.next() & 0xffff)"
+                case .u32: "\(random.next() & 0xffff_ffff)"
+                default: "\(value())"
+                }
+            })
     }
 
     private mutating func access() -> Operation {

@@ -95,9 +95,11 @@ extension Bench {
 
     /// A new machine with the state of another.
     convenience init(_ plan: BenchPlan, from saved: Snapshot) throws(BenchError) {
-        try self.init(plan, at: saved.time, beforeReset: { _ in }, beforeStart: { (bench) throws(BenchError) in
-            try bench.assume(saved)
-        })
+        try self.init(
+            plan, at: saved.time, beforeReset: { _ in },
+            beforeStart: { (bench) throws(BenchError) in
+                try bench.assume(saved)
+            })
     }
 
     private func assume(_ saved: Snapshot) throws(BenchError) {

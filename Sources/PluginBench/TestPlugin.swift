@@ -118,7 +118,8 @@ private struct Tester {
         let list = operations(for: check, seed: seed, count: length)
         report.operations += check == .fuzz || check == .reentry ? list.count : list.count * 2
         guard let failure = scenario.run(check, list) else { return nil }
-        let shortest = options.round == nil
+        let shortest =
+            options.round == nil
             ? shrink(list, failure) { scenario.run(check, $0) } : (operations: list, failure: failure)
         return CheckResult(
             check: check, verdict: .failed, sentence: shortest.failure.sentence + " (round \(round))", seed: seed,

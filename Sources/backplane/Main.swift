@@ -15,6 +15,7 @@ struct Backplane: ParsableCommand {
     /// Bad usage is bad input: status 2, as for a bad machine file.
     static func main() {
         ch_ignore_sigpipe()
+        ch_thread_begin(nil)
         do {
             var command = try parseAsRoot()
             try command.run()

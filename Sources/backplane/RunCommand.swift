@@ -25,6 +25,7 @@ struct Run: ParsableCommand {
         guard let level = LogLevel.named(logLevel) else {
             throw ValidationError("--log takes trace, debug, info, warning or error, and got '\(logLevel)'")
         }
+        ch_report_exit()
         let finder = PluginFinder(paths: machineFile.plugins.pluginPath, isolation: .inProcess)
         let description = try machineFile.load(finder)
         let pid = try pidFile.map { try PIDFile(path: $0) }

@@ -21,6 +21,8 @@ int32_t ch_thread_begin(ch_machine *machine);
 void ch_thread_end(void);
 /* What the thread is doing outside of any callback: "loading /usr/lib/x.so". Copied up to 511 bytes; NULL: nothing. */
 void ch_set_activity(const char *text);
+/* From here on an exit() while the calling thread has an activity is reported, and the status is 2. */
+void ch_report_exit(void);
 
 /* ---- Watchdog: ends the process with status 4 when a callback does not return ------------------------------------ */
 /* `watchdog_limit` of the machine holds nanoseconds; looked at every 250 ms by one thread for the process, without any

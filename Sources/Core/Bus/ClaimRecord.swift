@@ -78,7 +78,7 @@ struct ClaimTable {
     /// Live claims of a space whose owner is on line, the one that answers last: by priority, then the earlier one last.
     func inOrder(of space: Int) -> [Int] {
         (1..<max(1, count)).filter { number in
-            records[number].isLive && records[number].space == UInt16(space)
+            records[number].isLive && Int(records[number].space) == space
                 && records[number].node?.pointee.is_offline == 0
         }.sorted {
             (records[$0].priority, records[$1].sequence) < (records[$1].priority, records[$0].sequence)

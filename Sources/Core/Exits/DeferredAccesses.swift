@@ -88,7 +88,11 @@ extension Machine {
     func waitForDeferred(_ vcpu: UInt32, node: UnsafeMutablePointer<ch_node>) -> UInt64 {
         let index = Int(vcpu)
         let token = exits.tokens[index]
-        guard !state.mustEndDeferred, host.pointee.depth == 0 else { return .max }
+        guard !state.mustEndDeferred, host.pointee.depth == 0 else {
+            // Not waited for: a completion that comes is stale.
+            ch_store64(exits.tokens + index, token &+ 1)
+            return .max
+        }
         deferred.begin(index, token)
         exits.tokens[index] = token &+ 1
         drain()

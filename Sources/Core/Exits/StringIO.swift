@@ -74,6 +74,7 @@ extension ExitHandler {
             status = handler(record.pointee.instance, &call, bytes, UInt64(count), &done)
         }
         ch_leave(host, node, frame)
+        if status == Int32(BP_NO_REGISTER) || status == Int32(BP_BAD_WIDTH) { return 0 }
         if status != 0 {
             machine.fault(node, status: status)
             return 0

@@ -35,6 +35,20 @@ struct InterruptLines {
         return (line, lines[line].drivers.count - 1)
     }
 
+    /// Without a copy of the line: this is on the path of every pin.
+    func isDriver(_ instance: PluginInstance, _ line: Int, _ driver: Int) -> Bool {
+        lines.indices.contains(line) && lines[line].drivingInstances.indices.contains(driver)
+            && lines[line].drivingInstances[driver] === instance
+    }
+
+    /// Lines of a provider that came back on line: levels that are high are delivered again.
+    mutating func repeatLevels(of provider: PluginInstance) -> Bool {
+        for line in lines.indices where lines[line].provider === provider && lines[line].level {
+            edges.append((Int32(truncatingIfNeeded: line), true))
+        }
+        return next < edges.count
+    }
+
     /// True where an edge now waits.
     mutating func set(_ line: Int, driver: Int, _ level: Bool) -> Bool {
         guard lines[line].drivers[driver] != level else { return false }

@@ -130,19 +130,22 @@ extension Machine {
     /// Disconnects and destroys everything, last made first. With the lock held.
     func dismantle() {
         isLoading = false
-        for instance in instances.reversed() {
-            instance.disconnect()
-            forget(instance)
+        // The reverse of connect: no backend is entered after its own disconnect.
+        for kind in [ClassKind.loader, .policy, .device, .backend] {
+            for instance in instances.reversed() where instance.description.type.kind == kind {
+                loop.refusePosts(of: instance)
+                instance.disconnect()
+                wireTable.cut(instance)
+                forget(instance)
+            }
         }
-        for instance in instances.reversed() {
-            // Calls that were queued to it find no target.
-            wireTable.cut(instance)
-            instance.destroy()
-        }
+        for instance in instances.reversed() { instance.destroy() }
         queuedCalls.forEach { $0.free() }
         queuedCalls = []
         wants = []
         chain = []
+        rebuildPolicies()
+        state.quietWork = []
         controller = nil
         loop.stop()
     }

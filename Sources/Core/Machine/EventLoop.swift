@@ -12,6 +12,8 @@ final class EventLoop: @unchecked Sendable {
         var descriptor: Int32
         var handler: bp_event_handler
         var cookie: UInt64
+        /// BP_EVENT_*; 0: not in epoll, which would still report hang-ups.
+        var events: UInt32
     }
 
     private struct Work {
@@ -33,6 +35,8 @@ final class EventLoop: @unchecked Sendable {
     private let lock = UnsafeMutablePointer<ch_lock>.allocate(capacity: 1)
     private var posted: [Work] = []
     private var mustStop = false
+    /// Instances whose disconnect has begun.
+    private var closed: Set<ObjectIdentifier> = []
     private let stopped = Flag()
     private var isRunning = false
 
@@ -66,25 +70,48 @@ final class EventLoop: @unchecked Sendable {
             | (events & UInt32(BP_EVENT_WRITE) != 0 ? ch_event_write : 0)
     }
 
-    func watch(_ watch: Watch, _ events: UInt32) -> bp_status {
-        guard watches.count < 4096 else { return Int32(BP_NO_MEMORY) }
-        let result = ch_epoll_add(epoll, watch.descriptor, EventLoop.mask(events), watch.id)
+    func watch(_ watch: Watch) -> bp_status {
+        guard watches.count < 4096 else { return status(BP_NO_MEMORY) }
+        let result = arm(watch, from: 0)
         guard result >= 0 else { return status(result == -EEXIST ? BP_BUSY : BP_INVALID) }
         watches[watch.id] = watch
-        return 0
+        return status(BP_OK)
     }
 
     func change(_ id: bp_id, of owner: PluginInstance, _ events: UInt32) -> bp_status {
-        guard let watch = watches[id], watch.owner === owner else { return Int32(BP_NOT_FOUND) }
-        let result = ch_epoll_change(epoll, watch.descriptor, EventLoop.mask(events), id)
-        return status(result < 0 ? BP_INVALID : BP_OK)
+        guard var watch = watches[id], watch.owner === owner else { return status(BP_NOT_FOUND) }
+        let before = watch.events
+        watch.events = events
+        guard arm(watch, from: before) >= 0 else { return status(BP_INVALID) }
+        watches[id] = watch
+        return status(BP_OK)
     }
 
     func unwatch(_ id: bp_id, of owner: PluginInstance) -> bp_status {
-        guard let watch = watches[id], watch.owner === owner else { return Int32(BP_NOT_FOUND) }
+        guard let watch = watches[id], watch.owner === owner else { return status(BP_NOT_FOUND) }
         _ = ch_epoll_remove(epoll, watch.descriptor)
         watches[id] = nil
-        return 0
+        return status(BP_OK)
+    }
+
+    /// An instance off line: its descriptors would be ready for ever.
+    func mute(_ owner: PluginInstance, _ isMuted: Bool) {
+        for var watch in watches.values where watch.owner === owner {
+            let events = watch.events
+            if isMuted { watch.events = 0 }
+            _ = arm(watch, from: isMuted ? events : 0)
+        }
+    }
+
+    /// Brings epoll from the events `before` to those of the watch.
+    private func arm(_ watch: Watch, from before: UInt32) -> Int32 {
+        let mask = EventLoop.mask(watch.events)
+        switch (before == 0, watch.events == 0) {
+        case (true, true): return 0
+        case (false, true): return ch_epoll_remove(epoll, watch.descriptor)
+        case (true, false): return ch_epoll_add(epoll, watch.descriptor, mask, watch.id)
+        case (false, false): return ch_epoll_change(epoll, watch.descriptor, mask, watch.id)
+        }
     }
 
     func removeAll(of owner: PluginInstance) {
@@ -100,12 +127,20 @@ final class EventLoop: @unchecked Sendable {
     @discardableResult
     func post(_ owner: PluginInstance?, _ body: @escaping () -> Void) -> Bool {
         ch_lock_acquire(lock)
-        let isAccepted = posted.count < EventLoop.postLimit && !mustStop
+        let isClosed = owner.map { closed.contains(ObjectIdentifier($0)) } ?? false
+        let isAccepted = posted.count < EventLoop.postLimit && !mustStop && !isClosed
         let isFirst = posted.isEmpty
         if isAccepted { posted.append(Work(owner: owner, body: body)) }
         ch_lock_release(lock)
         if isAccepted, isFirst { wake() }
         return isAccepted
+    }
+
+    /// Its disconnect begins: nothing more is posted for it.
+    func refusePosts(of owner: PluginInstance) {
+        ch_lock_acquire(lock)
+        closed.insert(ObjectIdentifier(owner))
+        ch_lock_release(lock)
     }
 
     private func wake() {
@@ -125,8 +160,12 @@ final class EventLoop: @unchecked Sendable {
         _ = ch_timerfd_set(timer, deadline.map { max(1, $0) } ?? 0)
     }
 
+    /// One round: a guest that sets a timer faster than it can be served must not keep the lock. What is due again fires at
+    /// once in the next round, and the fair lock lets others in between.
     func runTimers() {
-        while let entry = machine.timers.takeDue(at: machine.clock.now) {
+        let now = machine.clock.now
+        for _ in 0..<machine.timers.entries.count {
+            guard let entry = machine.timers.takeDue(at: now) else { return }
             guard !entry.owner.isOffline else { continue }
             entry.owner.call(ch_activity_timer, entry.cookie) {
                 entry.handler(entry.owner.raw, entry.cookie, machine.clock.now)
@@ -162,15 +201,18 @@ final class EventLoop: @unchecked Sendable {
 
     private func run() {
         var events = [ch_event](repeating: ch_event(), count: 64)
-        while true {
+        // Looked at before each wait and each event: the event that `stop` sent may have been taken by `runPosted`.
+        while !isStopping {
             let count = ch_epoll_wait(epoll, &events, 64)
-            ch_lock_acquire(lock)
-            let isDone = mustStop
-            ch_lock_release(lock)
-            if isDone { return }
             if count < 0 { continue }
-            for index in 0..<Int(count) { serve(events[index]) }
+            for index in 0..<Int(count) where !isStopping { serve(events[index]) }
         }
+    }
+
+    private var isStopping: Bool {
+        ch_lock_acquire(lock)
+        defer { ch_lock_release(lock) }
+        return mustStop
     }
 
     private func serve(_ event: ch_event) {
@@ -218,8 +260,9 @@ final class EventLoop: @unchecked Sendable {
         ch_lock_release(lock)
         for item in work {
             locked {
-                // Its owner may have been disconnected since.
-                if item.owner?.phase == .disconnected || item.owner?.isOffline == true { return }
+                // The machine or the owner may have gone since it was taken; `dismantle` stops the loop under this lock.
+                if isStopping { return }
+                if let owner = item.owner, owner.phase != .connected || owner.isOffline { return }
                 item.body()
             }
         }

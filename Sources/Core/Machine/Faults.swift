@@ -10,13 +10,16 @@ extension Machine {
         switch Int(action) {
         case BP_VERDICT_STOP:
             let said = answerer?.failure ?? ""
-            let status = Int32(truncatingIfNeeded: verdict.status & 0xff)
+            let status = exitStatus(verdict.status)
             let name = answerer?.id ?? "policy"
             let reason = said.isEmpty ? (status == 0 ? "" : "stopped by policy '\(name)'") : "\(name): \(said)"
             requestEnd(status, reason)
         case BP_VERDICT_RESET: requestReset()
         case BP_VERDICT_PAUSE:
-            state.pauses += 1
+            if !state.isPausedByPolicy {
+                state.isPausedByPolicy = true
+                state.pauses += 1
+            }
             callIn()
         case BP_VERDICT_SWITCH:
             log(.warning, answerer?.id, "asks for guest \(verdict.status), but this machine runs alone")
@@ -47,7 +50,11 @@ extension Machine {
     func takeOffline(_ instance: PluginInstance) {
         instance.node.pointee.is_offline = 1
         timers.cancelAll(of: instance)
+        loop.mute(instance, true)
         deferred.cancelAll()
+        if controller?.instance === instance {
+            for vcpu in vcpus { _ = ch_clear_bits(vcpu.attention, ch_attention_interrupt) }
+        }
         if lines.dropAll(of: instance) { host.pointee.has_pending = 1 }
         rebuildTables(ports: true, memory: true)
     }
@@ -57,7 +64,9 @@ extension Machine {
         guard instance.isOffline else { return }
         instance.node.pointee.is_offline = 0
         rebuildTables(ports: true, memory: true)
+        loop.mute(instance, false)
         instance.reset(warm: false)
+        if lines.repeatLevels(of: instance) { host.pointee.has_pending = 1 }
         drain()
     }
 
@@ -94,6 +103,9 @@ extension Machine {
         }
     }
 }
+
+/// A status that a process can end with; what does not fit stays a failure.
+func exitStatus(_ status: UInt32) -> Int32 { Int32(status > 255 ? (status & 0xff) | 1 : status) }
 
 extension ExitHandler {
     /// An operator asks the guest to power off, and no instance has a power button: the chain decides, whatever it wants.

@@ -9,6 +9,8 @@ import Glibc
 struct RunState {
     var isStarted = false
     var pauses = 0
+    /// One of `pauses` is a policy's: further verdicts add none.
+    var isPausedByPolicy = false
     var parked = 0
     var wantsReset = false
     /// A reset has happened that this vCPU has not yet carried out, by vCPU.
@@ -65,13 +67,16 @@ extension Machine {
                 }
                 drain()
             }
-            for instance in instances { try instance.start() }
+            for instance in instances where instance.description.type.kind != .loader || cpus.isEmpty {
+                try instance.start()
+            }
             if let fault = state.pendingEnd { throw MachineError(fault.reason, status: fault.status) }
             clock.resume()
+            // The new threads wait for the lock.
+            loop.start()
+            loop.timersChanged()
+            for vcpu in vcpus where !cpus.isEmpty { startThread(for: vcpu) }
         }
-        loop.start()
-        loop.timersChanged()
-        for vcpu in vcpus where !cpus.isEmpty { startThread(for: vcpu) }
     }
 
     private func invokeOnStart(_ call: InstanceDescription.Call, on instance: PluginInstance) throws(MachineError) {
@@ -118,6 +123,7 @@ extension Machine {
     public func resume() {
         ch_lock_acquire(&host.pointee.lock)
         if state.pauses > 0 { state.pauses -= 1 }
+        state.isPausedByPolicy = false
         unpark()
         ch_lock_release(&host.pointee.lock)
     }
@@ -149,7 +155,7 @@ extension Machine {
     /// An operator asks the guest to power off: by its power button if an instance has one, else the policies decide.
     public func powerButton() {
         loop.post(nil) { [self] in
-            if let button = powerButtons.first {
+            if let button = powerButtons.first(where: { !$0.instance.isOffline }) {
                 return button.instance.call(ch_activity_power_button) {
                     button.handler(button.instance.raw, button.argument)
                 }
@@ -167,7 +173,7 @@ extension Machine {
         ch_lock_acquire(&host.pointee.lock)
         exits.threads[Int(vcpu.index)] = ch_thread_id()
         host.pointee.holder = ch_thread_id()
-        if vcpu.index == 0 { resetCPUAndLoad(cpu) } else { state.cpuResets[Int(vcpu.index)] = true }
+        if vcpu.index == 0 { loadAndStart(cpu) } else { state.cpuResets[Int(vcpu.index)] = true }
         while park(vcpu, cpu) {
             ch_lock_release(&host.pointee.lock)
             let end = cpu.run()
@@ -177,6 +183,18 @@ extension Machine {
             drain()
         }
         ch_lock_release(&host.pointee.lock)
+    }
+
+    /// The loader's first reset, and then its start.
+    private func loadAndStart(_ cpu: any CPU) {
+        resetCPUAndLoad(cpu)
+        for instance in instances where instance.description.type.kind == .loader {
+            do throws(MachineError) {
+                try instance.start()
+            } catch {
+                requestEnd(error.status, error.description)
+            }
+        }
     }
 
     private func resetCPUAndLoad(_ cpu: any CPU) {
@@ -266,14 +284,14 @@ extension Machine {
     private func handle(_ end: RunEnd, _ vcpu: VCPU, _ cpu: any CPU) {
         switch end {
         case .attention: break
-        case .halted(let interruptsEnabled, let rip): halt(vcpu, interruptsEnabled, rip)
+        case .halted(let interruptsEnabled, let rip): halt(vcpu, cpu, interruptsEnabled, rip)
         case .shutdown: tripleFault(vcpu, cpu)
         case .debug(let event): debugHandler?(vcpu.index, event)
         case .failed(let error): requestEnd(6, "engine '\(engine?.name ?? "none")': \(error)")
         }
     }
 
-    private func halt(_ vcpu: VCPU, _ interruptsEnabled: Bool, _ rip: UInt64) {
+    private func halt(_ vcpu: VCPU, _ cpu: any CPU, _ interruptsEnabled: Bool, _ rip: UInt64) {
         if exits.policies.reasons >> UInt64(BP_EXIT_HLT) & 1 != 0 {
             var exit = bp_exit()
             exit.reason = UInt16(BP_EXIT_HLT)
@@ -284,12 +302,16 @@ extension Machine {
             if exits.ask(&exit) == .handled { return }
         }
         drain()
-        // With interrupts disabled only an NMI or the core wakes it.
-        let wakes = ch_attention_nmi | ch_attention_leave | (interruptsEnabled ? ch_attention_interrupt : 0)
-        ch_lock_release(&host.pointee.lock)
-        vcpu.sleep(until: wakes)
-        ch_lock_acquire(&host.pointee.lock)
-        host.pointee.holder = ch_thread_id()
+        // With interrupts disabled only an NMI ends the HLT. A pause, or work for a quiet machine, does not.
+        let wakes = ch_attention_nmi | (interruptsEnabled ? ch_attention_interrupt : 0)
+        let resets = state.resetCount
+        repeat {
+            ch_lock_release(&host.pointee.lock)
+            vcpu.sleep(until: wakes | ch_attention_leave)
+            ch_lock_acquire(&host.pointee.lock)
+            host.pointee.holder = ch_thread_id()
+            if vcpu.mustLeave, !park(vcpu, cpu) { return }
+        } while ch_load(vcpu.attention) & wakes == 0 && state.resetCount == resets
     }
 
     private func tripleFault(_ vcpu: VCPU, _ cpu: any CPU) {
@@ -325,13 +347,17 @@ extension Machine {
         let order =
             instances.filter { $0.description.type.kind == .device }
             + instances.filter { $0.description.type.kind != .device }
-        for instance in order where !instance.quiesce() {
+        for instance in order {
+            let isDone = instance.quiesce()
+            drain()
+            if isDone { continue }
             let deadline = ch_monotonic() &+ 10_000_000_000
             while !instance.hasQuiesced, ch_monotonic() < deadline {
                 ch_lock_release(&host.pointee.lock)
                 usleep(500)
                 ch_lock_acquire(&host.pointee.lock)
                 host.pointee.holder = ch_thread_id()
+                drain()
             }
             if !instance.hasQuiesced { log(.warning, instance.id, "does not come to rest within 10 s") }
         }

@@ -113,6 +113,7 @@ struct AddressMap {
     func mappedMemory() -> [MappedMemory] {
         segments.compactMap { segment in
             guard case .memory(let host, let isReadOnly) = segment.target else { return nil }
+            guard segment.first <= UInt64.max - 4095 else { return nil }
             let first = (segment.first + 4095) & ~4095
             let end = (segment.last &+ 1) & ~4095
             guard end > first || (end == 0 && segment.last == .max) else { return nil }

@@ -73,9 +73,15 @@ extension InterfaceDescriptor {
                 else { throw LibraryError("function \(index) of interface '\(name)' has a parameter of no type") }
                 parameters.append(type)
             }
+            for (position, type) in parameters.enumerated() where type == .inBuffer || type == .outBuffer {
+                guard position + 1 < parameters.count, [.u32, .u64].contains(parameters[position + 1]) else {
+                    throw LibraryError("function \(index) of interface '\(name)' has a buffer without a length")
+                }
+            }
             let isAsynchronous = raw.flags & UInt16(BP_FUNCTION_ASYNC) != 0
-            guard !isAsynchronous || result == .void else {
-                throw LibraryError("function \(index) of interface '\(name)' is asynchronous and has a result")
+            let answers = result != .void || parameters.contains { $0 == .outBuffer || $0 == .outStruct }
+            guard !isAsynchronous || !answers else {
+                throw LibraryError("function \(index) of interface '\(name)' is asynchronous and gives something back")
             }
             results.append(
                 Function(

@@ -11,11 +11,10 @@ public final class PluginLibrary: @unchecked Sendable {
 
     /// Loads the library, calls its one symbol and checks what it answers.
     public init(path: String) throws(LibraryError) {
-        let activity = "loading \(path)"
-        let entry = try PluginLibrary.withActivity(activity) { () throws(LibraryError) in
-            try PluginLibrary.open(path)
+        let answer = try PluginLibrary.withActivity("loading \(path)") { () throws(LibraryError) in
+            try PluginLibrary.open(path)(UInt32(BP_ABI_MAJOR), UInt32(BP_ABI_MINOR))
         }
-        guard let plugin = entry(UInt32(BP_ABI_MAJOR), UInt32(BP_ABI_MINOR)) else {
+        guard let plugin = answer else {
             throw LibraryError(
                 "it cannot work with plugin ABI \(BP_ABI_MAJOR).\(BP_ABI_MINOR), which this Backplane has")
         }

@@ -3,6 +3,7 @@
 
 import CBackplane
 import CHost
+import Glibc
 
 /// What the core knows of the functions that a wire forwards to.
 final class WireFunctions {
@@ -102,6 +103,7 @@ extension Machine {
                 guard let source = UnsafeRawPointer(bitPattern: UInt(slots[index])) else { continue }
                 var count = 0
                 if type == .inBuffer, index + 1 < 4 { count = Int(clamping: slots[index + 1]) }
+                if type == .text { count = strlen(source.assumingMemoryBound(to: CChar.self)) + 1 }
                 if type == .inStruct { count = Int(source.load(as: UInt32.self)) }
                 guard count > 0 else { continue }
                 let copy = UnsafeMutableRawPointer.allocate(byteCount: count, alignment: 16)

@@ -146,7 +146,8 @@ extension Machine {
         guard result == BP_OK else { return status(result) }
         if isLoading, let conflict = mappingConflict(id, address, length, priority) {
             _ = memory.unmap(id, owner: owner)
-            owner.conflict = "addresses \(Machine.rangeText(address, address + length - 1)) overlap with \(conflict)"
+            owner.conflict =
+                "addresses \(Machine.rangeText(address, address &+ (length &- 1))) overlap with \(conflict)"
             return status(BP_OVERLAP)
         }
         out.pointee = id

@@ -62,9 +62,9 @@ extension ServiceTables {
                 guard let handler, let out else { return status(BP_INVALID) }
                 let id = owner.machine.newID()
                 let watch = EventLoop.Watch(
-                    id: id, owner: owner, descriptor: descriptor, handler: handler, cookie: cookie)
+                    id: id, owner: owner, descriptor: descriptor, handler: handler, cookie: cookie, events: events)
                 out.pointee = id
-                return owner.machine.loop.watch(watch, events)
+                return owner.machine.loop.watch(watch)
             },
             change: { host, id, events in
                 let owner = PluginInstance.of(host)
@@ -100,7 +100,7 @@ extension ServiceTables {
             size: HostFunctions.size(bp_machine_1.self), reserved: 0,
             stop: { host, status in
                 let instance = PluginInstance.of(host)
-                instance.machine.requestEnd(Int32(truncatingIfNeeded: status & 0xff), "")
+                instance.machine.requestEnd(exitStatus(status), "")
             },
             reset: { host in PluginInstance.of(host).machine.requestReset() },
             power_off: { host in PluginInstance.of(host).machine.requestEnd(0, "") },
@@ -187,10 +187,7 @@ extension PluginInstance {
     /// Changes a line that this instance drives; the edge is delivered when no callback is on the stack.
     fileprivate func drive(_ id: bp_id, _ change: (inout InterruptLines, Int, Int) -> Bool) -> bp_status {
         let (line, driver) = (Int(id >> 32) - 1, Int(id & 0xffff_ffff))
-        let all = machine.lines.lines
-        guard all.indices.contains(line), all[line].drivingInstances.indices.contains(driver),
-            all[line].drivingInstances[driver] === self
-        else { return status(BP_NOT_FOUND) }
+        guard machine.lines.isDriver(self, line, driver) else { return status(BP_NOT_FOUND) }
         if change(&machine.lines, line, driver) { machine.host.pointee.has_pending = 1 }
         return status(BP_OK)
     }

@@ -1,0 +1,95 @@
+import Core
+import Glibc
+import PluginBench
+import Testing
+
+/// A plugin of the house, as it lies beside the tests' executable.
+struct BundledPlugin: Sendable, CustomTestStringConvertible {
+    var name: String
+    /// Texts; `FILE:n` stands for a temporary file of n bytes, `PATH` for a name in a temporary directory.
+    var properties: [String: String] = [:]
+
+    var testDescription: String { name }
+
+    static let all = [
+        BundledPlugin(name: "ata"), BundledPlugin(name: "debug-console"), BundledPlugin(name: "debug-exit"),
+        BundledPlugin(name: "lfsr"), BundledPlugin(name: "pic8259"), BundledPlugin(name: "pit8254"),
+        BundledPlugin(name: "reset-control"),
+        BundledPlugin(name: "rom", properties: ["image": "FILE:8192", "at": "0xe0000"]),
+        BundledPlugin(name: "rom", properties: ["image": "FILE:8192", "at": "0x100000", "writable": "on"]),
+        BundledPlugin(name: "rtc146818"), BundledPlugin(name: "uart16550"),
+        BundledPlugin(name: "flat", properties: ["image": "FILE:512"]),
+        BundledPlugin(name: "multiboot", properties: ["kernel": "KERNEL"]),
+        BundledPlugin(name: "standard"), BundledPlugin(name: "stats", properties: ["at-end": "off"]),
+        BundledPlugin(name: "strict"), BundledPlugin(name: "trace", properties: ["file": "PATH"]),
+        BundledPlugin(name: "null"), BundledPlugin(name: "file", properties: ["path": "PATH"]),
+        BundledPlugin(name: "pty"), BundledPlugin(name: "socket", properties: ["port": "0"]),
+        BundledPlugin(name: "raw-file", properties: ["path": "FILE:1048576"]),
+        BundledPlugin(name: "raw-file", properties: ["path": "FILE:1048576", "mode": "read-only"]),
+        BundledPlugin(name: "ram-disk", properties: ["size": "1MiB"]), BundledPlugin(name: "terminal"),
+    ]
+
+    /// The directory of the running executable.
+    static let directory: String = {
+        var buffer = [CChar](repeating: 0, count: 4096)
+        let count = readlink("/proc/self/exe", &buffer, buffer.count - 1)
+        let path = String(decoding: buffer.prefix(max(0, count)).map(UInt8.init(bitPattern:)), as: UTF8.self)
+        return String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
+    }()
+
+    var path: String { BundledPlugin.directory + "/lib\(name).so" }
+    var isBuilt: Bool { access(path, R_OK) == 0 }
+
+    static func setting(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
+}
+
+/// A directory that goes with its files.
+final class TemporaryFiles {
+    private let directory: String
+    private var count = 0
+
+    init() {
+        var template = Array("/tmp/backplane-bench-XXXXXX".utf8CString)
+        directory = mkdtemp(&template).map { String(cString: $0) } ?? "/tmp"
+    }
+
+    deinit {
+        for number in 1...max(1, count) { unlink("\(directory)/\(number)") }
+        rmdir(directory)
+    }
+
+    func resolve(_ text: String) -> String {
+        if text.hasPrefix("FILE:") {
+            return make((0..<(Int(text.dropFirst(5)) ?? 0)).map { UInt8(truncatingIfNeeded: $0 * 5) })
+        }
+        if text == "PATH" { return make([]) }
+        if text == "KERNEL" { return make(TemporaryFiles.kernel) }
+        return text
+    }
+
+    private func make(_ bytes: [UInt8]) -> String {
+        count += 1
+        let path = "\(directory)/\(count)"
+        guard let file = fopen(path, "w") else { return path }
+        fwrite(bytes, 1, bytes.count, file)
+        fclose(file)
+        return path
+    }
+
+    /// A multiboot image with addresses in its header (Multiboot specification 0.6.96, section 3.1): a HLT at 1 MiB.
+    private static var kernel: [UInt8] {
+        let flags: UInt32 = 0x1_0000
+        let magic: UInt32 = 0x1bad_b002
+        let start: UInt32 = 0x10_0000
+        let words = [magic, flags, 0 &- magic &- flags, start, start, start + 36, start + 36, start + 32, 0xf4]
+        return words.flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> UInt32($0 * 8)) } }
+    }
+}
+
+func contents(of path: String) -> String? {
+    guard let file = fopen(path, "r") else { return nil }
+    defer { fclose(file) }
+    var bytes: [UInt8] = []
+    while case let byte = fgetc(file), byte >= 0 { bytes.append(UInt8(truncatingIfNeeded: byte)) }
+    return String(decoding: bytes, as: UTF8.self)
+}
