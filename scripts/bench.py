@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """`make bench`: what Backplane costs, next to what it is held to, in one run.
 
-Prints a table and writes .build/bench.json. A figure over its bound is marked and is no failure: time depends on the host.
-What cannot be measured here (no KVM, no QEMU, no valgrind) is listed with the reason. Exit status 1: a measurement broke.
+Prints a table and writes .build/bench.json. A figure over its bound is marked and is no failure: time depends on the
+host. What cannot be measured here (no KVM, no QEMU, no valgrind) is listed with the reason. Exit status 1: a
+measurement broke.
 
     scripts/bench.py [--rounds N] [--build DIRECTORY] [--tool FILE]
 """

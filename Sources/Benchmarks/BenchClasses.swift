@@ -4,8 +4,8 @@ import CHost
 import PluginKit
 import Synchronization
 
-/// A port at which the guest stops until the benchmark lets it run on: what lies between two marks is a slice. The handler
-/// blocks with the machine's lock held, as no plugin may: nothing else of this machine wants to run.
+/// A port at which the guest stops until the benchmark lets it run on: what lies between two marks is a slice. The
+/// handler blocks with the machine's lock held, as no plugin may: nothing else of this machine wants to run.
 final class Mark: Instance {
     static let definition = ClassDefinition.device(
         "mark", summary: "the end of a slice of a benchmark",

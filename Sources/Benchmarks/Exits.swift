@@ -3,12 +3,13 @@ import Core
 import EngineKVM
 import Foundation
 
-/// The round trip of a port exit: Backplane's engine and dispatch against a bare loop around KVM_RUN, in alternating slices
-/// of one process, so that what else the host does meets both.
+/// The round trip of a port exit: Backplane's engine and dispatch against a bare loop around KVM_RUN, in alternating
+/// slices of one process, so that what else the host does meets both.
 struct Exits {
     /// With a `mark` device; its loader loads the guest.
     var machine: String
-    /// The image that the bare loop runs: the same bytes, which write to the mark, and then so often to another port, for ever.
+    /// The image that the bare loop runs: the same bytes. It writes to the mark, then many times to another port, for
+    /// ever.
     var guest: String
 
     /// Nanoseconds of each slice, by side.
