@@ -47,6 +47,8 @@ struct PolicyTables {
     var ranges: UnsafeMutableBufferPointer<Range<Int>>
     /// Bits of reasons that any policy wants.
     var reasons: UInt64
+    /// Bits of reasons that any policy observes.
+    var observed: UInt64
 
     static let reasonCount = 64
 
@@ -56,12 +58,14 @@ struct PolicyTables {
         var sorted: [PolicyWant] = []
         ranges = .allocate(capacity: PolicyTables.reasonCount)
         reasons = 0
+        observed = 0
         for reason in 0..<PolicyTables.reasonCount {
             let start = sorted.count
             sorted += all.filter { $0.reason == UInt16(reason) || $0.reason == UInt16(BP_WANT_ALL) }
                 .sorted { $0.policy < $1.policy }
             (ranges.baseAddress! + reason).initialize(to: start..<sorted.count)
             if start != sorted.count { reasons |= 1 << UInt64(reason) }
+            if sorted[start...].contains(where: \.observes) { observed |= 1 << UInt64(reason) }
         }
         wants = .allocate(capacity: sorted.count)
         _ = wants.initialize(from: sorted)

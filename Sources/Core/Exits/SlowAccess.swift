@@ -19,16 +19,45 @@ extension ExitHandler {
         exit.size = UInt32(MemoryLayout<bp_exit>.size)
         exit.reason = UInt16(reason)
         exit.flags = flags | (value == nil ? 0 : UInt16(BP_EXITF_WRITE))
-        let owner = owner(space, address)
-        if !isClaimed(space, address, width) { exit.flags |= UInt16(BP_EXITF_UNCLAIMED) }
+        let whole = wholeClaim(space, address, width)
+        if whole == nil, !isClaimed(space, address, width) { exit.flags |= UInt16(BP_EXITF_UNCLAIMED) }
         exit.vcpu = vcpu
         exit.width = UInt32(width)
         exit.rip = rip
         exit.address = address
         exit.value = value ?? 0
-        return decideAndPerform(&exit, owner: owner) {
-            perform(vcpu, space, address, width, value)
+        return decideAndPerform(&exit, space) {
+            guard let whole else { return perform(vcpu, space, address, width, value) }
+            return performWhole(vcpu, whole, address, width, value)
         }
+    }
+
+    /// The claim that answers all of a port access as it is; nil: it must be split, or nobody answers.
+    @inline(__always)
+    private func wholeClaim(_ space: Int, _ address: UInt64, _ width: UInt8) -> UnsafeMutablePointer<ClaimRecord>? {
+        guard space == BP_SPACE_PORT else { return nil }
+        let number = ports.entries[Int(address & 0xffff)] & 0xffff
+        let record = claimRecords + Int(number)
+        let offset = address &- record.pointee.base
+        guard number != 0, record.pointee.widths & width != 0, !record.pointee.isCovered,
+            offset &+ UInt64(width) <= record.pointee.length
+        else { return nil }
+        return record
+    }
+
+    @inline(__always)
+    private func performWhole(
+        _ vcpu: UInt32, _ record: UnsafeMutablePointer<ClaimRecord>, _ address: UInt64, _ width: UInt8, _ value: UInt64?
+    ) -> UInt64 {
+        let offset = address &- record.pointee.base
+        var output: UInt64 = 0
+        let status =
+            if let value {
+                callWrite(record, vcpu, offset, address, width, value)
+            } else {
+                callRead(record, vcpu, offset, address, width, &output)
+            }
+        return (status == 0 ? output : settle(status, record, output, vcpu)) & allOnes(width)
     }
 
     @inline(__always)
@@ -41,7 +70,7 @@ extension ExitHandler {
     /// Asks the chain, performs unless somebody answered, and lets the observers see what came of it.
     @inline(__always)
     private func decideAndPerform(
-        _ exit: inout bp_exit, owner: UnsafeMutablePointer<ch_node>?, _ perform: () -> UInt64
+        _ exit: inout bp_exit, _ space: Int, _ perform: () -> UInt64
     ) -> AccessResult {
         let vcpu = Int(exit.vcpu)
         sequences[vcpu] &+= 1
@@ -49,6 +78,7 @@ extension ExitHandler {
         let isWatched = wantsObservation(&exit)
         // Reading the clock costs as much as all the rest: only observers pay for it.
         if isWatched { exit.time = machine.clock.now }
+        let owner = isWatched ? owner(space, exit.address) : nil
         let begin = isWatched ? ch_monotonic() : 0
         var verdict = bp_verdict()
         var result = AccessResult(value: 0)
@@ -100,7 +130,9 @@ extension ExitHandler {
 
     // MARK: The chain
 
+    @inline(__always)
     private func wantsObservation(_ exit: inout bp_exit) -> Bool {
+        guard policies.observed >> UInt64(exit.reason & 63) & 1 != 0 else { return false }
         for index in policies.ranges[Int(exit.reason & 63)]
         where policies.wants[index].observes && policies.wants[index].matches(&exit) { return true }
         return false

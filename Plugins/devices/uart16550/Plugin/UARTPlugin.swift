@@ -21,6 +21,8 @@ final class UARTPlugin: Instance {
     private var line: Line?
     private var stream = StreamPeer.unwired
     private var hasCarrier = false
+    /// From load to start: the other end has not said yet whether it takes what waits to be sent.
+    private var isHeld = false
     /// What the other end may still send without asking.
     private var granted = 0
     /// What the line, the timer and the other end were told last: nothing is told twice.
@@ -55,6 +57,7 @@ final class UARTPlugin: Instance {
 
     override func start() throws(PluginError) {
         granted = 0
+        isHeld = false
         settle()
     }
 
@@ -138,7 +141,7 @@ final class UARTPlugin: Instance {
     }
 
     private func transmit() {
-        guard chip.hostReady, chip.transmitPending > 0 else { return }
+        guard chip.hostReady, !isHeld, chip.transmitPending > 0 else { return }
         // Nobody at the other end of the cable: the bits leave the chip all the same.
         while let byte = chip.popTransmit() { stream.write(byte) }
     }
@@ -193,7 +196,7 @@ final class UARTPlugin: Instance {
         chip.receiveQueue = try UARTPlugin.queue(from: state, ["rx-low", "rx-high", "rx-errors", "rx-count"])
         chip.transmitQueue = try UARTPlugin.queue(from: state, ["tx-low", "tx-high", "tx-errors", "tx-count"])
         guard self.chip.restore(chip) else { throw PluginError("the saved UART state contradicts itself") }
-        // What waits to be sent goes out from start on, when the other end has said whether it is ready.
+        isHeld = true
         settlePins()
     }
 
