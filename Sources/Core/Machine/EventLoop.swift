@@ -176,14 +176,14 @@ final class EventLoop: @unchecked Sendable {
 
     // MARK: The thread
 
-    func start() {
-        isRunning = true
-        spawnThread("events") { [self] in
+    func start() throws(MachineError) {
+        try spawnThread("events") { [self] in
             ch_thread_begin(machine.host)
             run()
             ch_thread_end()
             stopped.set()
         }
+        isRunning = true
     }
 
     /// With the machine's lock held or not; `join` waits for the thread.

@@ -73,9 +73,9 @@ extension Machine {
             if let fault = state.pendingEnd { throw MachineError(fault.reason, status: fault.status) }
             clock.resume()
             // The new threads wait for the lock.
-            loop.start()
+            try loop.start()
             loop.timersChanged()
-            for vcpu in vcpus where !cpus.isEmpty { startThread(for: vcpu) }
+            for vcpu in vcpus where !cpus.isEmpty { try startThread(for: vcpu) }
         }
     }
 
@@ -87,9 +87,8 @@ extension Machine {
         }
     }
 
-    private func startThread(for vcpu: VCPU) {
-        liveThreads += 1
-        spawnThread("vcpu\(vcpu.index)") { [self] in
+    private func startThread(for vcpu: VCPU) throws(MachineError) {
+        try spawnThread("vcpu\(vcpu.index)") { [self] in
             runVCPU(vcpu)
             ch_lock_acquire(&host.pointee.lock)
             liveThreads -= 1
@@ -97,6 +96,8 @@ extension Machine {
             ch_store(endWord, 1)
             ch_wake(endWord)
         }
+        // It waits for the lock, which the caller holds.
+        liveThreads += 1
     }
 
     /// Blocks until the guest or a policy ends the machine; then quiesces, disconnects and destroys everything.

@@ -2,7 +2,7 @@ import CHost
 import Glibc
 
 /// Starts a detached thread with a name for debuggers (at most 15 bytes) and a stack of 1 MiB.
-func spawnThread(_ name: String, _ body: @escaping @Sendable () -> Void) {
+func spawnThread(_ name: String, _ body: @escaping @Sendable () -> Void) throws(MachineError) {
     final class Box {
         let name: String
         let body: @Sendable () -> Void
@@ -16,8 +16,8 @@ func spawnThread(_ name: String, _ body: @escaping @Sendable () -> Void) {
     pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
     pthread_attr_setstacksize(&attributes, 1 << 20)
     var thread = pthread_t()
-    // SAFETY: the box is released by the new thread.
-    let box = Unmanaged.passRetained(Box(name, body)).toOpaque()
+    // SAFETY: the box is released by the new thread, or below.
+    let box = Unmanaged.passRetained(Box(name, body))
     let status = pthread_create(
         &thread, &attributes,
         { raw in
@@ -25,8 +25,10 @@ func spawnThread(_ name: String, _ body: @escaping @Sendable () -> Void) {
             ch_thread_name(box.name)
             box.body()
             return nil
-        }, box)
+        }, box.toOpaque())
     pthread_attr_destroy(&attributes)
-    // Out of threads: nothing can go on.
-    if status != 0 { fatalError("pthread_create: \(String(cString: strerror(status)))") }
+    if status != 0 {
+        box.release()
+        throw MachineError("starting the thread '\(name)': \(String(cString: strerror(status)))", status: 6)
+    }
 }
