@@ -10,6 +10,9 @@ let strict: [SwiftSetting] = [.strictMemorySafety()]
 /// instance twice, which is what they would find (docs/decisions.md, 11).
 let hot: [SwiftSetting] = [.unsafeFlags(["-enforce-exclusivity=unchecked"])]
 
+/// The software CPU's handlers call each other in tail position; a stack protector would turn jumps into calls.
+let handlers: [SwiftSetting] = [.unsafeFlags(["-Xfrontend", "-disable-stack-protector"])]
+
 /// A plugin under Plugins/. With a `model` it has two targets: its model (a chip, a format, decisions: a plain module that unit
 /// tests link), in the folder `modelFolder`, and the plugin with the exported symbol in the folder Plugin.
 struct PluginFolder {
@@ -106,6 +109,7 @@ let core: [Target] = [
     .target(name: "PluginKit", dependencies: ["CBackplane"]),
     .target(name: "Core", dependencies: ["CBackplane", "CHost", "CFFI"], swiftSettings: hot),
     .target(name: "EngineKVM", dependencies: ["CBackplane", "CHost", "Core"], swiftSettings: hot),
+    .target(name: "EngineSoft", dependencies: ["CBackplane", "CHost", "Core"], swiftSettings: hot + handlers),
     .target(name: "Control", dependencies: ["CHost", "Core"]),
     .executableTarget(
         name: "backplane",

@@ -10,6 +10,7 @@
 static const uint32_t ch_attention_interrupt = 1; /* the INTR pin is high */
 static const uint32_t ch_attention_nmi = 2;       /* an NMI is latched */
 static const uint32_t ch_attention_leave = 4;     /* come back to the core: pause, stop, reset, policy change */
+static const uint32_t ch_attention_engine = 8;    /* the engine's own: something waits for the vCPU's thread */
 static inline uint32_t ch_load(const uint32_t *word) { return __atomic_load_n(word, __ATOMIC_SEQ_CST); }
 static inline uint32_t ch_set_bits(uint32_t *word, uint32_t bits) { return __atomic_fetch_or(word, bits, __ATOMIC_SEQ_CST); }
 static inline uint32_t ch_clear_bits(uint32_t *word, uint32_t bits) { return __atomic_fetch_and(word, ~bits, __ATOMIC_SEQ_CST); }

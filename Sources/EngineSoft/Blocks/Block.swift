@@ -1,0 +1,54 @@
+// Decoded basic blocks. A block is a header and its operations in the arena; it is found by the physical address of its first byte
+// and the mode it was decoded for.
+
+/// Where a direct jump goes without a look-up: the first operation of the target, once known.
+struct ChainSlot {
+    /// SAFETY: in the arena; a block that is dropped has its operations replaced by ones that leave.
+    var target: P?
+    /// RIP of the target and CPUState.jumpKey under which it holds. Key 0: it always holds.
+    var rip: UInt64 = 0
+    var key: UInt64 = 0
+    /// The target lies on the page of the block itself: what is there does not depend on the page tables.
+    var isOwnPage: Bool
+}
+
+struct Block {
+    /// Guest-physical address of the first byte.
+    var address: UInt64
+    /// Of the second page's first byte, where the block's only instruction crosses a page; else 0.
+    var secondPage: UInt64
+    var mode: Mode
+    /// Bytes of guest code.
+    var length: UInt32
+    var instructionCount: UInt16
+    var operationCount: UInt16
+    var isValid: Bool
+    /// In the same bucket of the block table.
+    var nextInBucket: UnsafeMutablePointer<Block>?
+    var chains: (ChainSlot, ChainSlot)
+}
+
+extension UnsafeMutablePointer<Block> {
+    static var headerSize: Int { (MemoryLayout<Block>.size + 31) & ~31 }
+    var first: P { UnsafeRawPointer(self) + Self.headerSize }
+    var operations: UnsafeMutablePointer<Op> {
+        (UnsafeMutableRawPointer(self) + Self.headerSize).assumingMemoryBound(to: Op.self)
+    }
+    /// 0: taken or only target; 1: fall through.
+    func chain(_ number: Int) -> UnsafeMutablePointer<ChainSlot> {
+        let base = UnsafeMutableRawPointer(self) + MemoryLayout<Block>.offset(of: \.chains).unsafelyUnwrapped
+        return base.assumingMemoryBound(to: ChainSlot.self) + number
+    }
+}
+
+/// Where indirect jumps look first: by RIP.
+struct JumpEntry {
+    var rip: UInt64
+    /// CPUState.jumpKey under which it holds.
+    var key: UInt64
+    var target: P?
+
+    static let count = 4096
+    @inline(__always)
+    static func index(_ rip: UInt64) -> Int { Int(truncatingIfNeeded: (rip ^ rip &>> 12) & UInt64(count &- 1)) }
+}

@@ -1,0 +1,245 @@
+// From instructions to operations. The families' files (Emit+*.swift) choose handlers; this one has what they share.
+
+/// Collects the operations of a block while it is decoded.
+struct BlockBuilder {
+    static let maximumInstructions = 64
+    /// An instruction makes at most this many operations.
+    static let maximumPerInstruction = 4
+    static let capacity = maximumInstructions * maximumPerInstruction + 2
+
+    let mode: Mode
+    /// Bits 11:0 of the block's first byte.
+    let pageOffset: UInt64
+    /// SAFETY: `capacity` operations, the SoftCPU's.
+    let operations: UnsafeMutablePointer<Op>
+    private(set) var count = 0
+    private(set) var instructionCount = 0
+    /// Bytes of the instructions so far.
+    private(set) var length = 0
+    /// Control does not go on behind the last instruction, or it has its own way to go on.
+    private(set) var isEnded = false
+    /// Chain slots lead to the block's own page.
+    private(set) var isOwnPage = (false, false)
+
+    var is64: Bool { mode.contains(.code64) }
+
+    init(mode: Mode, pageOffset: UInt64, operations: UnsafeMutablePointer<Op>) {
+        self.mode = mode
+        self.pageOffset = pageOffset
+        self.operations = operations
+        push(Op(run: enterBlock))
+    }
+
+    mutating func push(_ op: Op) {
+        operations[count] = op
+        count += 1
+    }
+
+    /// Adds an instruction.
+    mutating func add(_ i: Instruction) {
+        emit(i)
+        instructionCount += 1
+        length += Int(i.length)
+        if i.flags.contains(.endsBlock) { isEnded = true }
+    }
+
+    /// An instruction that cannot be decoded: #UD or #GP(0), counted and logged by its bytes.
+    mutating func addUndefined(length bytes: Int, _ handler: Handler) {
+        var i = Instruction()
+        i.length = UInt8(truncatingIfNeeded: bytes)
+        push(op(i, handler))
+        instructionCount += 1
+        length += bytes
+        isEnded = true
+    }
+
+    /// Ends a block that goes on behind its last instruction.
+    mutating func finish() {
+        guard !isEnded else { return }
+        var last = Op(run: fallThrough)
+        last.number = UInt8(truncatingIfNeeded: instructionCount)
+        last.offset = UInt16(truncatingIfNeeded: length)
+        last.imm64 = UInt64(length)
+        noteTarget(1, UInt64(length))
+        push(last)
+    }
+
+    // MARK: Parts of operations
+
+    /// An operation of an instruction, without operands.
+    func op(_ i: Instruction, _ handler: Handler) -> Op {
+        var op = Op(run: handler)
+        op.length = i.length
+        op.number = UInt8(truncatingIfNeeded: instructionCount)
+        op.offset = UInt16(truncatingIfNeeded: length)
+        return op
+    }
+
+    /// The place of a general register of `size` bytes; without REX, 4 to 7 of one byte are AH, CH, DH and BH.
+    static func place(_ number: UInt8, size: UInt8, hasREX: Bool) -> UInt8 {
+        if size == 1, !hasREX, number >= 4, number < 8 { return (number - 4) * 8 + 1 }
+        return number * 8
+    }
+
+    func reg(_ i: Instruction, _ size: UInt8) -> UInt8 { Self.place(i.reg, size: size, hasREX: i.hasREX) }
+    func rm(_ i: Instruction, _ size: UInt8) -> UInt8 { Self.place(i.rm, size: size, hasREX: i.hasREX) }
+    /// Of the register in the opcode's low three bits.
+    func low(_ i: Instruction, _ size: UInt8) -> UInt8 {
+        Self.place(i.opcode & 7 | (i.rex & 1) << 3, size: size, hasREX: i.hasREX)
+    }
+
+    /// Gives `op` the memory operand of the instruction; where its address needs checks or does not fit, an operation that
+    /// prepares it goes before. `size`: bytes accessed, 0: none is (LEA, INVLPG check nothing of the segment).
+    mutating func setMemory(_ op: inout Op, _ i: Instruction, size: UInt16, isWrite: Bool) {
+        if let direct = directAddress(i) {
+            (op.base, op.index, op.scale, op.disp, op.seg) = direct
+            return
+        }
+        var address = self.op(i, mode.contains(.code64) ? addressLong : addressLegacy)
+        setAddress(&address, i)
+        address.seg = i.segment
+        address.extra = size
+        address.dst = i.addressSize
+        address.src = isWrite ? 1 : 0
+        push(address)
+        op.base = Register.address
+        op.index = Register.zero
+        op.scale = 0
+        op.disp = 0
+        op.seg = UInt8(Segment.flat)
+    }
+
+    /// Base, index, scale and displacement as they stand in the instruction. A RIP-relative displacement that does not fit is
+    /// split: what is left is added by `extra2`.
+    private func setAddress(_ op: inout Op, _ i: Instruction) {
+        op.base = Self.addressRegister(i.base)
+        op.index = Self.addressRegister(i.index)
+        op.scale = i.scale
+        var displacement = i.displacement
+        if i.base == 17 { displacement += Int64(length) + Int64(i.length) }
+        let low = Int32(truncatingIfNeeded: displacement)
+        op.disp = low
+        // A moffs of 64 bits does not fit either.
+        op.imm = Int32(truncatingIfNeeded: (displacement &- Int64(low)) >> 32)
+    }
+
+    private static func addressRegister(_ number: UInt8) -> UInt8 {
+        number == 17 ? Register.rip : number == 16 ? Register.zero : number * 8
+    }
+
+    /// The operand fields where no check and no wrap is needed beyond the linear address mask.
+    private func directAddress(_ i: Instruction) -> (UInt8, UInt8, UInt8, Int32, UInt8)? {
+        guard mode.isDisjoint(with: [.alignment, .dataBreakpoints]) else { return nil }
+        var op = Op(run: enterBlock)
+        setAddress(&op, i)
+        guard op.imm == 0 else { return nil }
+        if is64 {
+            guard i.addressSize == 8 else { return nil }
+            let segment = i.segment >= UInt8(Segment.fs) ? i.segment : UInt8(Segment.flat)
+            return (op.base, op.index, op.scale, op.disp, segment)
+        }
+        guard mode.contains(.flat), i.addressSize == 4, i.segment < UInt8(Segment.fs) else { return nil }
+        return (op.base, op.index, op.scale, op.disp, UInt8(Segment.flat))
+    }
+
+    /// For instructions whose handler decides all by itself. dst: the register in reg, src: the one in rm; extra: operand size in
+    /// bits 3:0, bit 4: the operand is memory, address size in bits 11:8, bit 5: any REP prefix is REPNE, bit 6: REP. imm: the
+    /// immediate, or imm64 where there is no memory operand; extra2: the second immediate; scale: for x87 etc. as the family says.
+    mutating func general(_ i: Instruction, _ handler: Handler, size: UInt16 = 0, isWrite: Bool = false, registerSize: UInt8 = 4) {
+        var op = op(i, handler)
+        if i.isMemory {
+            setMemory(&op, i, size: size, isWrite: isWrite)
+            op.imm = Int32(truncatingIfNeeded: Int64(bitPattern: i.immediate))
+        } else {
+            op.imm64 = i.immediate
+        }
+        op.dst = Self.place(i.reg, size: registerSize, hasREX: i.hasREX)
+        op.src = Self.place(i.rm, size: registerSize, hasREX: i.hasREX)
+        op.extra = UInt16(i.operandSize) | (i.isMemory ? 0x10 : 0) | UInt16(i.addressSize) << 8
+        if i.prefixes.contains(.repne) { op.extra |= 0x20 }
+        if i.prefixes.contains(.rep) { op.extra |= 0x40 }
+        op.extra2 = UInt32(truncatingIfNeeded: i.immediate2)
+        push(op)
+    }
+
+    /// Remembers whether a direct target lies on the block's own page, so that its chain never needs a check.
+    mutating func noteTarget(_ slot: Int, _ offset: UInt64) {
+        let isOwn = pageOffset &+ offset < 4096
+        if slot == 0 { isOwnPage.0 = isOwn } else { isOwnPage.1 = isOwn }
+    }
+}
+
+/// Linear address of an operand in 64-bit mode whose address is not of the plain kind (address-size prefix, FS or GS with it,
+/// 64-bit moffs, checks): into Register.address.
+let addressLong: Handler = { s, p in
+    let op = p.op
+    var offset = s[op.pointee.base] &+ s[op.pointee.index] &<< UInt64(op.pointee.scale)
+    offset = offset &+ UInt64(bitPattern: Int64(op.pointee.disp)) &+ UInt64(bitPattern: Int64(op.pointee.imm)) &<< 32
+    if op.pointee.dst == 4 { offset &= 0xffff_ffff }
+    let linear = offset &+ s.segmentBases[Int(op.pointee.seg)]
+    s[Register.address] = linear
+    return checkOperand(s, p, linear) ? next(s, p) : abort(s, p)
+}
+
+/// The same outside of 64-bit mode: address sizes 2 and 4, the segment's limit and rights.
+let addressLegacy: Handler = { s, p in
+    let op = p.op
+    var offset = s[op.pointee.base] &+ s[op.pointee.index] &<< UInt64(op.pointee.scale)
+    offset = offset &+ UInt64(bitPattern: Int64(op.pointee.disp))
+    offset &= op.pointee.dst == 2 ? 0xffff : 0xffff_ffff
+    let segment = Int(op.pointee.seg)
+    let size = UInt64(op.pointee.extra)
+    if size != 0, !s.segmentAllows(segment, offset, size, isWrite: op.pointee.src != 0) {
+        return raise(s, p, segment == Segment.ss ? Vector.ss : Vector.gp, code: 0)
+    }
+    let linear = (offset &+ s.segment(segment).pointee.base) & 0xffff_ffff
+    s[Register.address] = linear
+    return checkOperand(s, p, linear) ? next(s, p) : abort(s, p)
+}
+
+/// Alignment (#AC) and data breakpoints, where the mode says that either is on.
+private func checkOperand(_ s: S, _ p: P, _ linear: UInt64) -> Bool {
+    let mode = s.cpu.pointee.mode
+    if mode.isDisjoint(with: [.alignment, .dataBreakpoints]) { return true }
+    let size = UInt64(p.op.pointee.extra)
+    if mode.contains(.alignment), size > 1, size <= 8, size & (size - 1) == 0, linear & (size - 1) != 0 {
+        s.setFault(Vector.ac, code: 0)
+        return false
+    }
+    if mode.contains(.dataBreakpoints), size > 0 {
+        s.noteDataAccess(linear, size, isWrite: p.op.pointee.src != 0)
+    }
+    return true
+}
+
+extension UnsafeMutableRawPointer {
+    /// Limit and rights of a segment outside of 64-bit mode (SDM volume 3, 5.3 and 5.4). In real and virtual-8086 mode the
+    /// hidden parts say what holds there.
+    func segmentAllows(_ number: Int, _ offset: UInt64, _ size: UInt64, isWrite: Bool) -> Bool {
+        let segment = segment(number).pointee
+        guard segment.isUsable else { return false }
+        let isCode = segment.attributes & 8 != 0
+        if isCode, isWrite || segment.attributes & 2 == 0 { return false }
+        if !isCode, isWrite, segment.attributes & 2 == 0 { return false }
+        let last = offset &+ size &- 1
+        if !isCode, segment.attributes & 4 != 0 {
+            // Expand-down: above the limit, up to 0xffff or 0xffffffff.
+            let top: UInt64 = segment.isBig ? 0xffff_ffff : 0xffff
+            return offset > UInt64(segment.limit) && last <= top
+        }
+        return last <= UInt64(segment.limit)
+    }
+
+    /// Compares an operand with DR0 to DR3; a match is reported once the instruction has retired (SDM volume 3, 17.2.4).
+    func noteDataAccess(_ linear: UInt64, _ size: UInt64, isWrite: Bool) {
+        let dr7 = debugRegister(7).pointee
+        for number in 0..<4 where dr7 >> UInt64(number * 2) & 3 != 0 {
+            let control = dr7 >> UInt64(16 + number * 4) & 15
+            let kind = control & 3
+            guard kind == 3 || (kind == 1 && isWrite) else { continue }
+            let length: UInt64 = [1, 2, 8, 4][Int(control >> 2)]
+            let first = debugRegister(number).pointee & ~(length - 1)
+            if linear < first &+ length, first < linear &+ size { cpu.pointee.pendingDebug |= 1 << UInt64(number) }
+        }
+    }
+}

@@ -1,0 +1,214 @@
+// Where decoded blocks live: an arena that is emptied as a whole when it is full, a hash table by physical address and mode, and for
+// each page that holds decoded code the blocks that came from it.
+// SAFETY for this file: blocks are made in the arena and never freed one by one; `reset` is called by the run loop only, when no
+// operation runs and after every pointer into the arena (chains, jump cache, CPUState.block) was dropped with it.
+
+import Core
+import Glibc
+
+final class BlockCache {
+    static let arenaBytes = 32 << 20
+    private static let bucketCount = 1 << 16
+
+    private let arena: UnsafeMutableRawPointer
+    private var used = 0
+    private let buckets: UnsafeMutablePointer<UnsafeMutablePointer<Block>?>
+    /// A byte for each guest-physical page: not 0 where decoded code came from it. Read by other threads.
+    private var flags: UnsafeMutablePointer<UInt8>!
+    private var flagCount = 0
+    private var pages: [UInt64: CodePage] = [:]
+    /// Counts blocks that were dropped, for `stats` and tests.
+    private(set) var dropped: UInt64 = 0
+
+    private struct CodePage {
+        /// A bit for each 64 bytes that a block covers.
+        var chunks: UInt64 = 0
+        var blocks: [UnsafeMutablePointer<Block>] = []
+    }
+
+    init() {
+        // The host gives pages of it as they are used.
+        arena = .allocate(byteCount: Self.arenaBytes, alignment: 4096)
+        buckets = .allocate(capacity: Self.bucketCount)
+        buckets.initialize(repeating: nil, count: Self.bucketCount)
+    }
+
+    deinit {
+        arena.deallocate()
+        buckets.deallocate()
+        free(flags)
+    }
+
+    /// After the memory map changed: room for a flag of each page.
+    func cover(_ pieces: [MappedMemory]) {
+        let top = pieces.last.map { min(($0.address + $0.length) >> 12, 1 << 28) } ?? 0
+        guard top > UInt64(flagCount) else { return }
+        // Without them, code of those pages is decoded anew each time.
+        guard let memory = calloc(Int(top), 1) else { return }
+        free(flags)
+        flags = memory.assumingMemoryBound(to: UInt8.self)
+        flagCount = Int(top)
+        for page in pages.keys where page < top { flags[Int(page)] = 1 }
+    }
+
+    @inline(__always)
+    func holdsCode(_ physical: UInt64) -> Bool {
+        let page = physical >> 12
+        return page < UInt64(flagCount) && flags[Int(truncatingIfNeeded: page)] != 0
+    }
+
+    /// Whether blocks of pages beyond the flags may be kept: writes to them would not be noticed.
+    func canKeep(_ physical: UInt64) -> Bool { physical >> 12 < UInt64(flagCount) }
+
+    // MARK: Look-up
+
+    private static func bucket(_ address: UInt64, _ mode: Mode) -> Int {
+        let mixed = (address ^ UInt64(mode.rawValue) << 48) &* 0x9E37_79B9_7F4A_7C15
+        return Int(truncatingIfNeeded: mixed >> 48)
+    }
+
+    func find(_ address: UInt64, _ mode: Mode, secondPage: (UnsafeMutablePointer<Block>) -> Bool) -> UnsafeMutablePointer<Block>? {
+        var block = buckets[Self.bucket(address, mode)]
+        while let candidate = block {
+            if candidate.pointee.address == address, candidate.pointee.mode == mode,
+                candidate.pointee.secondPage == 0 || secondPage(candidate)
+            {
+                return candidate
+            }
+            block = candidate.pointee.nextInBucket
+        }
+        return nil
+    }
+
+    // MARK: Making
+
+    /// Room for a block of `operations`; nil: the arena is full.
+    func allocate(operations: Int) -> UnsafeMutablePointer<Block>? {
+        let bytes = UnsafeMutablePointer<Block>.headerSize + operations * Op.stride
+        guard used + bytes <= Self.arenaBytes else { return nil }
+        let block = (arena + used).bindMemory(to: Block.self, capacity: 1)
+        used += bytes
+        return block
+    }
+
+    /// Enters a finished block. `protect` is told of pages that hold code from now on.
+    func insert(_ block: UnsafeMutablePointer<Block>, protect: (UInt64) -> Void) {
+        let bucket = Self.bucket(block.pointee.address, block.pointee.mode)
+        block.pointee.nextInBucket = buckets[bucket]
+        buckets[bucket] = block
+        let first = block.pointee.address
+        let room = 4096 - (first & 0xfff)
+        note(block, first, min(UInt64(block.pointee.length), room), protect)
+        if block.pointee.secondPage != 0 {
+            note(block, block.pointee.secondPage, UInt64(block.pointee.length) - room, protect)
+        }
+    }
+
+    private func note(_ block: UnsafeMutablePointer<Block>, _ address: UInt64, _ length: UInt64, _ protect: (UInt64) -> Void) {
+        let page = address >> 12
+        if flags[Int(page)] == 0 {
+            flags[Int(page)] = 1
+            protect(page << 12)
+        }
+        pages[page, default: CodePage()].chunks |= Self.chunks(address, length)
+        pages[page, default: CodePage()].blocks.append(block)
+    }
+
+    private static func chunks(_ address: UInt64, _ length: UInt64) -> UInt64 {
+        let first = (address & 0xfff) >> 6
+        let last = min((address & 0xfff) + max(length, 1) - 1, 0xfff) >> 6
+        return (UInt64.max << first) & (UInt64.max >> (63 - last))
+    }
+
+    // MARK: Dropping
+
+    /// Bytes of a page are about to be written: the blocks that they are part of go.
+    func drop(_ physical: UInt64, _ length: UInt64) {
+        let page = physical >> 12
+        guard var code = pages[page], code.chunks & Self.chunks(physical, length) != 0 else { return }
+        pages[page] = nil
+        let end = physical + length
+        var kept: [UnsafeMutablePointer<Block>] = []
+        code.chunks = 0
+        for block in code.blocks where block.pointee.isValid {
+            let (first, size) = Self.part(of: block, on: page)
+            if first < end, physical < first + size {
+                retire(block)
+            } else {
+                kept.append(block)
+                code.chunks |= Self.chunks(first, size)
+            }
+        }
+        if kept.isEmpty {
+            flags[Int(page)] = 0
+        } else {
+            code.blocks = kept
+            pages[page] = code
+        }
+    }
+
+    private static func part(of block: UnsafeMutablePointer<Block>, on page: UInt64) -> (UInt64, UInt64) {
+        let first = block.pointee.address
+        let room = 4096 - (first & 0xfff)
+        if first >> 12 == page { return (first, min(UInt64(block.pointee.length), room)) }
+        return (block.pointee.secondPage, UInt64(block.pointee.length) - room)
+    }
+
+    /// The block runs no further than its present instruction, and is never entered again.
+    func drop(_ block: UnsafeMutablePointer<Block>) {
+        if block.pointee.isValid { retire(block) }
+    }
+
+    /// A running block leaves before its next instruction; chains that still lead here do so at once.
+    private func retire(_ block: UnsafeMutablePointer<Block>) {
+        dropped += 1
+        block.pointee.isValid = false
+        let operations = block.operations
+        operations[0].run = staleEntry
+        for index in 1..<max(1, Int(block.pointee.operationCount)) { operations[index].run = staleOperation }
+        let bucket = Self.bucket(block.pointee.address, block.pointee.mode)
+        if buckets[bucket] == block {
+            buckets[bucket] = block.pointee.nextInBucket
+            return
+        }
+        var previous = buckets[bucket]
+        while let candidate = previous {
+            if candidate.pointee.nextInBucket == block {
+                candidate.pointee.nextInBucket = block.pointee.nextInBucket
+                return
+            }
+            previous = candidate.pointee.nextInBucket
+        }
+    }
+
+    func dropAll() {
+        for code in pages.values {
+            for block in code.blocks where block.pointee.isValid { retire(block) }
+        }
+        for page in pages.keys { flags[Int(page)] = 0 }
+        pages = [:]
+    }
+
+    /// Empties the arena. The caller drops every pointer into it.
+    func reset() {
+        dropAll()
+        used = 0
+    }
+
+    var bytesUsed: Int { used }
+}
+
+/// In place of the first operation of a dropped block: RIP is at the block's start.
+let staleEntry: Handler = { s, p in
+    if let from = s.cpu.pointee.block {
+        from.chain(0).pointee.target = nil
+        from.chain(1).pointee.target = nil
+    }
+    return nil
+}
+
+/// In place of the others: the block was dropped by the instruction before.
+let staleOperation: Handler = { s, p in
+    rewind(s, p)
+    return nil
+}

@@ -1,0 +1,144 @@
+// A decoded operation: what a block is an array of. An instruction is one operation, or some that prepare its address and one that
+// does its work; only the last one changes what the guest can see, so that a fault or a stale block restarts the instruction.
+
+import CHost
+
+/// The address of an operation.
+typealias P = UnsafeRawPointer
+
+/// Does one operation and, by a tail call, those after it up to the end of the block; gives the operation to go on with, or nil for
+/// the run loop. Only the last operation of a block returns the next block's first one, so that the stack stays flat even where a
+/// compiler makes no tail calls.
+typealias Handler = @convention(c) (S, P) -> P?
+
+struct Op {
+    static let stride = 32
+
+    var run: Handler
+    var imm: Int32 = 0
+    var disp: Int32 = 0
+    /// Registers as byte offsets (`Register`); XMM, MMX, x87, segment, control and debug registers by number.
+    var dst: UInt8 = 0
+    var src: UInt8 = 0
+    /// The operand's address is S[base] + S[index] << scale + disp + segmentBase[seg].
+    var base: UInt8 = Register.zero
+    var index: UInt8 = Register.zero
+    var scale: UInt8 = 0
+    var seg: UInt8 = UInt8(Segment.flat)
+    /// Bytes of the instruction.
+    var length: UInt8 = 0
+    /// Instructions of the block before this one.
+    var number: UInt8 = 0
+    /// Of the instruction, from the block's start.
+    var offset: UInt16 = 0
+    /// The handler's own.
+    var extra: UInt16 = 0
+    var extra2: UInt32 = 0
+
+    /// `imm` and `disp` as one: operations without a memory operand.
+    var imm64: UInt64 {
+        get { UInt64(UInt32(bitPattern: imm)) | UInt64(UInt32(bitPattern: disp)) << 32 }
+        set {
+            imm = Int32(bitPattern: UInt32(truncatingIfNeeded: newValue))
+            disp = Int32(bitPattern: UInt32(truncatingIfNeeded: newValue >> 32))
+        }
+    }
+}
+
+extension UnsafeRawPointer {
+    @inline(__always)
+    var op: UnsafePointer<Op> { assumingMemoryBound(to: Op.self) }
+    /// The immediate, sign-extended.
+    @inline(__always)
+    var imm: UInt64 { UInt64(bitPattern: Int64(op.pointee.imm)) }
+}
+
+/// Goes on with the operation after `p`.
+@inline(__always)
+func next(_ s: S, _ p: P) -> P? {
+    let following = p + Op.stride
+    return following.load(as: Handler.self)(s, following)
+}
+
+/// The linear address of a memory operand.
+@inline(__always)
+func linear(_ s: S, _ p: P) -> UInt64 {
+    let op = p.op
+    let scaled = s[op.pointee.index] &<< UInt64(op.pointee.scale)
+    let displacement = UInt64(bitPattern: Int64(op.pointee.disp))
+    let offset = s[op.pointee.base] &+ scaled &+ displacement
+    return (offset &+ s.segmentBases[Int(op.pointee.seg)]) & s.cpu.pointee.linearMask
+}
+
+// MARK: Leaving a block
+
+/// RIP goes to the instruction of `p`, and those after it, and itself, have not retired.
+@inline(never)
+func rewind(_ s: S, _ p: P) {
+    s.rip = (s.rip &+ UInt64(p.op.pointee.offset)) & ripMask(s)
+    let left = UInt64(s.cpu.pointee.blockCount) &- UInt64(p.op.pointee.number)
+    s.cpu.pointee.executed = s.cpu.pointee.executed &- left
+    s.cpu.pointee.blockCount = 0
+}
+
+/// The instruction of `p` has retired and the block ends after it: RIP goes to the next instruction.
+@inline(never)
+func retire(_ s: S, _ p: P) -> P? {
+    s.rip = (s.rip &+ UInt64(p.op.pointee.offset) &+ UInt64(p.op.pointee.length)) & ripMask(s)
+    let left = UInt64(s.cpu.pointee.blockCount) &- UInt64(p.op.pointee.number) &- 1
+    s.cpu.pointee.executed = s.cpu.pointee.executed &- left
+    s.cpu.pointee.blockCount = 0
+    return nil
+}
+
+/// A memory access has left a fault.
+@inline(never)
+func abort(_ s: S, _ p: P) -> P? {
+    rewind(s, p)
+    return nil
+}
+
+/// Raises an exception at the instruction of `p`.
+@inline(never)
+func raise(_ s: S, _ p: P, _ vector: UInt8) -> P? {
+    s.setFault(vector)
+    return abort(s, p)
+}
+
+@inline(never)
+func raise(_ s: S, _ p: P, _ vector: UInt8, code: UInt32) -> P? {
+    s.setFault(vector, code: code)
+    return abort(s, p)
+}
+
+/// 64 bits in 64-bit mode, else 32; IP of 16-bit code may run beyond 0xffff only to fault there.
+@inline(__always)
+func ripMask(_ s: S) -> UInt64 { s.cpu.pointee.mode.contains(.code64) ? .max : 0xffff_ffff }
+
+extension UnsafeMutableRawPointer {
+    /// The address of the instruction of `p`, inside a block.
+    @inline(__always)
+    func rip(at p: P) -> UInt64 { (rip &+ UInt64(p.op.pointee.offset)) & ripMask(self) }
+    /// And that of the one after it.
+    @inline(__always)
+    func rip(after p: P) -> UInt64 {
+        (rip &+ UInt64(p.op.pointee.offset) &+ UInt64(p.op.pointee.length)) & ripMask(self)
+    }
+
+    func setFault(_ vector: UInt8) {
+        cpu.pointee.fault = Fault(vector: vector)
+        cpu.pointee.stop = .fault
+    }
+
+    func setFault(_ vector: UInt8, code: UInt32) {
+        cpu.pointee.fault = Fault(vector: vector, hasCode: true, code: code)
+        cpu.pointee.stop = .fault
+    }
+}
+
+/// Exception vectors (SDM volume 3, table 6-1).
+enum Vector {
+    static let de: UInt8 = 0, db: UInt8 = 1, nmi: UInt8 = 2, bp: UInt8 = 3, of: UInt8 = 4, br: UInt8 = 5, ud: UInt8 = 6
+    static let nm: UInt8 = 7, df: UInt8 = 8, ts: UInt8 = 10, np: UInt8 = 11, ss: UInt8 = 12, gp: UInt8 = 13, pf: UInt8 = 14
+    static let mf: UInt8 = 16, ac: UInt8 = 17, xm: UInt8 = 19
+}

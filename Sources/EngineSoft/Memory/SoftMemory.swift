@@ -1,0 +1,299 @@
+// Guest memory as the CPU reaches it when the TLB does not answer: page walks, RAM, ROM, MMIO and the edges between them.
+// SAFETY for this file: `pages` are those of the last `setMemory`, which the vCPU's own thread takes over between operations; host
+// pointers are used within their piece's length.
+
+import CHost
+import Core
+import Glibc
+
+final class SoftMemory {
+    /// Ascending and disjoint.
+    private(set) var pieces: [MappedMemory] = []
+    private var lastPiece: MappedMemory?
+    /// One TLB after the other, by Privilege.
+    let tables: UnsafeMutableRawPointer
+    private let fetches: UnsafeMutablePointer<FetchEntry>
+    let blocks: BlockCache
+    let exits: Unmanaged<ExitHandler>
+    let vcpu: UInt32
+
+    struct FetchEntry {
+        var page: UInt64
+        var physical: UInt64
+        var privilege: UInt64
+        static let count = 256
+    }
+
+    init(vcpu: VCPU) {
+        let bytes = TLBEntry.count * TLBEntry.stride * Privilege.count
+        tables = .allocate(byteCount: bytes, alignment: 64)
+        fetches = .allocate(capacity: FetchEntry.count)
+        blocks = BlockCache()
+        exits = Unmanaged.passUnretained(vcpu.exits)
+        self.vcpu = vcpu.index
+        fetches.initialize(repeating: FetchEntry(page: 1, physical: 0, privilege: 0), count: FetchEntry.count)
+        tables.initializeMemory(as: TLBEntry.self, repeating: .empty, count: TLBEntry.count * Privilege.count)
+    }
+
+    deinit {
+        tables.deallocate()
+        fetches.deallocate()
+    }
+
+    // MARK: TLB
+
+    func table(_ privilege: Privilege) -> UnsafeMutableRawPointer {
+        tables + privilege.rawValue * TLBEntry.count * TLBEntry.stride
+    }
+
+    private func privilege(_ s: S) -> Privilege {
+        let index = (s.cpu.pointee.tlb - tables) / (TLBEntry.count * TLBEntry.stride)
+        return Privilege(rawValue: index) ?? .user
+    }
+
+    /// `keepsGlobal`: a load of CR3.
+    func flush(keepsGlobal: Bool) {
+        let entries = tables.assumingMemoryBound(to: TLBEntry.self)
+        for index in 0..<TLBEntry.count * Privilege.count
+        where entries[index].read & entries[index].write & 1 == 0 || entries[index].addend != 0 {
+            if !keepsGlobal || entries[index].physical & 1 == 0 { entries[index] = .empty }
+        }
+        for index in 0..<FetchEntry.count { fetches[index].page = 1 }
+    }
+
+    /// INVLPG: large pages have an entry for each 4 KiB, so that all of them go.
+    func flush(page linear: UInt64) {
+        let index = Int(truncatingIfNeeded: linear >> 12) & (TLBEntry.count - 1)
+        for privilege in 0..<Privilege.count {
+            tables.assumingMemoryBound(to: TLBEntry.self)[privilege * TLBEntry.count + index] = .empty
+        }
+        for index in 0..<FetchEntry.count { fetches[index].page = 1 }
+    }
+
+    /// A page now holds decoded code: writes to it must come here.
+    func protect(physical page: UInt64) {
+        let entries = tables.assumingMemoryBound(to: TLBEntry.self)
+        for index in 0..<TLBEntry.count * Privilege.count where entries[index].physical & ~0xfff == page {
+            entries[index].write = 1
+        }
+    }
+
+    private func fill(_ linear: UInt64, _ page: PageTranslation, _ privilege: Privilege, _ s: S) {
+        guard let piece = piece(at: page.physical), page.physical & ~0xfff >= piece.address,
+            (page.physical | 0xfff) - piece.address < piece.length
+        else { return }
+        let host = UInt64(UInt(bitPattern: piece.host)) &+ ((page.physical & ~0xfff) - piece.address)
+        let linearPage = linear & ~0xfff
+        let isCode = blocks.holdsCode(page.physical)
+        let canWrite = page.isDirty && !piece.isReadOnly && !isCode && PageWalk.allows(page, .write, privilege, s)
+        let canRead = PageWalk.allows(page, .read, privilege, s)
+        let index = Int(truncatingIfNeeded: linear >> 12) & (TLBEntry.count - 1)
+        let entries = table(privilege).assumingMemoryBound(to: TLBEntry.self)
+        entries[index] = TLBEntry(
+            read: canRead ? linearPage : 1, write: canWrite ? linearPage : 1, addend: host &- linearPage,
+            physical: page.physical & ~0xfff | (page.isGlobal ? 1 : 0))
+    }
+
+    // MARK: Translation
+
+    static func isCanonical(_ linear: UInt64) -> Bool {
+        UInt64(bitPattern: Int64(bitPattern: linear << 16) >> 16) == linear
+    }
+
+    /// Translates for an access; nil: the fault is left (#GP or #SS for addresses that are not canonical is #GP here; stack
+    /// operations turn it into #SS).
+    func translate(_ s: S, _ linear: UInt64, _ kind: AccessKind, _ privilege: Privilege) -> UInt64? {
+        if s.cpu.pointee.linearMask == .max, !SoftMemory.isCanonical(linear) {
+            s.setFault(Vector.gp, code: 0)
+            return nil
+        }
+        var page: PageTranslation
+        do throws(PageWalk.Failure) {
+            page = try PageWalk.walk(self, s, linear, marks: true)
+        } catch {
+            return pageFault(s, linear, kind, privilege, isProtection: false, isReserved: error == .reserved)
+        }
+        guard PageWalk.allows(page, kind, privilege, s) else {
+            return pageFault(s, linear, kind, privilege, isProtection: true, isReserved: false)
+        }
+        if kind == .write, !page.isDirty, let leaf = page.leaf {
+            writePhysical(s, leaf.address, leaf.width, leaf.value | 0x40)
+            page.isDirty = true
+        }
+        if kind != .fetch { fill(linear, page, privilege, s) }
+        return page.physical
+    }
+
+    private func pageFault(
+        _ s: S, _ linear: UInt64, _ kind: AccessKind, _ privilege: Privilege, isProtection: Bool, isReserved: Bool
+    ) -> UInt64? {
+        let code = PageWalk.errorCode(isProtection: isProtection, kind, privilege, isReserved: isReserved, s)
+        s.setFault(Vector.pf, code: code)
+        s.cpu.pointee.cr2 = linear
+        return nil
+    }
+
+    /// Where the instruction at a linear address lies; nil: the fault is left.
+    func translateFetch(_ s: S, _ linear: UInt64) -> UInt64? {
+        let privilege: Privilege = s.cpu.pointee.cpl == 3 ? .user : .supervisor
+        let entry = fetches + Int(truncatingIfNeeded: linear >> 12 & UInt64(FetchEntry.count - 1))
+        if entry.pointee.page == linear & ~0xfff, entry.pointee.privilege == UInt64(privilege.rawValue) {
+            return entry.pointee.physical | linear & 0xfff
+        }
+        guard let physical = translate(s, linear, .fetch, privilege) else { return nil }
+        entry.pointee = FetchEntry(
+            page: linear & ~0xfff, physical: physical & ~0xfff, privilege: UInt64(privilege.rawValue))
+        return physical
+    }
+
+    // MARK: Slow accesses
+
+    func read(_ s: S, _ rip: UInt64, _ linear: UInt64, _ size: Int) -> Bool {
+        guard let (first, second) = translateBoth(s, linear, size, .read) else { return false }
+        return readPieces(s, rip, linear, size, first, second)
+    }
+
+    func readToModify(_ s: S, _ rip: UInt64, _ linear: UInt64, _ size: Int) -> Bool {
+        guard let (first, second) = translateBoth(s, linear, size, .write) else { return false }
+        return readPieces(s, rip, linear, size, first, second)
+    }
+
+    func write(_ s: S, _ rip: UInt64, _ linear: UInt64, _ size: Int, _ value: UInt64) -> Bool {
+        guard let (first, second) = translateBoth(s, linear, size, .write) else { return false }
+        let room = 4096 - Int(linear & 0xfff)
+        if size <= room { return writePiece(s, rip, first, size, value) }
+        guard writePiece(s, rip, first, room, value) else { return false }
+        return writePiece(s, rip, second, size - room, value >> UInt64(room * 8))
+    }
+
+    private func readPieces(
+        _ s: S, _ rip: UInt64, _ linear: UInt64, _ size: Int, _ first: UInt64, _ second: UInt64
+    ) -> Bool {
+        let room = 4096 - Int(linear & 0xfff)
+        guard size > room else {
+            guard let value = readPiece(s, rip, first, size) else { return false }
+            s.cpu.pointee.loaded = value
+            return true
+        }
+        guard let low = readPiece(s, rip, first, room), let high = readPiece(s, rip, second, size - room) else {
+            return false
+        }
+        s.cpu.pointee.loaded = low | high << UInt64(room * 8)
+        return true
+    }
+
+    /// Both ends of an access, before any of it is done. `second` counts where it crosses a page.
+    func translateBoth(_ s: S, _ linear: UInt64, _ size: Int, _ kind: AccessKind) -> (first: UInt64, second: UInt64)? {
+        let privilege = privilege(s)
+        guard let first = translate(s, linear, kind, privilege) else { return nil }
+        if Int(linear & 0xfff) + size <= 4096 { return (first, 0) }
+        let nextPage = ((linear | 0xfff) &+ 1) & s.cpu.pointee.linearMask
+        guard let second = translate(s, nextPage, kind, privilege) else { return nil }
+        return (first, second)
+    }
+
+    /// 1 to 8 bytes within a page; nil: a policy injects an exception.
+    private func readPiece(_ s: S, _ rip: UInt64, _ physical: UInt64, _ size: Int) -> UInt64? {
+        if let piece = piece(at: physical), physical - piece.address + UInt64(size) <= piece.length {
+            return load(piece.host + Int(physical - piece.address), size)
+        }
+        let result = exits._withUnsafeGuaranteedRef {
+            $0.memoryRead(vcpu, address: physical, width: UInt8(size), rip: rip)
+        }
+        didExit(s)
+        return accept(s, result) ? result.value : nil
+    }
+
+    private func writePiece(_ s: S, _ rip: UInt64, _ physical: UInt64, _ size: Int, _ value: UInt64) -> Bool {
+        if let piece = piece(at: physical), !piece.isReadOnly, physical - piece.address + UInt64(size) <= piece.length {
+            if blocks.holdsCode(physical) { blocks.drop(physical, UInt64(size)) }
+            store(piece.host + Int(physical - piece.address), size, value)
+            return true
+        }
+        let result = exits._withUnsafeGuaranteedRef {
+            $0.memoryWrite(vcpu, address: physical, width: UInt8(size), value: value, rip: rip)
+        }
+        didExit(s)
+        return accept(s, result)
+    }
+
+    /// An exit may have changed the memory map or stopped the machine: the running block ends after this instruction.
+    func didExit(_ s: S) {
+        if ch_load(s.cpu.pointee.attention) & s.cpu.pointee.attentionMask != 0, let block = s.cpu.pointee.block {
+            blocks.drop(block)
+        }
+    }
+
+    /// What an exit handler says about an access; false: it injects an exception, which is left.
+    func accept(_ s: S, _ result: AccessResult) -> Bool {
+        guard result.control == .inject else { return true }
+        if result.hasErrorCode { s.setFault(result.vector, code: result.errorCode) } else { s.setFault(result.vector) }
+        return false
+    }
+
+    // MARK: Physical accesses: page tables
+
+    /// 4 or 8 bytes, aligned. All ones where nothing answers.
+    func readPhysical(_ s: S, _ address: UInt64, _ size: Int) -> UInt64 {
+        if let piece = piece(at: address), address - piece.address + UInt64(size) <= piece.length {
+            return load(piece.host + Int(address - piece.address), size)
+        }
+        let result = exits._withUnsafeGuaranteedRef {
+            $0.memoryRead(vcpu, address: address, width: UInt8(size), rip: s.rip)
+        }
+        return result.value
+    }
+
+    func writePhysical(_ s: S, _ address: UInt64, _ size: Int, _ value: UInt64) {
+        guard let piece = piece(at: address), !piece.isReadOnly, address - piece.address + UInt64(size) <= piece.length
+        else { return }
+        if blocks.holdsCode(address) { blocks.drop(address, UInt64(size)) }
+        store(piece.host + Int(address - piece.address), size, value)
+    }
+
+    /// The piece that holds an address.
+    func piece(at physical: UInt64) -> MappedMemory? {
+        if let piece = lastPiece, physical >= piece.address, physical - piece.address < piece.length { return piece }
+        var (low, high) = (0, pieces.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if pieces[middle].address <= physical { low = middle + 1 } else { high = middle }
+        }
+        guard low > 0, physical - pieces[low - 1].address < pieces[low - 1].length else { return nil }
+        lastPiece = pieces[low - 1]
+        return lastPiece
+    }
+
+    func setPieces(_ new: [MappedMemory]) {
+        pieces = new
+        lastPiece = nil
+        flush(keepsGlobal: false)
+        blocks.dropAll()
+        blocks.cover(new)
+    }
+
+    private func load(_ host: UnsafeMutableRawPointer, _ size: Int) -> UInt64 {
+        switch size {
+        case 1: return UInt64(host.load(as: UInt8.self))
+        case 2: return UInt64(host.loadUnaligned(as: UInt16.self))
+        case 4: return UInt64(host.loadUnaligned(as: UInt32.self))
+        case 8: return host.loadUnaligned(as: UInt64.self)
+        default:
+            var value: UInt64 = 0
+            memcpy(&value, host, size)
+            return value
+        }
+    }
+
+    private func store(_ host: UnsafeMutableRawPointer, _ size: Int, _ value: UInt64) {
+        switch size {
+        case 1: host.storeBytes(of: UInt8(truncatingIfNeeded: value), as: UInt8.self)
+        case 2: host.storeBytes(of: UInt16(truncatingIfNeeded: value), as: UInt16.self)
+        case 4: host.storeBytes(of: UInt32(truncatingIfNeeded: value), as: UInt32.self)
+        case 8: host.storeBytes(of: value, as: UInt64.self)
+        default:
+            var value = value
+            memcpy(host, &value, size)
+        }
+    }
+}

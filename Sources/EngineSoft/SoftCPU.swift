@@ -1,0 +1,373 @@
+// One virtual CPU of the software engine: the run loop, and what the core asks of a CPU.
+// SAFETY for this file: `s` is allocated in init and freed in deinit; handlers run on the vCPU's thread inside `run` only.
+
+public import CBackplane
+import CHost
+public import Core
+
+public final class SoftCPU: CPU {
+    let s: S
+    let vcpu: VCPU
+    let memory: SoftMemory
+    let options: SoftOptions
+    var decoder: Decoder
+    let model: CPUModel
+    var debug = DebugControl()
+    /// What `run` returns when the block loop has stopped with `.end`.
+    var runEnd = RunEnd.attention
+    private let scratch: UnsafeMutablePointer<Op>
+    private let jumpCache: UnsafeMutablePointer<JumpEntry>
+    /// Counts changes of fetch translations: part of every jump key.
+    private var generation: UInt64 = 1
+    private var lookups = 0
+    /// Changes that other threads asked for, taken over between blocks.
+    private let mailbox = Mailbox()
+    var ranges: [Intercepts.Range] = []
+    /// Undefined opcodes that the guest has tried, by their bytes: each is logged once.
+    var undefinedSeen: [UInt64: UInt64] = [:]
+
+    init(vcpu: VCPU, options: SoftOptions) {
+        self.vcpu = vcpu
+        self.options = options
+        model = CPUModel()
+        decoder = Decoder(features: model.features)
+        memory = SoftMemory(vcpu: vcpu)
+        s = .allocate(byteCount: Layout.size, alignment: 64)
+        s.initializeMemory(as: UInt8.self, repeating: 0, count: Layout.size)
+        scratch = .allocate(capacity: BlockBuilder.capacity)
+        jumpCache = .allocate(capacity: JumpEntry.count)
+        jumpCache.initialize(repeating: JumpEntry(rip: 0, key: 0, target: nil), count: JumpEntry.count)
+        s.cpu.initialize(
+            to: CPUState(
+                tlb: memory.table(.supervisor), attention: UnsafePointer(vcpu.attention), jumpCache: jumpCache,
+                owner: Unmanaged.passUnretained(self)))
+        resetState()
+    }
+
+    deinit {
+        s.deallocate()
+        scratch.deallocate()
+        jumpCache.deallocate()
+    }
+
+    /// The attention word is looked at before every block.
+    public func kick() {}
+
+    // MARK: The run loop
+
+    public func run() -> RunEnd {
+        let cpu = s.cpu
+        cpu.pointee.stop = .none
+        while true {
+            if let end = attend() { return end }
+            let isStepping = mustStep
+            let deadline = cpu.pointee.deadline
+            if isStepping { cpu.pointee.deadline = cpu.pointee.executed &+ 1 }
+            let begun = cpu.pointee.executed
+            var p = isStepping ? findBlock(single: true) : findNext()
+            while let q = p { p = q.load(as: Handler.self)(s, q) }
+            if isStepping {
+                cpu.pointee.deadline = deadline
+                cpu.pointee.chain = nil
+                if let end = stepped(cpu.pointee.executed &- begun) { return end }
+            }
+            switch cpu.pointee.stop {
+            case .none: break
+            case .fault:
+                cpu.pointee.stop = .none
+                if let end = deliverFault() { return end }
+            case .end:
+                cpu.pointee.stop = .none
+                return runEnd
+            }
+        }
+    }
+
+    /// What was there when the block loop came back: the next block by the jump cache, or found or made, and linked.
+    @inline(__always)
+    private func findNext() -> P? {
+        let cpu = s.cpu
+        let entry = jumpCache + JumpEntry.index(s.rip)
+        if cpu.pointee.chain == nil, entry.pointee.rip == s.rip, entry.pointee.key == cpu.pointee.jumpKey,
+            let target = entry.pointee.target, target.load(as: UInt.self) == enterBlockAddress
+        {
+            return target
+        }
+        return findBlock(single: false)
+    }
+
+    /// By physical address and mode, decoded where it is not there; nil: a fault is left, or it was emptied (try again).
+    @inline(never)
+    private func findBlock(single: Bool) -> P? {
+        let cpu = s.cpu
+        let chain = cpu.pointee.chain
+        cpu.pointee.chain = nil
+        lookups += 1
+        if options.emptiesArenaEvery > 0, lookups >= options.emptiesArenaEvery {
+            lookups = 0
+            emptyArena()
+        }
+        let rip = s.rip
+        var mode = cpu.pointee.mode
+        if single || options.singleStepsAlways { mode.insert(.single) }
+        guard checkFetchLimit(rip) else { return nil }
+        let linear = fetchLinear(rip)
+        guard let physical = memory.translateFetch(s, linear) else { return nil }
+        let found = memory.blocks.find(physical, mode) { block in
+            let next = ((linear | 0xfff) &+ 1) & cpu.pointee.linearMask
+            return memory.translateFetch(s, next) == block.pointee.secondPage
+        }
+        cpu.pointee.stop = .none
+        let block: UnsafeMutablePointer<Block>
+        if let found {
+            block = found
+            guard isWithinLimit(rip, block.pointee.length) else {
+                if mode.contains(.single) {
+                    s.setFault(Vector.gp, code: 0)
+                    return nil
+                }
+                return findBlock(single: true)
+            }
+        } else {
+            guard let made = decodeBlock(rip: rip, linear: linear, physical: physical, mode: mode) else { return nil }
+            block = made
+        }
+        let first = block.first
+        if !mode.contains(.single) || options.singleStepsAlways { link(chain, block, rip) }
+        return first
+    }
+
+    private func link(_ chain: UnsafeMutablePointer<ChainSlot>?, _ block: UnsafeMutablePointer<Block>, _ rip: UInt64) {
+        guard block.pointee.isValid else { return }
+        let key = s.cpu.pointee.jumpKey
+        let canKeep = memory.blocks.canKeep(block.pointee.address)
+        guard canKeep, s.cpu.pointee.mode.contains(.flat) || s.cpu.pointee.mode.contains(.code64) else { return }
+        jumpCache[JumpEntry.index(rip)] = JumpEntry(rip: rip, key: key, target: block.first)
+        guard let chain else { return }
+        let isPermanent = chain.pointee.isOwnPage && block.pointee.secondPage == 0
+        chain.pointee.rip = rip
+        chain.pointee.key = isPermanent ? 0 : key
+        chain.pointee.target = block.first
+    }
+
+    // MARK: Fetching
+
+    /// The linear address of an instruction.
+    func fetchLinear(_ rip: UInt64) -> UInt64 {
+        let cpu = s.cpu
+        if cpu.pointee.mode.contains(.code64) { return rip }
+        return (rip &+ s.segment(Segment.cs).pointee.base) & 0xffff_ffff
+    }
+
+    private func checkFetchLimit(_ rip: UInt64) -> Bool {
+        if isWithinLimit(rip, 1) { return true }
+        s.setFault(Vector.gp, code: 0)
+        return false
+    }
+
+    private func isWithinLimit(_ rip: UInt64, _ length: UInt32) -> Bool {
+        let mode = s.cpu.pointee.mode
+        if mode.contains(.code64) || mode.contains(.flat) { return true }
+        return rip &+ UInt64(length) &- 1 <= UInt64(s.segment(Segment.cs).pointee.limit)
+    }
+
+    // MARK: Decoding
+
+    /// Decodes from the guest's bytes until a jump, the end of the page, or the limit.
+    private func decodeBlock(
+        rip: UInt64, linear: UInt64, physical: UInt64, mode: Mode
+    ) -> UnsafeMutablePointer<Block>? {
+        var builder = BlockBuilder(mode: mode, pageOffset: linear & 0xfff, operations: scratch)
+        var window = FetchWindow()
+        window.load(memory, s, physical)
+        let limit = mode.contains(.single) ? 1 : BlockBuilder.maximumInstructions
+        var secondPage: UInt64 = 0
+        var i = Instruction()
+        while !builder.isEnded, builder.instructionCount < limit {
+            let outcome = window.decode(&decoder, at: builder.length, mode, &i)
+            switch outcome {
+            case .instruction: builder.add(i)
+            case .undefined: builder.addUndefined(length: Int(i.length), undefinedOpcode)
+            case .tooLong: builder.addUndefined(length: Decoder.maximumLength, instructionTooLong)
+            case .truncated:
+                // It goes on behind the page: a block of its own.
+                if builder.instructionCount > 0 {
+                    builder.finish()
+                    return store(builder, physical, 0, mode)
+                }
+                let next = ((linear | 0xfff) &+ 1) & s.cpu.pointee.linearMask
+                guard let second = memory.translateFetch(s, next) else { return nil }
+                secondPage = second
+                window.append(memory, s, second)
+                continue
+            }
+            if secondPage != 0 { break }
+            if builder.length + Int(linear & 0xfff) >= 4096 { break }
+        }
+        builder.finish()
+        if !isWithinLimit(rip, UInt32(builder.length)) {
+            if builder.instructionCount == 1 {
+                s.setFault(Vector.gp, code: 0)
+                return nil
+            }
+            return decodeBlock(rip: rip, linear: linear, physical: physical, mode: mode.union(.single))
+        }
+        return store(builder, physical, secondPage, mode)
+    }
+
+    private func store(
+        _ builder: BlockBuilder, _ physical: UInt64, _ secondPage: UInt64, _ mode: Mode
+    ) -> UnsafeMutablePointer<Block>? {
+        guard let block = memory.blocks.allocate(operations: builder.count) else {
+            emptyArena()
+            return nil
+        }
+        block.initialize(
+            to: Block(
+                address: physical, secondPage: secondPage, mode: mode, length: UInt32(builder.length),
+                instructionCount: UInt16(builder.instructionCount), operationCount: UInt16(builder.count), isValid: true,
+                nextInBucket: nil,
+                chains: (
+                    ChainSlot(isOwnPage: builder.isOwnPage.0), ChainSlot(isOwnPage: builder.isOwnPage.1)
+                )))
+        block.operations.update(from: builder.operations, count: builder.count)
+        block.operations[0].imm = Int32(builder.instructionCount)
+        if memory.blocks.canKeep(physical), secondPage == 0 || memory.blocks.canKeep(secondPage) {
+            memory.blocks.insert(block) { memory.protect(physical: $0) }
+        }
+        return block
+    }
+
+    /// Drops all decoded code and every pointer to it.
+    func emptyArena() {
+        memory.blocks.reset()
+        s.cpu.pointee.block = nil
+        s.cpu.pointee.chain = nil
+        jumpCache.update(repeating: JumpEntry(rip: 0, key: 0, target: nil), count: JumpEntry.count)
+    }
+
+    // MARK: Translations and modes
+
+    /// After CR3, CR0.PG, CR4 or EFER have changed.
+    func flushTranslations(keepsGlobal: Bool) {
+        memory.flush(keepsGlobal: keepsGlobal)
+        translationsChanged()
+    }
+
+    func flushTranslation(of linear: UInt64) {
+        memory.flush(page: linear)
+        translationsChanged()
+    }
+
+    private func translationsChanged() {
+        generation &+= 1
+        updateJumpKey()
+    }
+
+    private func updateJumpKey() {
+        let cpu = s.cpu
+        let user: UInt64 = cpu.pointee.cpl == 3 ? 1 : 0
+        cpu.pointee.jumpKey = generation << 14 | UInt64(cpu.pointee.mode.rawValue) << 1 | user
+    }
+
+    /// After CR0, CR4, EFER, CPL, RFLAGS.VM or AC, or a segment register have changed: what blocks and accesses depend on.
+    func updateMode() {
+        let cpu = s.cpu
+        let isLong = cpu.pointee.efer & EFER.lma != 0
+        let cs = s.segment(Segment.cs).pointee
+        var mode: Mode = []
+        if isLong, cs.isLong {
+            mode.insert(.code64)
+        } else {
+            if cs.isBig { mode.insert(.code32) }
+            if s.segment(Segment.ss).pointee.isBig { mode.insert(.stack32) }
+            if isFlat { mode.insert(.flat) }
+        }
+        let cr0 = cpu.pointee.cr0
+        if cr0 & (CR0.em | CR0.ts) != 0 { mode.insert(.x87Blocked) }
+        if cr0 & CR0.em != 0 { mode.formUnion([.sseUndefined, .mmxUndefined]) }
+        if cpu.pointee.cr4 & CR4.osfxsr == 0 { mode.insert(.sseUndefined) }
+        if cr0 & CR0.ts != 0 { mode.insert(.sseBlocked) }
+        if cr0 & CR0.ts != 0, cr0 & CR0.mp != 0 { mode.insert(.waitBlocked) }
+        if cr0 & CR0.pe != 0, cpu.pointee.systemFlags & RFLAGS.vm == 0 { mode.insert(.protected) }
+        if cpu.pointee.cpl == 3, cr0 & CR0.am != 0, cpu.pointee.systemFlags & RFLAGS.ac != 0 { mode.insert(.alignment) }
+        if hasDataBreakpoints { mode.insert(.dataBreakpoints) }
+        cpu.pointee.mode = mode
+        cpu.pointee.linearMask = mode.contains(.code64) ? .max : 0xffff_ffff
+        for number in 0..<6 {
+            let isZero = mode.contains(.code64) && number < Segment.fs
+            s.segmentBases[number] = isZero ? 0 : s.segment(number).pointee.base
+        }
+        updatePrivilege()
+        updateJumpKey()
+    }
+
+    private func updatePrivilege() {
+        let cpu = s.cpu
+        let privilege: Privilege
+        if cpu.pointee.cpl == 3 {
+            privilege = .user
+        } else {
+            let mayReachUser = cpu.pointee.cr4 & CR4.smap != 0 && cpu.pointee.systemFlags & RFLAGS.ac != 0
+            privilege = mayReachUser ? .supervisorAC : .supervisor
+        }
+        cpu.pointee.tlb = memory.table(privilege)
+    }
+
+    private var isFlat: Bool {
+        for number in [Segment.es, Segment.cs, Segment.ss, Segment.ds] {
+            let segment = s.segment(number).pointee
+            guard segment.isUsable, segment.base == 0, segment.limit == .max else { return false }
+            let type = segment.attributes & 15
+            // Code that can be read, or data that can be written and does not expand down.
+            guard number == Segment.cs ? type & 0xa == 0xa : type & 0xe == 2 else { return false }
+        }
+        return true
+    }
+
+    private var hasDataBreakpoints: Bool {
+        let dr7 = s.debugRegister(7).pointee
+        for number in 0..<4 where dr7 >> UInt64(number * 2) & 3 != 0 {
+            if dr7 >> UInt64(16 + number * 4) & 3 & 1 != 0 { return true }
+        }
+        return false
+    }
+
+    // MARK: From other threads
+
+    func memoryChanged(_ pieces: [MappedMemory]) {
+        mailbox.put(memory: pieces)
+        raiseAttention()
+    }
+
+    /// DMA: decoded code of these pages is dropped before the next block.
+    func memoryWritten(_ address: UInt64, _ length: UInt64) {
+        guard length > 0 else { return }
+        var page = address >> 12
+        let last = (address &+ (length &- 1)) >> 12
+        while page <= last {
+            if memory.blocks.holdsCode(page << 12) {
+                mailbox.put(written: page << 12)
+                raiseAttention()
+            }
+            page += 1
+        }
+    }
+
+    private func raiseAttention() { _ = ch_set_bits(vcpu.attention, ch_attention_engine) }
+
+    /// Takes over what other threads left.
+    func takeMail() {
+        _ = ch_clear_bits(vcpu.attention, ch_attention_engine)
+        let mail = mailbox.take()
+        for page in mail.written { memory.blocks.drop(page, 4096) }
+        if let pieces = mail.memory {
+            memory.setPieces(pieces)
+            emptyArena()
+            translationsChanged()
+        }
+    }
+}
+
+/// The code of `enterBlock`, to tell a block that is valid from a dropped one.
+private let enterBlockAddress = unsafeBitCast(enterBlock, to: UInt.self)
