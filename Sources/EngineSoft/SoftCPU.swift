@@ -23,6 +23,10 @@ public final class SoftCPU: CPU {
     /// Changes that other threads asked for, taken over between blocks.
     private let mailbox = Mailbox()
     var ranges: [Intercepts.Range] = []
+    /// An exception or interrupt was delivered while an instruction ran (INT n): it ends no single step.
+    var didDeliver = false
+    /// IRET or POPF has just loaded RF.
+    var loadedResumeFlag = false
     /// Undefined opcodes that the guest has tried, by their bytes: each is logged once.
     var undefinedSeen: [UInt64: UInt64] = [:]
 
@@ -40,7 +44,7 @@ public final class SoftCPU: CPU {
         s.cpu.initialize(
             to: CPUState(
                 tlb: memory.table(.supervisor), attention: UnsafePointer(vcpu.attention), jumpCache: jumpCache,
-                owner: Unmanaged.passUnretained(self)))
+                exits: Unmanaged.passUnretained(vcpu.exits), index: vcpu.index, owner: Unmanaged.passUnretained(self)))
         resetState()
     }
 
@@ -60,16 +64,11 @@ public final class SoftCPU: CPU {
         cpu.pointee.stop = .none
         while true {
             if let end = attend() { return end }
-            let isStepping = mustStep
-            let deadline = cpu.pointee.deadline
-            if isStepping { cpu.pointee.deadline = cpu.pointee.executed &+ 1 }
-            let begun = cpu.pointee.executed
-            var p = isStepping ? findBlock(single: true) : findNext()
-            while let q = p { p = q.load(as: Handler.self)(s, q) }
-            if isStepping {
-                cpu.pointee.deadline = deadline
-                cpu.pointee.chain = nil
-                if let end = stepped(cpu.pointee.executed &- begun) { return end }
+            if mustStep {
+                if let end = step() { return end }
+            } else {
+                var p = findNext()
+                while let q = p { p = q.load(as: Handler.self)(s, q) }
             }
             switch cpu.pointee.stop {
             case .none: break
@@ -98,7 +97,7 @@ public final class SoftCPU: CPU {
 
     /// By physical address and mode, decoded where it is not there; nil: a fault is left, or it was emptied (try again).
     @inline(never)
-    private func findBlock(single: Bool) -> P? {
+    func findBlock(single: Bool) -> P? {
         let cpu = s.cpu
         let chain = cpu.pointee.chain
         cpu.pointee.chain = nil
@@ -291,7 +290,8 @@ public final class SoftCPU: CPU {
         if cr0 & CR0.ts != 0, cr0 & CR0.mp != 0 { mode.insert(.waitBlocked) }
         if cr0 & CR0.pe != 0, cpu.pointee.systemFlags & RFLAGS.vm == 0 { mode.insert(.protected) }
         if cpu.pointee.cpl == 3, cr0 & CR0.am != 0, cpu.pointee.systemFlags & RFLAGS.ac != 0 { mode.insert(.alignment) }
-        if hasDataBreakpoints { mode.insert(.dataBreakpoints) }
+        updateWatches()
+        if cpu.pointee.watchesData { mode.insert(.dataBreakpoints) }
         cpu.pointee.mode = mode
         cpu.pointee.linearMask = mode.contains(.code64) ? .max : 0xffff_ffff
         for number in 0..<6 {
@@ -323,14 +323,6 @@ public final class SoftCPU: CPU {
             guard number == Segment.cs ? type & 0xa == 0xa : type & 0xe == 2 else { return false }
         }
         return true
-    }
-
-    private var hasDataBreakpoints: Bool {
-        let dr7 = s.debugRegister(7).pointee
-        for number in 0..<4 where dr7 >> UInt64(number * 2) & 3 != 0 {
-            if dr7 >> UInt64(16 + number * 4) & 3 & 1 != 0 { return true }
-        }
-        return false
     }
 
     // MARK: From other threads

@@ -56,7 +56,8 @@ struct BlockBuilder {
     /// Ends a block that goes on behind its last instruction.
     mutating func finish() {
         guard !isEnded else { return }
-        var last = Op(run: fallThrough)
+        let isPlain = mode.contains(.code64) || mode.contains(.flat)
+        var last = Op(run: isPlain ? fallThrough : fallThroughChecked)
         last.number = UInt8(truncatingIfNeeded: instructionCount)
         last.offset = UInt16(truncatingIfNeeded: length)
         last.imm64 = UInt64(length)
@@ -111,7 +112,7 @@ struct BlockBuilder {
 
     /// Base, index, scale and displacement as they stand in the instruction. A RIP-relative displacement that does not fit is
     /// split: what is left is added by `extra2`.
-    private func setAddress(_ op: inout Op, _ i: Instruction) {
+    func setAddress(_ op: inout Op, _ i: Instruction) {
         op.base = Self.addressRegister(i.base)
         op.index = Self.addressRegister(i.index)
         op.scale = i.scale
@@ -124,22 +125,32 @@ struct BlockBuilder {
     }
 
     private static func addressRegister(_ number: UInt8) -> UInt8 {
-        number == 17 ? Register.rip : number == 16 ? Register.zero : number * 8
+        switch number {
+        case 16: Register.zero
+        case 17: Register.rip
+        case Instruction.temporaryBase: Register.temporary
+        default: number * 8
+        }
+    }
+
+    /// Base, index, scale and displacement where they fit an operation as they are.
+    func plainOffset(_ i: Instruction) -> (UInt8, UInt8, UInt8, Int32)? {
+        var op = Op(run: enterBlock)
+        setAddress(&op, i)
+        return op.imm == 0 ? (op.base, op.index, op.scale, op.disp) : nil
     }
 
     /// The operand fields where no check and no wrap is needed beyond the linear address mask.
     private func directAddress(_ i: Instruction) -> (UInt8, UInt8, UInt8, Int32, UInt8)? {
         guard mode.isDisjoint(with: [.alignment, .dataBreakpoints]) else { return nil }
-        var op = Op(run: enterBlock)
-        setAddress(&op, i)
-        guard op.imm == 0 else { return nil }
+        guard let (base, index, scale, displacement) = plainOffset(i) else { return nil }
         if is64 {
             guard i.addressSize == 8 else { return nil }
             let segment = i.segment >= UInt8(Segment.fs) ? i.segment : UInt8(Segment.flat)
-            return (op.base, op.index, op.scale, op.disp, segment)
+            return (base, index, scale, displacement, segment)
         }
         guard mode.contains(.flat), i.addressSize == 4, i.segment < UInt8(Segment.fs) else { return nil }
-        return (op.base, op.index, op.scale, op.disp, UInt8(Segment.flat))
+        return (base, index, scale, displacement, UInt8(Segment.flat))
     }
 
     /// For instructions whose handler decides all by itself. dst: the register in reg, src: the one in rm; extra: operand size in
@@ -232,13 +243,13 @@ extension UnsafeMutableRawPointer {
 
     /// Compares an operand with DR0 to DR3; a match is reported once the instruction has retired (SDM volume 3, 17.2.4).
     func noteDataAccess(_ linear: UInt64, _ size: UInt64, isWrite: Bool) {
-        let dr7 = debugRegister(7).pointee
-        for number in 0..<4 where dr7 >> UInt64(number * 2) & 3 != 0 {
-            let control = dr7 >> UInt64(16 + number * 4) & 15
-            let kind = control & 3
+        let control = cpu.pointee.watchControl
+        for number in 0..<4 where control >> UInt64(number * 2) & 3 != 0 {
+            let field = control >> UInt64(16 + number * 4) & 15
+            let kind = field & 3
             guard kind == 3 || (kind == 1 && isWrite) else { continue }
-            let length: UInt64 = [1, 2, 8, 4][Int(control >> 2)]
-            let first = debugRegister(number).pointee & ~(length - 1)
+            let length: UInt64 = [1, 2, 8, 4][Int(field >> 2)]
+            let first = watchAddress(number) & ~(length - 1)
             if linear < first &+ length, first < linear &+ size { cpu.pointee.pendingDebug |= 1 << UInt64(number) }
         }
     }

@@ -61,7 +61,7 @@ struct Decoder {
     private mutating func signed(_ size: UInt8) -> Int64 {
         let value = little(size)
         let shift = Int64(64 - Int64(size) * 8)
-        return size == 0 ? 0 : Int64(bitPattern: value) << shift >> shift
+        return size == 0 ? 0 : (Int64(bitPattern: value) << shift) >> shift
     }
 
     private mutating func decode(_ mode: Mode, _ i: inout Instruction) -> Outcome {

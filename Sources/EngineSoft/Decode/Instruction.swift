@@ -22,6 +22,8 @@ struct Instruction {
     /// With REX.R and REX.B.
     var reg: UInt8 = 0
     var rm: UInt8 = 0
+    /// As `base`: an operation before leaves the offset in Register.temporary.
+    static let temporaryBase: UInt8 = 18
     /// Of a memory operand: register numbers; 16: none, 17: RIP.
     var base: UInt8 = 16
     var index: UInt8 = 16

@@ -109,7 +109,7 @@ struct TableBuilder {
     mutating func add(
         _ map: OpcodeMap, _ opcode: UInt8, _ mnemonic: Mnemonic, _ a: Operand = .none, _ b: Operand = .none,
         _ c: Operand = .none, prefix: MandatoryPrefix = .any, reg: UInt8 = 8, rm: UInt8 = 8, form: ModRMForm = .any,
-        _ flags: EntryFlags = [], feature: Feature = .base
+        flags: EntryFlags = [], feature: Feature = .base
     ) {
         entries.append(
             Entry(

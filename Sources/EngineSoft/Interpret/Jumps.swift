@@ -18,6 +18,12 @@ let enterBlock: Handler = { s, p in
 /// Behind the last instruction of a block that no jump ends.
 let fallThrough: Handler = { s, p in jump(s, p.op.pointee.imm64, 1) }
 
+/// The same where the run loop checks what is fetched.
+let fallThroughChecked: Handler = { s, p in
+    s.rip = (s.rip &+ p.op.pointee.imm64) & 0xffff_ffff
+    return nil
+}
+
 /// A direct jump by `offset` from the block's start, in 64-bit mode or with 32-bit EIP.
 @inline(__always)
 func jump(_ s: S, _ offset: UInt64, _ chain: Int) -> P? {

@@ -94,6 +94,11 @@ func retire(_ s: S, _ p: P) -> P? {
 /// A memory access has left a fault.
 @inline(never)
 func abort(_ s: S, _ p: P) -> P? {
+    // An address that is not canonical is #SS(0) through RSP or RBP (SDM volume 3, 6.15 "Interrupt 12").
+    let base = p.op.pointee.base
+    if s.cpu.pointee.fault.isAddress, base == Register.rsp || base == Register.rbp {
+        s.cpu.pointee.fault.vector = Vector.ss
+    }
     rewind(s, p)
     return nil
 }

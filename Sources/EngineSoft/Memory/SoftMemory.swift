@@ -100,11 +100,11 @@ final class SoftMemory {
         UInt64(bitPattern: Int64(bitPattern: linear << 16) >> 16) == linear
     }
 
-    /// Translates for an access; nil: the fault is left (#GP or #SS for addresses that are not canonical is #GP here; stack
-    /// operations turn it into #SS).
+    /// Translates for an access; nil: the fault is left (for an address that is not canonical #GP(0); `abort` knows of #SS).
     func translate(_ s: S, _ linear: UInt64, _ kind: AccessKind, _ privilege: Privilege) -> UInt64? {
         if s.cpu.pointee.linearMask == .max, !SoftMemory.isCanonical(linear) {
             s.setFault(Vector.gp, code: 0)
+            s.cpu.pointee.fault.isAddress = true
             return nil
         }
         var page: PageTranslation

@@ -3,6 +3,7 @@
 // registers come from the decoder, which makes only those of `Register`.
 
 import CBackplane
+import Core
 
 /// The CPU's memory. Byte offsets 0 to 191 hold the register file, then `CPUState`, then x87 and SSE.
 typealias S = UnsafeMutableRawPointer
@@ -24,6 +25,8 @@ enum Register {
     static let rip: UInt8 = 136
     /// What an address operation leaves for the operation after it.
     static let address: UInt8 = 144
+    /// What one operation of an instruction leaves for another, if not an address.
+    static let temporary: UInt8 = 152
 
     static func general(_ number: Int) -> UInt8 { UInt8(truncatingIfNeeded: number &* 8) }
 }
@@ -72,6 +75,8 @@ struct Fault {
     var vector: UInt8 = 0
     var hasCode = false
     var code: UInt32 = 0
+    /// #GP(0) of a linear address that is not canonical.
+    var isAddress = false
 }
 
 /// Which code may run and how it is decoded: part of a block's key. Whatever decides about decoding, but for the bytes, is here.
@@ -174,8 +179,19 @@ struct CPUState {
     /// DR6 bits that wait to be reported as #DB once the instruction has retired.
     var pendingDebug: UInt64 = 0
     var inNMI = false
+    /// Breakpoint addresses and their control, as in DR0-3 and DR7: the debugger's or the guest's.
+    var watch: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
+    var watchControl: UInt64 = 0
+    var watchesInstructions = false
+    var watchesData = false
+    /// PAE's four page-directory-pointer entries, loaded with CR3.
+    var pageDirectoryPointers: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
     /// Reasons that policies want, as bits: intercepted instructions test theirs.
     var intercepted: UInt64 = 0
+    /// SAFETY: the machine's, which outlives its CPUs.
+    var exits: Unmanaged<ExitHandler>
+    /// Of the vCPU.
+    var index: UInt32
     /// Back to the SoftCPU that owns this state.
     /// SAFETY: it outlives its state.
     var owner: Unmanaged<SoftCPU>
@@ -253,6 +269,20 @@ extension UnsafeMutableRawPointer {
     @inline(__always)
     var segmentBases: UnsafeMutablePointer<UInt64> {
         let base = UnsafeMutableRawPointer(cpu) + MemoryLayout<CPUState>.offset(of: \.segmentBase).unsafelyUnwrapped
+        return base.assumingMemoryBound(to: UInt64.self)
+    }
+
+    func watchAddress(_ number: Int) -> UInt64 {
+        switch number {
+        case 0: cpu.pointee.watch.0
+        case 1: cpu.pointee.watch.1
+        case 2: cpu.pointee.watch.2
+        default: cpu.pointee.watch.3
+        }
+    }
+
+    var pageDirectoryPointers: UnsafeMutablePointer<UInt64> {
+        let base = UnsafeMutableRawPointer(cpu) + MemoryLayout<CPUState>.offset(of: \.pageDirectoryPointers).unsafelyUnwrapped
         return base.assumingMemoryBound(to: UInt64.self)
     }
 

@@ -1,0 +1,90 @@
+// IN and OUT, and how port accesses reach the core.
+
+import CHost
+import Core
+
+extension UnsafeMutableRawPointer {
+    @inline(__always)
+    private func accept(_ result: AccessResult) -> Bool {
+        if result.control == .resume { return true }
+        return refused(result)
+    }
+
+    @inline(never)
+    private func refused(_ result: AccessResult) -> Bool {
+        if result.hasErrorCode { setFault(result.vector, code: result.errorCode) } else { setFault(result.vector) }
+        return false
+    }
+
+    /// nil: a policy injects an exception, which is left.
+    @inline(__always)
+    func portRead(_ p: P, _ port: UInt16, _ width: UInt8) -> UInt64? {
+        let rip = rip(at: p)
+        let result = cpu.pointee.exits._withUnsafeGuaranteedRef {
+            $0.portRead(cpu.pointee.index, port: port, width: width, rip: rip)
+        }
+        return accept(result) ? result.value : nil
+    }
+
+    @inline(__always)
+    func portWrite(_ p: P, _ port: UInt16, _ width: UInt8, _ value: UInt64) -> Bool {
+        let rip = rip(at: p)
+        return accept(
+            cpu.pointee.exits._withUnsafeGuaranteedRef {
+                $0.portWrite(cpu.pointee.index, port: port, width: width, value: value, rip: rip)
+            })
+    }
+
+    func portReadString(_ p: P, _ port: UInt16, _ width: UInt8, _ count: Int, _ bytes: UnsafeMutableRawPointer) -> Bool {
+        let rip = rip(at: p)
+        return accept(
+            cpu.pointee.exits._withUnsafeGuaranteedRef {
+                $0.portReadString(cpu.pointee.index, port: port, width: width, count: count, into: bytes, rip: rip)
+            })
+    }
+
+    func portWriteString(_ p: P, _ port: UInt16, _ width: UInt8, _ count: Int, _ bytes: UnsafeRawPointer) -> Bool {
+        let rip = rip(at: p)
+        return accept(
+            cpu.pointee.exits._withUnsafeGuaranteedRef {
+                $0.portWriteString(cpu.pointee.index, port: port, width: width, count: count, from: bytes, rip: rip)
+            })
+    }
+
+    /// CPL at most IOPL, or real mode: no look at the TSS.
+    @inline(__always)
+    fileprivate var mayUsePorts: Bool {
+        let flags = cpu.pointee.systemFlags
+        return cpu.pointee.cpl == 0
+            || (UInt64(cpu.pointee.cpl) <= flags &>> 12 & 3 && flags & RFLAGS.vm == 0)
+    }
+}
+
+/// The machine may have changed, or want its thread: the block ends after this instruction.
+@inline(__always)
+private func afterExit(_ s: S, _ p: P) -> P? {
+    ch_load(s.cpu.pointee.attention) & s.cpu.pointee.attentionMask == 0 ? next(s, p) : retire(s, p)
+}
+
+@inline(__always)
+private func port(_ s: S, _ p: P) -> UInt16 {
+    let fixed = p.op.pointee.imm
+    return fixed & 0x10000 != 0 ? s.get(Register.rdx, as: UInt16.self) : UInt16(truncatingIfNeeded: fixed)
+}
+
+let portIn: Handler = { s, p in
+    let port = port(s, p)
+    let size = p.op.pointee.extra
+    if !s.mayUsePorts, !ioAllowed(s, port: port, size: Int(size)) { return abort(s, p) }
+    guard let value = s.portRead(p, port, UInt8(truncatingIfNeeded: size)) else { return abort(s, p) }
+    s.putRegister(Register.rax, size, value)
+    return afterExit(s, p)
+}
+
+let portOut: Handler = { s, p in
+    let port = port(s, p)
+    let size = p.op.pointee.extra
+    if !s.mayUsePorts, !ioAllowed(s, port: port, size: Int(size)) { return abort(s, p) }
+    guard s.portWrite(p, port, UInt8(truncatingIfNeeded: size), s[Register.rax]) else { return abort(s, p) }
+    return afterExit(s, p)
+}
