@@ -11,7 +11,9 @@ let strict: [SwiftSetting] = [.strictMemorySafety()]
 let hot: [SwiftSetting] = [.unsafeFlags(["-enforce-exclusivity=unchecked"])]
 
 /// The software CPU's handlers call each other in tail position; a stack protector would turn jumps into calls.
-let handlers: [SwiftSetting] = [.unsafeFlags(["-Xfrontend", "-disable-stack-protector"])]
+let handlers: [SwiftSetting] = [
+    .unsafeFlags(["-Xfrontend", "-disable-stack-protector"])
+]
 
 /// A plugin under Plugins/. With a `model` it has two targets: its model (a chip, a format, decisions: a plain module that unit
 /// tests link), in the folder `modelFolder`, and the plugin with the exported symbol in the folder Plugin.
@@ -114,7 +116,7 @@ let core: [Target] = [
     .executableTarget(
         name: "backplane",
         dependencies: [
-            "CHost", "Control", "Core", "EngineKVM", "MachineFile", "PluginBench",
+            "CHost", "Control", "Core", "EngineKVM", "EngineSoft", "MachineFile", "PluginBench",
             .product(name: "ArgumentParser", package: "swift-argument-parser"),
         ],
         // The installed program finds the Swift runtime beside it.

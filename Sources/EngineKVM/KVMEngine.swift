@@ -10,7 +10,8 @@ public import Core
 /// One virtual machine of /dev/kvm.
 public final class KVMEngine: Engine {
     public let name = "kvm"
-    public let abilities = EngineAbilities(exits: [31, 32, 37], preciseInject: false, countedClock: false)
+    public static let abilities = EngineAbilities(exits: [31, 32, 37], preciseInject: false, countedClock: false)
+    public var abilities: EngineAbilities { Self.abilities }
 
     let kvm: Int32
     let vm: Int32

@@ -68,7 +68,7 @@ public final class SoftCPU: CPU {
                 if let end = step() { return end }
             } else {
                 var p = findNext()
-                while let q = p { p = q.load(as: Handler.self)(s, q) }
+                while p != toRunLoop { p = p.load(as: Handler.self)(s, p) }
             }
             switch cpu.pointee.stop {
             case .none: break
@@ -84,7 +84,7 @@ public final class SoftCPU: CPU {
 
     /// What was there when the block loop came back: the next block by the jump cache, or found or made, and linked.
     @inline(__always)
-    private func findNext() -> P? {
+    private func findNext() -> P {
         let cpu = s.cpu
         let entry = jumpCache + JumpEntry.index(s.rip)
         if cpu.pointee.chain == nil, entry.pointee.rip == s.rip, entry.pointee.key == cpu.pointee.jumpKey,
@@ -97,7 +97,7 @@ public final class SoftCPU: CPU {
 
     /// By physical address and mode, decoded where it is not there; nil: a fault is left, or it was emptied (try again).
     @inline(never)
-    func findBlock(single: Bool) -> P? {
+    func findBlock(single: Bool) -> P {
         let cpu = s.cpu
         let chain = cpu.pointee.chain
         cpu.pointee.chain = nil
@@ -109,9 +109,9 @@ public final class SoftCPU: CPU {
         let rip = s.rip
         var mode = cpu.pointee.mode
         if single || options.singleStepsAlways { mode.insert(.single) }
-        guard checkFetchLimit(rip) else { return nil }
+        guard checkFetchLimit(rip) else { return toRunLoop }
         let linear = fetchLinear(rip)
-        guard let physical = memory.translateFetch(s, linear) else { return nil }
+        guard let physical = memory.translateFetch(s, linear) else { return toRunLoop }
         let found = memory.blocks.find(physical, mode) { block in
             let next = ((linear | 0xfff) &+ 1) & cpu.pointee.linearMask
             return memory.translateFetch(s, next) == block.pointee.secondPage
@@ -123,12 +123,12 @@ public final class SoftCPU: CPU {
             guard isWithinLimit(rip, block.pointee.length) else {
                 if mode.contains(.single) {
                     s.setFault(Vector.gp, code: 0)
-                    return nil
+                    return toRunLoop
                 }
                 return findBlock(single: true)
             }
         } else {
-            guard let made = decodeBlock(rip: rip, linear: linear, physical: physical, mode: mode) else { return nil }
+            guard let made = decodeBlock(rip: rip, linear: linear, physical: physical, mode: mode) else { return toRunLoop }
             block = made
         }
         let first = block.first

@@ -1,5 +1,6 @@
 import Core
 import EngineKVM
+import EngineSoft
 
 /// Chooses and makes the engine of a machine: what the file or `--engine` says, or for `auto` one that opens and can deliver
 /// what the policies require.
@@ -11,18 +12,48 @@ struct EngineSelection {
 
     func make(_ requirements: EngineRequirements) throws(MachineError) -> any Engine {
         switch choice {
-        case .kvm, .auto: return try makeKVM(requirements)
-        case .soft: throw MachineError("engine 'soft' is not part of this build; 'kvm' is", status: 6)
+        case .kvm: return try makeKVM(requirements)
+        case .soft: return try makeSoft(requirements, "engine soft")
+        case .auto:
+            if let reason = reasonAgainstKVM(requirements) { return try makeSoft(requirements, "engine soft: \(reason)") }
+            return try makeKVM(requirements)
         }
+    }
+
+    /// Below this a guest's kernel runs faster in software: instructions per second of a ring-0 loop.
+    private static let nativeSpeed = 200e6
+
+    /// Why `auto` does not take KVM; nil: it does.
+    private func reasonAgainstKVM(_ requirements: EngineRequirements) -> String? {
+        if requirements.countedClock { return "clock mode 'counted' needs it" }
+        if case .failure(let error) = KVMEngine.isAvailable() { return "\(error)" }
+        if let demand = requirements.unmet(by: KVMEngine.abilities).first {
+            return "KVM cannot deliver \(name(of: demand)), which policy '\(demand.policy)' requires"
+        }
+        guard let speed = KVMEngine.supervisorSpeed() else { return "this host's KVM does not run supervisor code" }
+        if speed < EngineSelection.nativeSpeed {
+            return "this host's KVM emulates supervisor code, at \(Int(speed / 1e5) / 10) million instructions a second"
+        }
+        return nil
+    }
+
+    private func makeSoft(_ requirements: EngineRequirements, _ line: String) throws(MachineError) -> any Engine {
+        let engine = SoftEngine()
+        if let demand = requirements.unmet(by: engine.abilities).first {
+            throw MachineError(
+                "policy '\(demand.policy)' requires \(name(of: demand)), which no engine can deliver",
+                location: demand.location)
+        }
+        explain(line)
+        return engine
     }
 
     private func makeKVM(_ requirements: EngineRequirements) throws(MachineError) -> any Engine {
         if case .failure(let error) = KVMEngine.isAvailable() {
-            throw MachineError("engine 'kvm' is not available here: \(error)", status: 6)
+            throw MachineError("engine 'kvm' is not available here: \(error); 'soft' is", status: 6)
         }
         if requirements.countedClock {
-            throw MachineError(
-                "clock mode 'counted' needs the engine 'soft', which is not part of this build", status: 6)
+            throw MachineError("clock mode 'counted' needs the engine 'soft'", status: 6)
         }
         let engine: KVMEngine
         do throws(EngineError) {
@@ -35,10 +66,13 @@ struct EngineSelection {
         return engine
     }
 
+    private func name(of demand: EngineRequirements.Demand) -> String {
+        demand.reason.map { "the exit \(ExitReason.name(Int($0)))" } ?? "the ability precise-inject"
+    }
+
     private func unmet(_ demand: EngineRequirements.Demand) -> MachineError {
-        let what = demand.reason.map { "the exit \(ExitReason.name(Int($0)))" } ?? "the ability precise-inject"
-        return MachineError(
-            "policy '\(demand.policy)' requires \(what), which engine 'kvm' cannot deliver; engine 'soft' can",
+        MachineError(
+            "policy '\(demand.policy)' requires \(name(of: demand)), which engine 'kvm' cannot deliver; engine 'soft' can",
             location: demand.location)
     }
 }

@@ -204,11 +204,11 @@ let staleEntry: Handler = { s, p in
         from.chain(0).pointee.target = nil
         from.chain(1).pointee.target = nil
     }
-    return nil
+    return toRunLoop
 }
 
 /// In place of the others: the block was dropped by the instruction before.
 let staleOperation: Handler = { s, p in
     rewind(s, p)
-    return nil
+    return toRunLoop
 }

@@ -67,7 +67,7 @@ extension SoftCPU {
         cpu.pointee.deadline = begun &+ 1
         didDeliver = false
         var p = findBlock(single: true)
-        while let q = p { p = q.load(as: Handler.self)(s, q) }
+        while p != toRunLoop { p = p.load(as: Handler.self)(s, p) }
         cpu.pointee.deadline = deadline
         cpu.pointee.chain = nil
         guard cpu.pointee.executed != begun else {

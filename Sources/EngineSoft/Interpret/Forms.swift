@@ -3,7 +3,7 @@
 
 /// Register, register.
 @inline(__always)
-func binaryRR<O: BinaryOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _: T.Type) -> P? {
+func binaryRR<O: BinaryOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _: T.Type) -> P {
     let op = p.op
     let r = O.apply(s.cpu, s.get(op.pointee.dst, as: T.self), s.get(op.pointee.src, as: T.self))
     if O.writes { s.put(op.pointee.dst, r) }
@@ -12,7 +12,7 @@ func binaryRR<O: BinaryOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _: T.Type)
 
 /// Register, immediate.
 @inline(__always)
-func binaryRI<O: BinaryOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _: T.Type) -> P? {
+func binaryRI<O: BinaryOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _: T.Type) -> P {
     let op = p.op
     let r = O.apply(s.cpu, s.get(op.pointee.dst, as: T.self), T(truncatingIfNeeded: p.imm))
     if O.writes { s.put(op.pointee.dst, r) }
@@ -21,7 +21,7 @@ func binaryRI<O: BinaryOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _: T.Type)
 
 /// Register, memory.
 @inline(__always)
-func binaryRM<O: BinaryOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _: T.Type) -> P? {
+func binaryRM<O: BinaryOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _: T.Type) -> P {
     let op = p.op
     guard let b = s.read(p, linear(s, p), as: T.self) else { return abort(s, p) }
     let r = O.apply(s.cpu, s.get(op.pointee.dst, as: T.self), b)
@@ -31,18 +31,18 @@ func binaryRM<O: BinaryOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _: T.Type)
 
 /// Memory, register.
 @inline(__always)
-func binaryMR<O: BinaryOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _: T.Type) -> P? {
+func binaryMR<O: BinaryOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _: T.Type) -> P {
     memoryDestination(s, p, O.self, s.get(p.op.pointee.src, as: T.self))
 }
 
 /// Memory, immediate.
 @inline(__always)
-func binaryMI<O: BinaryOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _: T.Type) -> P? {
+func binaryMI<O: BinaryOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _: T.Type) -> P {
     memoryDestination(s, p, O.self, T(truncatingIfNeeded: p.imm))
 }
 
 @inline(__always)
-private func memoryDestination<O: BinaryOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _ b: T) -> P? {
+private func memoryDestination<O: BinaryOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _ b: T) -> P {
     let address = linear(s, p)
     if O.self == Mov.self {
         return s.write(p, address, b) ? next(s, p) : abort(s, p)
@@ -66,14 +66,14 @@ private func memoryDestination<O: BinaryOperation, T: Word>(_ s: S, _ p: P, _: O
 }
 
 @inline(__always)
-func unaryR<O: UnaryOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _: T.Type) -> P? {
+func unaryR<O: UnaryOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _: T.Type) -> P {
     let place = p.op.pointee.dst
     s.put(place, O.apply(s.cpu, s.get(place, as: T.self)))
     return next(s, p)
 }
 
 @inline(__always)
-func unaryM<O: UnaryOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _: T.Type) -> P? {
+func unaryM<O: UnaryOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _: T.Type) -> P {
     let address = linear(s, p)
     if let host = s.writable(address, as: T.self) {
         host.storeBytes(of: O.apply(s.cpu, host.loadUnaligned(as: T.self)), as: T.self)
@@ -90,7 +90,7 @@ func unaryM<O: UnaryOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _: T.Type) ->
 // MARK: Shifts: the count is an immediate (masked, not 0) or CL
 
 @inline(__always)
-func shiftRI<O: ShiftOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _: T.Type) -> P? {
+func shiftRI<O: ShiftOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _: T.Type) -> P {
     let place = p.op.pointee.dst
     s.put(place, O.apply(s.cpu, s.get(place, as: T.self), p.imm))
     return next(s, p)
@@ -102,7 +102,7 @@ func shiftCount<T: Word>(_ s: S, _: T.Type) -> UInt64 {
 }
 
 @inline(__always)
-func shiftRC<O: ShiftOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _: T.Type) -> P? {
+func shiftRC<O: ShiftOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _: T.Type) -> P {
     let place = p.op.pointee.dst
     let count = shiftCount(s, T.self)
     let a = s.get(place, as: T.self)
@@ -113,7 +113,7 @@ func shiftRC<O: ShiftOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _: T.Type) -
 
 /// Memory; `imm` 0 stands for CL.
 @inline(__always)
-func shiftM<O: ShiftOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _: T.Type) -> P? {
+func shiftM<O: ShiftOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _: T.Type) -> P {
     let count = p.imm == 0 ? shiftCount(s, T.self) : p.imm
     let cpu = s.cpu
     let flags = (cpu.pointee.result, cpu.pointee.carries, cpu.pointee.aux)
@@ -125,14 +125,14 @@ func shiftM<O: ShiftOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _: T.Type) ->
 // MARK: MOVZX, MOVSX, LEA
 
 @inline(__always)
-func extendR<F: Word, T: Word>(_ s: S, _ p: P, isSigned: Bool, _: F.Type, _: T.Type) -> P? {
+func extendR<F: Word, T: Word>(_ s: S, _ p: P, isSigned: Bool, _: F.Type, _: T.Type) -> P {
     let value = s.get(p.op.pointee.src, as: F.self)
     s.put(p.op.pointee.dst, isSigned ? T(truncatingIfNeeded: signExtended(value)) : T(truncatingIfNeeded: value))
     return next(s, p)
 }
 
 @inline(__always)
-func extendM<F: Word, T: Word>(_ s: S, _ p: P, isSigned: Bool, _: F.Type, _: T.Type) -> P? {
+func extendM<F: Word, T: Word>(_ s: S, _ p: P, isSigned: Bool, _: F.Type, _: T.Type) -> P {
     guard let value = s.read(p, linear(s, p), as: F.self) else { return abort(s, p) }
     s.put(p.op.pointee.dst, isSigned ? T(truncatingIfNeeded: signExtended(value)) : T(truncatingIfNeeded: value))
     return next(s, p)
@@ -140,7 +140,7 @@ func extendM<F: Word, T: Word>(_ s: S, _ p: P, isSigned: Bool, _: F.Type, _: T.T
 
 /// The offset, without a segment, of an address that needs no mask.
 @inline(__always)
-func leaR<T: Word>(_ s: S, _ p: P, _: T.Type) -> P? {
+func leaR<T: Word>(_ s: S, _ p: P, _: T.Type) -> P {
     let op = p.op
     let offset = s[op.pointee.base] &+ s[op.pointee.index] &<< UInt64(op.pointee.scale)
         &+ UInt64(bitPattern: Int64(op.pointee.disp))
@@ -169,19 +169,19 @@ func holds(_ cpu: CPUPointer, _ code: UInt8) -> Bool {
 
 /// imm64: the taken target from the block's start; extra2: the other one.
 @inline(__always)
-func jumpIf(_ s: S, _ p: P, _ code: UInt8) -> P? {
+func jumpIf(_ s: S, _ p: P, _ code: UInt8) -> P {
     if holds(s.cpu, code) { return jump(s, p.op.pointee.imm64, 0) }
     return jump(s, UInt64(p.op.pointee.extra2), 1)
 }
 
 @inline(__always)
-func setR(_ s: S, _ p: P, _ code: UInt8) -> P? {
+func setR(_ s: S, _ p: P, _ code: UInt8) -> P {
     s.put(p.op.pointee.dst, (holds(s.cpu, code) ? 1 : 0) as UInt8)
     return next(s, p)
 }
 
 @inline(__always)
-func cmovR<T: Word>(_ s: S, _ p: P, _ code: UInt8, _: T.Type) -> P? {
+func cmovR<T: Word>(_ s: S, _ p: P, _ code: UInt8, _: T.Type) -> P {
     // A 32-bit destination loses its upper half even where nothing is moved.
     let place = p.op.pointee.dst
     s.put(place, holds(s.cpu, code) ? s.get(p.op.pointee.src, as: T.self) : s.get(place, as: T.self))
@@ -191,7 +191,7 @@ func cmovR<T: Word>(_ s: S, _ p: P, _ code: UInt8, _: T.Type) -> P? {
 // MARK: CMP or TEST with the conditional jump behind it. extra2: the taken target, signed; extra: the other one.
 
 @inline(__always)
-private func fused<O: BinaryOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _ a: T, _ b: T, _ code: UInt8) -> P? {
+private func fused<O: BinaryOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _ a: T, _ b: T, _ code: UInt8) -> P {
     _ = O.apply(s.cpu, a, b)
     let isTaken: Bool
     let top = T(truncatingIfNeeded: T.bitWidth &- 1)
@@ -234,23 +234,23 @@ extension UnsafeRawPointer {
 }
 
 @inline(__always)
-func fusedRR<O: BinaryOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _: T.Type, _ code: UInt8) -> P? {
+func fusedRR<O: BinaryOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _: T.Type, _ code: UInt8) -> P {
     fused(s, p, O.self, s.get(p.op.pointee.dst, as: T.self), s.get(p.op.pointee.src, as: T.self), code)
 }
 
 @inline(__always)
-func fusedRI<O: BinaryOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _: T.Type, _ code: UInt8) -> P? {
+func fusedRI<O: BinaryOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _: T.Type, _ code: UInt8) -> P {
     fused(s, p, O.self, s.get(p.op.pointee.dst, as: T.self), T(truncatingIfNeeded: p.imm), code)
 }
 
 @inline(__always)
-func fusedRM<O: BinaryOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _: T.Type, _ code: UInt8) -> P? {
+func fusedRM<O: BinaryOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _: T.Type, _ code: UInt8) -> P {
     guard let b = s.read(p, linear(s, p), as: T.self) else { return abort(s, p) }
     return fused(s, p, O.self, s.get(p.op.pointee.dst, as: T.self), b, code)
 }
 
 @inline(__always)
-func fusedMI<O: BinaryOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _: T.Type, _ code: UInt8) -> P? {
+func fusedMI<O: BinaryOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _: T.Type, _ code: UInt8) -> P {
     guard let a = s.read(p, linear(s, p), as: T.self) else { return abort(s, p) }
     return fused(s, p, O.self, a, T(truncatingIfNeeded: p.imm), code)
 }

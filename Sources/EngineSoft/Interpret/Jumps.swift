@@ -7,7 +7,7 @@ let enterBlock: Handler = { s, p in
     let cpu = s.cpu
     let count = UInt64(UInt32(bitPattern: p.op.pointee.imm))
     let executed = cpu.pointee.executed &+ count
-    if executed > cpu.pointee.deadline || ch_load(cpu.pointee.attention) & cpu.pointee.attentionMask != 0 { return nil }
+    if executed > cpu.pointee.deadline || ch_load(cpu.pointee.attention) & cpu.pointee.attentionMask != 0 { return toRunLoop }
     cpu.pointee.executed = executed
     cpu.pointee.blockCount = UInt32(truncatingIfNeeded: count)
     let block = UnsafeMutableRawPointer(mutating: p) - UnsafeMutablePointer<Block>.headerSize
@@ -21,12 +21,12 @@ let fallThrough: Handler = { s, p in jump(s, p.op.pointee.imm64, 1) }
 /// The same where the run loop checks what is fetched.
 let fallThroughChecked: Handler = { s, p in
     s.rip = (s.rip &+ p.op.pointee.imm64) & 0xffff_ffff
-    return nil
+    return toRunLoop
 }
 
 /// A direct jump by `offset` from the block's start, in 64-bit mode or with 32-bit EIP.
 @inline(__always)
-func jump(_ s: S, _ offset: UInt64, _ chain: Int) -> P? {
+func jump(_ s: S, _ offset: UInt64, _ chain: Int) -> P {
     let cpu = s.cpu
     let target = (s.rip &+ offset) & cpu.pointee.linearMask
     s.rip = target
@@ -37,27 +37,29 @@ func jump(_ s: S, _ offset: UInt64, _ chain: Int) -> P? {
         return first
     }
     cpu.pointee.chain = slot
-    return nil
+    return toRunLoop
 }
 
 /// An indirect jump. RIP is checked already.
 @inline(__always)
-func jump(_ s: S, to target: UInt64) -> P? {
+func jump(_ s: S, to target: UInt64) -> P {
     let cpu = s.cpu
     s.rip = target
     let entry = cpu.pointee.jumpCache + JumpEntry.index(target)
-    if entry.pointee.rip == target, entry.pointee.key == cpu.pointee.jumpKey { return entry.pointee.target }
-    return nil
+    if entry.pointee.rip == target, entry.pointee.key == cpu.pointee.jumpKey, let first = entry.pointee.target {
+        return first
+    }
+    return toRunLoop
 }
 
 /// A jump where EIP has 16 bits or segments have limits: the run loop looks the target up and checks what it fetches.
 @inline(never)
-func jumpChecked(_ s: S, _ p: P, to target: UInt64) -> P? {
+func jumpChecked(_ s: S, _ p: P, to target: UInt64) -> P {
     if !s.cpu.pointee.mode.contains(.code64) {
         if target > UInt64(s.segment(Segment.cs).pointee.limit) { return raise(s, p, Vector.gp, code: 0) }
     } else if !SoftMemory.isCanonical(target) {
         return raise(s, p, Vector.gp, code: 0)
     }
     s.rip = target
-    return nil
+    return toRunLoop
 }

@@ -6,10 +6,14 @@ import CHost
 /// The address of an operation.
 typealias P = UnsafeRawPointer
 
-/// Does one operation and, by a tail call, those after it up to the end of the block; gives the operation to go on with, or nil for
-/// the run loop. Only the last operation of a block returns the next block's first one, so that the stack stays flat even where a
-/// compiler makes no tail calls.
-typealias Handler = @convention(c) (S, P) -> P?
+/// Does one operation and, by a tail call, those after it up to the end of the block; gives the operation to go on with, or
+/// `toRunLoop`. Only the last operation of a block returns the next block's first one, so that the stack stays flat even where a
+/// compiler makes no tail calls. Not optional: the conversion of an Optional's payload behind a call would keep it from being one.
+typealias Handler = @convention(c) (S, P) -> P
+
+/// What a handler returns where the run loop has to look: no operation's address.
+@inline(__always)
+var toRunLoop: P { P(bitPattern: 1).unsafelyUnwrapped }
 
 struct Op {
     static let stride = 32
@@ -55,7 +59,7 @@ extension UnsafeRawPointer {
 
 /// Goes on with the operation after `p`.
 @inline(__always)
-func next(_ s: S, _ p: P) -> P? {
+func next(_ s: S, _ p: P) -> P {
     let following = p + Op.stride
     return following.load(as: Handler.self)(s, following)
 }
@@ -83,35 +87,35 @@ func rewind(_ s: S, _ p: P) {
 
 /// The instruction of `p` has retired and the block ends after it: RIP goes to the next instruction.
 @inline(never)
-func retire(_ s: S, _ p: P) -> P? {
+func retire(_ s: S, _ p: P) -> P {
     s.rip = (s.rip &+ UInt64(p.op.pointee.offset) &+ UInt64(p.op.pointee.length)) & ripMask(s)
     let left = UInt64(s.cpu.pointee.blockCount) &- UInt64(p.op.pointee.number) &- 1
     s.cpu.pointee.executed = s.cpu.pointee.executed &- left
     s.cpu.pointee.blockCount = 0
-    return nil
+    return toRunLoop
 }
 
 /// A memory access has left a fault.
 @inline(never)
-func abort(_ s: S, _ p: P) -> P? {
+func abort(_ s: S, _ p: P) -> P {
     // An address that is not canonical is #SS(0) through RSP or RBP (SDM volume 3, 6.15 "Interrupt 12").
     let base = p.op.pointee.base
     if s.cpu.pointee.fault.isAddress, base == Register.rsp || base == Register.rbp {
         s.cpu.pointee.fault.vector = Vector.ss
     }
     rewind(s, p)
-    return nil
+    return toRunLoop
 }
 
 /// Raises an exception at the instruction of `p`.
 @inline(never)
-func raise(_ s: S, _ p: P, _ vector: UInt8) -> P? {
+func raise(_ s: S, _ p: P, _ vector: UInt8) -> P {
     s.setFault(vector)
     return abort(s, p)
 }
 
 @inline(never)
-func raise(_ s: S, _ p: P, _ vector: UInt8, code: UInt32) -> P? {
+func raise(_ s: S, _ p: P, _ vector: UInt8, code: UInt32) -> P {
     s.setFault(vector, code: code)
     return abort(s, p)
 }

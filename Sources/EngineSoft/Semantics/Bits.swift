@@ -15,7 +15,7 @@ let bitTestPrepare: Handler = { s, p in
     return next(s, p)
 }
 
-private func test<T: Word>(_ s: S, _ p: P, _: T.Type) -> P? {
+private func test<T: Word>(_ s: S, _ p: P, _: T.Type) -> P {
     let op = p.op
     let fixed = op.pointee.extra2
     let number = fixed & 0x100 != 0 ? T(truncatingIfNeeded: fixed & 0xff) : s.get(op.pointee.dst, as: T.self)
@@ -55,7 +55,7 @@ let bitTestValue: Handler = { s, p in
 }
 
 /// The destination stays where the source is 0, as processors of all makers have it.
-private func scan<T: Word>(_ s: S, _ p: P, isForward: Bool, _: T.Type) -> P? {
+private func scan<T: Word>(_ s: S, _ p: P, isForward: Bool, _: T.Type) -> P {
     guard let value = operand(s, p, as: T.self) else { return abort(s, p) }
     s.cpu.setZeroFlag(value == 0)
     let place = p.op.pointee.dst
@@ -84,7 +84,7 @@ let bitScanReverse: Handler = { s, p in
 
 private enum Count { case ones, trailing, leading }
 
-private func count<T: Word>(_ s: S, _ p: P, _ what: Count, _: T.Type) -> P? {
+private func count<T: Word>(_ s: S, _ p: P, _ what: Count, _: T.Type) -> P {
     guard let value = operand(s, p, as: T.self) else { return abort(s, p) }
     switch what {
     case .ones:
@@ -98,7 +98,7 @@ private func count<T: Word>(_ s: S, _ p: P, _ what: Count, _: T.Type) -> P? {
     return next(s, p)
 }
 
-private func count(_ s: S, _ p: P, _ what: Count) -> P? {
+private func count(_ s: S, _ p: P, _ what: Count) -> P {
     switch p.op.pointee.extra & 15 {
     case 2: count(s, p, what, UInt16.self)
     case 4: count(s, p, what, UInt32.self)

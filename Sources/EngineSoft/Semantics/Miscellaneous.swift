@@ -2,7 +2,7 @@
 
 /// By the size in extra 3:0, so that the body is specialized.
 @inline(__always)
-private func bySize(_ p: P, _ byte: () -> P?, _ word: () -> P?, _ double: () -> P?, _ quad: () -> P?) -> P? {
+private func bySize(_ p: P, _ byte: () -> P, _ word: () -> P, _ double: () -> P, _ quad: () -> P) -> P {
     switch p.op.pointee.extra & 15 {
     case 1: byte()
     case 2: word()
@@ -30,7 +30,7 @@ private func change<T: Word>(_ s: S, _ p: P, _: T.Type, _ body: (T) -> T) -> Boo
 
 // MARK: Exchanges
 
-private func xadd<T: Word>(_ s: S, _ p: P, _: T.Type) -> P? {
+private func xadd<T: Word>(_ s: S, _ p: P, _: T.Type) -> P {
     let place = p.op.pointee.dst
     let b = s.get(place, as: T.self)
     var old: T = 0
@@ -47,7 +47,7 @@ let exchangeAdd: Handler = { s, p in
     bySize(p, { xadd(s, p, UInt8.self) }, { xadd(s, p, UInt16.self) }, { xadd(s, p, UInt32.self) }, { xadd(s, p, UInt64.self) })
 }
 
-private func cmpxchg<T: Word>(_ s: S, _ p: P, _: T.Type) -> P? {
+private func cmpxchg<T: Word>(_ s: S, _ p: P, _: T.Type) -> P {
     let accumulator = s.get(Register.rax, as: T.self)
     let new = s.get(p.op.pointee.dst, as: T.self)
     var old: T = 0
@@ -120,7 +120,7 @@ let exchangeRegisters: Handler = { s, p in
     return next(s, p)
 }
 
-private func xchg<T: Word>(_ s: S, _ p: P, _: T.Type) -> P? {
+private func xchg<T: Word>(_ s: S, _ p: P, _: T.Type) -> P {
     let new = s.get(p.op.pointee.dst, as: T.self)
     var old: T = 0
     guard s.modify(p, linear(s, p), as: T.self, { a in
@@ -137,7 +137,7 @@ let exchangeMemory: Handler = { s, p in
 
 // MARK: SHLD, SHRD. extra2: the count, 0xff: CL
 
-private func shiftDouble<T: Word>(_ s: S, _ p: P, isLeft: Bool, _: T.Type) -> P? {
+private func shiftDouble<T: Word>(_ s: S, _ p: P, isLeft: Bool, _: T.Type) -> P {
     let fixed = p.op.pointee.extra2
     let count = fixed == 0xff ? shiftCount(s, T.self) : UInt64(fixed)
     let b = s.get(p.op.pointee.dst, as: T.self)
@@ -147,13 +147,13 @@ private func shiftDouble<T: Word>(_ s: S, _ p: P, isLeft: Bool, _: T.Type) -> P?
 
 let shiftDoubleLeft: Handler = { s, p in
     bySize(
-        p, { nil }, { shiftDouble(s, p, isLeft: true, UInt16.self) }, { shiftDouble(s, p, isLeft: true, UInt32.self) },
+        p, { toRunLoop }, { shiftDouble(s, p, isLeft: true, UInt16.self) }, { shiftDouble(s, p, isLeft: true, UInt32.self) },
         { shiftDouble(s, p, isLeft: true, UInt64.self) })
 }
 
 let shiftDoubleRight: Handler = { s, p in
     bySize(
-        p, { nil }, { shiftDouble(s, p, isLeft: false, UInt16.self) }, { shiftDouble(s, p, isLeft: false, UInt32.self) },
+        p, { toRunLoop }, { shiftDouble(s, p, isLeft: false, UInt16.self) }, { shiftDouble(s, p, isLeft: false, UInt32.self) },
         { shiftDouble(s, p, isLeft: false, UInt64.self) })
 }
 
@@ -225,7 +225,7 @@ let storeSwapped: Handler = { s, p in
 }
 
 /// CRC-32C (polynomial 0x11EDC6F41, reflected 0x82F63B78), a bit at a time.
-private func crc<T: Word>(_ s: S, _ p: P, _: T.Type) -> P? {
+private func crc<T: Word>(_ s: S, _ p: P, _: T.Type) -> P {
     guard var data = operand(s, p, as: T.self) else { return abort(s, p) }
     var sum = s.get(p.op.pointee.dst, as: UInt32.self)
     for _ in 0..<T.bitWidth {
@@ -279,8 +279,6 @@ let setDirection: Handler = { s, p in
     return next(s, p)
 }
 
-let enterFrame = enter
-let leaveFrame = leave
 
 /// LFENCE, MFENCE, SFENCE, and XCHG AX, AX: one CPU sees its own order.
 let fence: Handler = { s, p in next(s, p) }

@@ -7,7 +7,7 @@ func operand<T: Word>(_ s: S, _ p: P, as type: T.Type) -> T? {
     p.op.pointee.extra & 0x10 != 0 ? s.read(p, linear(s, p), as: T.self) : s.get(p.op.pointee.src, as: T.self)
 }
 
-private func multiplyBy<T: Word>(_ s: S, _ p: P, _: T.Type) -> P? {
+private func multiplyBy<T: Word>(_ s: S, _ p: P, _: T.Type) -> P {
     guard let b = operand(s, p, as: T.self) else { return abort(s, p) }
     let (high, low) = s.get(Register.rax, as: T.self).multipliedFullWidth(by: b)
     let lowWord = T(truncatingIfNeeded: low)
@@ -26,7 +26,7 @@ private func storeDouble<T: Word>(_ s: S, _ high: T, _ low: T) {
     }
 }
 
-private func multiplySignedBy<U: FixedWidthInteger & SignedInteger, T: Word>(_ s: S, _ p: P, _: U.Type, _: T.Type) -> P? {
+private func multiplySignedBy<U: FixedWidthInteger & SignedInteger, T: Word>(_ s: S, _ p: P, _: U.Type, _: T.Type) -> P {
     guard let b = operand(s, p, as: T.self) else { return abort(s, p) }
     let (high, low) = U(truncatingIfNeeded: s.get(Register.rax, as: T.self)).multipliedFullWidth(by: U(truncatingIfNeeded: b))
     let lowWord = T(truncatingIfNeeded: low)
@@ -58,7 +58,7 @@ let multiplySigned: Handler = { s, p in
 @inline(__always)
 private func multiplyInto<U: FixedWidthInteger & SignedInteger, T: Word>(
     _ s: S, _ p: P, _ a: T, _: U.Type, _: T.Type
-) -> P? {
+) -> P {
     guard let b = operand(s, p, as: T.self) else { return abort(s, p) }
     let (product, overflow) = U(truncatingIfNeeded: a).multipliedReportingOverflow(by: U(truncatingIfNeeded: b))
     let r = T(truncatingIfNeeded: product)
@@ -88,7 +88,7 @@ let multiplyImmediate: Handler = { s, p in
 
 // MARK: Division
 
-private func divideBy<T: Word>(_ s: S, _ p: P, _: T.Type) -> P? {
+private func divideBy<T: Word>(_ s: S, _ p: P, _: T.Type) -> P {
     guard let divisor = operand(s, p, as: T.self) else { return abort(s, p) }
     let low: T
     let high: T
@@ -113,7 +113,7 @@ private func storeQuotient<T: Word>(_ s: S, _ quotient: T, _ remainder: T) {
     }
 }
 
-private func divideSignedBy<T: Word>(_ s: S, _ p: P, _: T.Type) -> P? {
+private func divideSignedBy<T: Word>(_ s: S, _ p: P, _: T.Type) -> P {
     guard let word = operand(s, p, as: T.self) else { return abort(s, p) }
     var low: T
     var high: T

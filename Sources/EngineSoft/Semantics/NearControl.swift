@@ -17,7 +17,7 @@ let jccChecked: Handler = { s, p in
         return jumpChecked(s, p, to: target(s, p, p.op.pointee.imm64))
     }
     s.rip = s.rip(after: p)
-    return nil
+    return toRunLoop
 }
 
 /// LOOP, LOOPE, LOOPNE, JCXZ: the count has the address size.
@@ -46,7 +46,7 @@ let loopOrJCXZ: Handler = { s, p in
             : jump(s, UInt64(p.op.pointee.offset) &+ UInt64(p.op.pointee.length), 1)
     }
     s.rip = isTaken ? target(s, p, p.op.pointee.imm64) : s.rip(after: p)
-    return nil
+    return toRunLoop
 }
 
 // MARK: CALL
@@ -75,11 +75,11 @@ private func allowsTarget(_ s: S, _ target: UInt64) -> Bool {
     return isAllowed
 }
 
-private func callChecked(_ s: S, _ p: P, to target: UInt64) -> P? {
+private func callChecked(_ s: S, _ p: P, to target: UInt64) -> P {
     let size = p.op.pointee.extra & 15
     guard allowsTarget(s, target), s.pushValue(p, size, s.rip(after: p)) else { return abort(s, p) }
     s.rip = target
-    return nil
+    return toRunLoop
 }
 
 let callDirectChecked: Handler = { s, p in callChecked(s, p, to: target(s, p, p.op.pointee.imm64)) }
@@ -134,5 +134,5 @@ let returnChecked: Handler = { s, p in
     guard let target = s.readStack(p, s.stackPointer, size), allowsTarget(s, target) else { return abort(s, p) }
     s.setStackPointer(s.stackPointer &+ UInt64(size) &+ (p.imm & 0xffff))
     s.rip = target
-    return nil
+    return toRunLoop
 }

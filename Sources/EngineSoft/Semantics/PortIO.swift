@@ -62,7 +62,7 @@ extension UnsafeMutableRawPointer {
 
 /// The machine may have changed, or want its thread: the block ends after this instruction.
 @inline(__always)
-private func afterExit(_ s: S, _ p: P) -> P? {
+private func afterExit(_ s: S, _ p: P) -> P {
     ch_load(s.cpu.pointee.attention) & s.cpu.pointee.attentionMask == 0 ? next(s, p) : retire(s, p)
 }
 

@@ -84,7 +84,7 @@ extension UnsafeMutableRawPointer {
 // MARK: Plain
 
 @inline(__always)
-private func pushPlain<T: Word>(_ s: S, _ p: P, _ value: T) -> P? {
+private func pushPlain<T: Word>(_ s: S, _ p: P, _ value: T) -> P {
     let new = (s[Register.rsp] &- UInt64(T.bitWidth / 8)) & s.cpu.pointee.linearMask
     guard s.write(p, new, value) else { return abort(s, p) }
     s[Register.rsp] = new
@@ -97,7 +97,7 @@ let pushImmediate64: Handler = { s, p in pushPlain(s, p, p.op.pointee.imm64) }
 let pushImmediate32: Handler = { s, p in pushPlain(s, p, UInt32(truncatingIfNeeded: p.op.pointee.imm64)) }
 
 @inline(__always)
-private func popPlain<T: Word>(_ s: S, _ p: P, _: T.Type) -> P? {
+private func popPlain<T: Word>(_ s: S, _ p: P, _: T.Type) -> P {
     let old = s[Register.rsp]
     guard let value = s.read(p, old & s.cpu.pointee.linearMask, as: T.self) else { return abort(s, p) }
     s[Register.rsp] = (old &+ UInt64(T.bitWidth / 8)) & s.cpu.pointee.linearMask
@@ -178,7 +178,7 @@ let popAll: Handler = { s, p in
 }
 
 /// ENTER. imm64: bytes; extra2: nesting level.
-let enter: Handler = { s, p in
+let enterFrame: Handler = { s, p in
     let size = p.op.pointee.extra & 15
     let step = UInt64(size)
     let level = UInt64(p.op.pointee.extra2) & 31
@@ -212,7 +212,7 @@ extension UnsafeMutableRawPointer {
     }
 }
 
-let leave: Handler = { s, p in
+let leaveFrame: Handler = { s, p in
     let size = p.op.pointee.extra & 15
     let frame = s[Register.rbp] & s.stackMask
     guard let value = s.readStack(p, frame, size) else { return abort(s, p) }

@@ -109,9 +109,9 @@ struct StringState {
 private func isWanted(_ s: S) -> Bool { ch_load(s.cpu.pointee.attention) & s.cpu.pointee.attentionMask != 0 }
 
 /// Leaves a repeated instruction half-way: RIP stays at it. A block of one that makes no progress would never end; each run makes some.
-private func interrupted(_ s: S, _ p: P) -> P? {
+private func interrupted(_ s: S, _ p: P) -> P {
     rewind(s, p)
-    return nil
+    return toRunLoop
 }
 
 extension UnsafeMutableRawPointer {
