@@ -12,7 +12,9 @@ let hot: [SwiftSetting] = [.unsafeFlags(["-enforce-exclusivity=unchecked"])]
 
 /// The software CPU's handlers call each other in tail position; a stack protector would turn jumps into calls.
 let handlers: [SwiftSetting] = [
-    .unsafeFlags(["-Xfrontend", "-disable-stack-protector"])
+    .unsafeFlags([
+        "-Xfrontend", "-disable-stack-protector", "-Xcc", "-Xclang", "-Xcc", "-mframe-pointer=none",
+    ])
 ]
 
 /// A plugin under Plugins/. With a `model` it has two targets: its model (a chip, a format, decisions: a plain module that unit
