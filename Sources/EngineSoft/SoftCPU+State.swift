@@ -14,7 +14,8 @@ extension SoftCPU {
         let rest = Layout.state + MemoryLayout<CPUState>.size
         (s + rest).initializeMemory(as: UInt8.self, repeating: 0, count: Layout.size - rest)
         s.cpu.pointee = CPUState(
-            tlb: memory.table(.supervisor), attention: old.attention, jumpCache: old.jumpCache, owner: old.owner)
+            tlb: memory.table(.supervisor), attention: old.attention, jumpCache: old.jumpCache, exits: old.exits,
+            index: old.index, owner: old.owner)
         s.cpu.pointee.attentionMask = old.attentionMask
         s.cpu.pointee.executed = old.executed
         s.cpu.pointee.deadline = old.deadline

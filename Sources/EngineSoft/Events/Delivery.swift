@@ -37,10 +37,9 @@ extension SoftCPU {
 
     /// Delivers an event between instructions: RIP is where it returns to.
     func deliver(vector: UInt8, kind: EventKind, code: UInt32?) -> RunEnd? {
-        let reason = kind == .external ? BP_EXIT_EXTERNAL_INTERRUPT : BP_EXIT_EXCEPTION
         var fault = Fault(vector: vector, hasCode: code != nil, code: code ?? 0)
-        if kind != .software, intercepts(reason, UInt64(vector)) {
-            guard let asked = ask(fault, reason: reason) else { return nil }
+        if kind != .software, kind != .external, intercepts(BP_EXIT_EXCEPTION, UInt64(vector)) {
+            guard let asked = ask(fault) else { return nil }
             if asked.vector != fault.vector { return deliver(asked, .exception) }
             fault = asked
         }
@@ -52,6 +51,23 @@ extension SoftCPU {
         let dr6 = s.debugRegister(6)
         dr6.pointee = dr6.pointee & ~0xf | bits
         return deliver(vector: Vector.db, kind: .trap, code: nil)
+    }
+
+    /// #DB as a fault: DR6 gets the bits, RIP is at the instruction.
+    func raiseDebugFault(_ bits: UInt64) -> RunEnd? {
+        let dr6 = s.debugRegister(6)
+        dr6.pointee = dr6.pointee & ~0xf | bits
+        return deliver(vector: Vector.db, kind: .exception, code: nil)
+    }
+
+    /// Whether a policy takes an external interrupt for itself, once it is acknowledged.
+    func wantsExternalInterrupt(_ vector: UInt8) -> Bool {
+        guard intercepts(BP_EXIT_EXTERNAL_INTERRUPT, UInt64(vector)) else { return false }
+        let fault = Fault(vector: vector)
+        guard let asked = ask(fault, reason: BP_EXIT_EXTERNAL_INTERRUPT) else { return true }
+        if asked.vector == vector { return false }
+        _ = deliver(asked, .exception)
+        return true
     }
 
     /// nil: a policy has dealt with it; else what is to be delivered.
@@ -123,6 +139,7 @@ extension SoftCPU {
         }
         guard isDone else { return false }
         if vector == Vector.db, kind != .software { s.debugRegister(7).pointee &= ~0x2000 }
+        didDeliver = true
         if kind == .nmi { s.cpu.pointee.inNMI = true }
         s.cpu.pointee.inShadow = false
         s.cpu.pointee.isStackShadow = false

@@ -19,6 +19,7 @@ extension SoftCPU {
         guard isDone else { return system.hasSwitched ? nil : abort(s, p) }
         // NMIs are let through again (SDM volume 3, 6.7.1).
         s.cpu.pointee.inNMI = false
+        loadedResumeFlag = true
         updateMode()
         return nil
     }

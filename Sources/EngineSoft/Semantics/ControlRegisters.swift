@@ -14,17 +14,6 @@ let invalidateCaches: Handler = { s, p in call(s) { $0.invalidateCaches(p) } }
 let getExtendedControl: Handler = { s, p in call(s) { $0.getExtendedControl(p) } }
 let setExtendedControl: Handler = { s, p in call(s) { $0.setExtendedControl(p) } }
 
-extension Layout {
-    /// The four entries that PAE paging reads when CR3 is loaded (SDM volume 3, 4.4.1).
-    static let pageDirectoryPointers = 4064
-}
-
-extension UnsafeMutableRawPointer {
-    var pageDirectoryPointers: UnsafeMutablePointer<UInt64> {
-        (self + Layout.pageDirectoryPointers).assumingMemoryBound(to: UInt64.self)
-    }
-}
-
 extension SoftCPU {
     // MARK: MOV CR
 

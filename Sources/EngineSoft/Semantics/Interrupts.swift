@@ -12,6 +12,11 @@ let bound: Handler = { s, p in call(s) { $0.bound(p) } }
 let undefinedOpcode: Handler = { s, p in call(s) { $0.undefined(p, isTooLong: false) } }
 let instructionTooLong: Handler = { s, p in call(s) { $0.undefined(p, isTooLong: true) } }
 
+/// Whether the code of the moment may reach ports; false: #GP(0) or a fault of the look-up is left.
+func ioAllowed(_ s: S, port: UInt16, size: Int) -> Bool {
+    s.cpu.pointee.owner._withUnsafeGuaranteedRef { $0.ioAllowed(port: port, size: size) }
+}
+
 extension SoftCPU {
     /// An event by the instruction of `p`: it returns to the next one; a fault in delivery is one of the instruction.
     func softwareInterrupt(_ vector: UInt8, _ kind: EventKind, _ p: P) -> P? {
@@ -85,7 +90,7 @@ extension SoftCPU {
         var bytes: UInt64 = 0
         var text = ""
         for index in 0..<UInt64(min(p.op.pointee.length, 8)) {
-            guard let physical = try? translate(fetchLinear(start &+ index)), let physical else { break }
+            guard let physical = try? translate(fetchLinear(start &+ index)) else { break }
             let byte = memory.readPhysical(s, physical, 1) & 0xff
             bytes |= byte << (index * 8)
             text += (byte < 16 ? " 0" : " ") + String(byte, radix: 16)
@@ -100,8 +105,7 @@ extension SoftCPU {
 
     // MARK: I/O permission
 
-    /// Whether the code of the moment may reach ports; false: #GP(0) or a fault of the look-up is left.
-    func ioAllowed(_ s: S, port: UInt16, size: Int) -> Bool {
+    func ioAllowed(port: UInt16, size: Int) -> Bool {
         let cpu = s.cpu
         if cpu.pointee.cr0 & CR0.pe == 0 { return true }
         let flags = cpu.pointee.systemFlags

@@ -5,7 +5,7 @@ import CBackplane
 extension BlockBuilder {
     /// false: not an instruction of this family.
     mutating func emitSystem(_ i: Instruction) -> Bool {
-        emitFar(i) || emitSegments(i) || emitTables(i) || emitControl(i) || emitFlagsAndMachine(i) || emitGuarded(i)
+        emitFar(i) || emitSegments(i) || emitTables(i) || emitControlRegisters(i) || emitFlagsAndMachine(i) || emitGuarded(i)
     }
 
     /// Registers by number: all of these have 2 to 8 bytes.
@@ -97,7 +97,7 @@ extension BlockBuilder {
         }
     }
 
-    private mutating func emitControl(_ i: Instruction) -> Bool {
+    private mutating func emitControlRegisters(_ i: Instruction) -> Bool {
         switch i.mnemonic {
         case .movFromCR: return numbered(i, moveFromControl, Int(i.reg))
         case .movToCR: return numbered(i, moveToControl, Int(i.reg))
