@@ -1,4 +1,7 @@
 #define _GNU_SOURCE
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 #include "chost_os.h"
 #include <errno.h>
 #include <pthread.h>
@@ -68,4 +71,13 @@ void ch_thread_name(const char *name) {
     strncpy(copy, name, sizeof copy - 1);
     copy[sizeof copy - 1] = 0;
     pthread_setname_np(pthread_self(), copy);
+}
+
+uint32_t ch_cpu_features(void) {
+#if defined(__x86_64__)
+    unsigned eax, ebx, ecx, edx;
+    return __get_cpuid(1, &eax, &ebx, &ecx, &edx) ? ecx : 0;
+#else
+    return 0;
+#endif
 }

@@ -71,25 +71,6 @@ extension bp_registers {
         system.cr8 = cr8
         system.efer = efer
     }
-
-    /// These registers with the fields set to `to`'s in which `from` and `to` differ. Every field, or group of small
-    /// ones, is one aligned word of 8 bytes.
-    func changed(from: bp_registers, to: bp_registers) -> bp_registers {
-        var result = self
-        // SAFETY: three structs of the same plain C type, read and written within their size.
-        withUnsafeBytes(of: from) { from in
-            withUnsafeBytes(of: to) { to in
-                withUnsafeMutableBytes(of: &result) { result in
-                    for offset in stride(from: 8, to: MemoryLayout<bp_registers>.size, by: 8) {
-                        let new = to.load(fromByteOffset: offset, as: UInt64.self)
-                        if new == from.load(fromByteOffset: offset, as: UInt64.self) { continue }
-                        result.storeBytes(of: new, toByteOffset: offset, as: UInt64.self)
-                    }
-                }
-            }
-        }
-        return result
-    }
 }
 
 extension bp_segment {

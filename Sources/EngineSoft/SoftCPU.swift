@@ -29,6 +29,7 @@ public final class SoftCPU: CPU {
     var loadedResumeFlag = false
     /// Undefined opcodes that the guest has tried, by their bytes: each is logged once.
     var undefinedSeen: [UInt64: UInt64] = [:]
+    var system = SystemState()
 
     init(vcpu: VCPU, options: SoftOptions) {
         self.vcpu = vcpu

@@ -21,5 +21,6 @@ int32_t ch_timerfd(void);                         /* CLOCK_MONOTONIC, non-blocki
 int32_t ch_timerfd_set(int32_t fd, uint64_t when); /* absolute ns; 0 disarms */
 int32_t ch_memfd(const char *name, uint64_t length);
 int32_t ch_random(void *bytes, uint64_t length);  /* all of it */
+uint32_t ch_cpu_features(void);                   /* CPUID leaf 1, ECX, of the host; 0 where it is no x86 */
 void ch_thread_name(const char *name);            /* at most 15 bytes are kept */
 #endif

@@ -151,6 +151,12 @@ public final class ExitHandler {
         return vector
     }
 
+    /// Virtual nanoseconds since power-on.
+    public var virtualTime: UInt64 { machine.clock.now }
+
+    /// A line in the machine's log.
+    public func log(_ level: LogLevel, _ text: String) { machine.log(level, nil, text) }
+
     /// An exit other than I/O and memory. The engine fills in reason, vcpu, rip, address, value, extra and flags.
     public func event(_ exit: inout bp_exit) -> EventResult {
         ch_lock_acquire(&host.pointee.lock)

@@ -20,7 +20,10 @@ extension SoftCPU {
 
     @inline(never)
     private func attend(_ bits: UInt32) -> RunEnd? {
-        if bits & ch_attention_engine != 0 { takeMail() }
+        if bits & ch_attention_engine != 0 {
+            takeMail()
+            do throws(EngineError) { try completePending() } catch { return .failed(error) }
+        }
         if bits & ch_attention_leave != 0 { return .attention }
         if bits & ch_attention_nmi != 0, vcpu.takeNMI() {
             s.cpu.pointee.inNMI = true

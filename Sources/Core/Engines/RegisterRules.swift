@@ -1,12 +1,12 @@
 // Which register states a CPU can hold. Source: SDM volume 3, 27.3.1 "Checks on the Guest State Area" with
 // "unrestricted guest", which is what a VM entry refuses, and 4.1 (paging modes). Not checked: reserved bits of CR3 and
-// CR4, which depend on CPUID: KVM does that.
+// CR4, which depend on CPUID: the engines do that.
 
-import CBackplane
+public import CBackplane
 
-enum RegisterRules {
+public enum RegisterRules {
     /// The first rule that a state breaks, in words; nil: none.
-    static func broken(by state: bp_registers) -> String? {
+    public static func broken(by state: bp_registers) -> String? {
         control(state) ?? flags(state) ?? (state.rflags >> 17 & 1 != 0 ? virtual8086(state) : segments(state))
             ?? systemSegments(state) ?? addresses(state)
     }
@@ -138,4 +138,26 @@ enum RegisterRules {
     private static func attribute(_ segment: bp_segment, _ bit: UInt16) -> Bool { segment.attributes >> bit & 1 != 0 }
     private static func isUsable(_ segment: bp_segment) -> Bool { !attribute(segment, 8) }
     private static func privilege(_ segment: bp_segment) -> UInt16 { segment.attributes >> 5 & 3 }
+    private static func hex(_ number: UInt64) -> String { String(number, radix: 16) }
+}
+
+extension bp_registers {
+    /// These registers with the fields set to `to`'s in which `from` and `to` differ. Every field, or group of small
+    /// ones, is one aligned word of 8 bytes.
+    public func changed(from: bp_registers, to: bp_registers) -> bp_registers {
+        var result = self
+        // SAFETY: three structs of the same plain C type, read and written within their size.
+        withUnsafeBytes(of: from) { from in
+            withUnsafeBytes(of: to) { to in
+                withUnsafeMutableBytes(of: &result) { result in
+                    for offset in stride(from: 8, to: MemoryLayout<bp_registers>.size, by: 8) {
+                        let new = to.load(fromByteOffset: offset, as: UInt64.self)
+                        if new == from.load(fromByteOffset: offset, as: UInt64.self) { continue }
+                        result.storeBytes(of: new, toByteOffset: offset, as: UInt64.self)
+                    }
+                }
+            }
+        }
+        return result
+    }
 }
