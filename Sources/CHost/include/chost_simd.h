@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef const void *_Nullable (*ch_handler)(void *_Nonnull state, const void *_Nonnull operation);
+typedef const void *_Nonnull (*ch_handler)(void *_Nonnull state, const void *_Nonnull operation);
 
 /* An operation as the engine lays it out (Interpret/Op.swift). For the handlers here:
  *   dst, src      number of a vector register, below; or the byte offset of a general register

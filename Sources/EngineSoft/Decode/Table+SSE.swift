@@ -20,14 +20,14 @@ extension TableBuilder {
         _ opcode: UInt8, _ mnemonic: Mnemonic, _ source: Operand = .Wdq, _ c: Operand = .none, _ prefix: MandatoryPrefix = .p66,
         map: OpcodeMap = .two, feature: Feature = .sse2
     ) {
-        add(map, opcode, mnemonic, .Vdq, source, c, prefix: prefix, [.sse, .aligned], feature: feature)
+        add(map, opcode, mnemonic, .Vdq, source, c, prefix: prefix, flags: [.sse, .aligned], feature: feature)
     }
 
     private mutating func mmx(
         _ opcode: UInt8, _ mnemonic: Mnemonic, _ source: Operand = .Qq, _ c: Operand = .none, map: OpcodeMap = .two,
         feature: Feature = .mmx
     ) {
-        add(map, opcode, mnemonic, .Pq, source, c, prefix: .none, .mmx, feature: feature)
+        add(map, opcode, mnemonic, .Pq, source, c, prefix: .none, flags: .mmx, feature: feature)
     }
 
     private mutating func both(_ opcode: UInt8, _ mnemonic: Mnemonic, _ feature: Feature = .mmx) {
@@ -43,15 +43,15 @@ extension TableBuilder {
             _ flags: EntryFlags, _ feature: Feature, _ form: ModRMForm, _ self: inout TableBuilder
         ) {
             let flags = flags.union(.sse)
-            self.add(.two, opcode, mnemonic, .Vdq, operand, prefix: prefix, form: form, flags, feature: feature)
-            self.add(.two, store, mnemonic, operand, .Vdq, prefix: prefix, form: form, flags, feature: feature)
+            self.add(.two, opcode, mnemonic, .Vdq, operand, prefix: prefix, form: form, flags: flags, feature: feature)
+            self.add(.two, store, mnemonic, operand, .Vdq, prefix: prefix, form: form, flags: flags, feature: feature)
         }
         pair(0x10, 0x11, .movups, .Wdq, .none, [], .sse, .any, &self)
         pair(0x10, 0x11, .movupd, .Wdq, .p66, [], .sse2, .any, &self)
         pair(0x10, 0x11, .movss, .Wd, .pF3, [], .sse, .any, &self)
         pair(0x10, 0x11, .movsd, .Wq, .pF2, [], .sse2, .any, &self)
-        add(.two, 0x12, .movhlps, .Vdq, .Udq, prefix: .none, form: .register, .sse, feature: .sse)
-        add(.two, 0x16, .movlhps, .Vdq, .Udq, prefix: .none, form: .register, .sse, feature: .sse)
+        add(.two, 0x12, .movhlps, .Vdq, .Udq, prefix: .none, form: .register, flags: .sse, feature: .sse)
+        add(.two, 0x16, .movlhps, .Vdq, .Udq, prefix: .none, form: .register, flags: .sse, feature: .sse)
         pair(0x12, 0x13, .movlps, .Mq, .none, [], .sse, .memory, &self)
         pair(0x12, 0x13, .movlpd, .Mq, .p66, [], .sse2, .memory, &self)
         pair(0x16, 0x17, .movhps, .Mq, .none, [], .sse, .memory, &self)
@@ -60,32 +60,32 @@ extension TableBuilder {
         pair(0x28, 0x29, .movapd, .Wdq, .p66, .aligned, .sse2, .any, &self)
         pair(0x6f, 0x7f, .movdqa, .Wdq, .p66, .aligned, .sse2, .any, &self)
         pair(0x6f, 0x7f, .movdqu, .Wdq, .pF3, [], .sse2, .any, &self)
-        add(.two, 0x7e, .movq, .Vdq, .Wq, prefix: .pF3, .sse, feature: .sse2)
-        add(.two, 0xd6, .movq, .Wq, .Vdq, prefix: .p66, .sse, feature: .sse2)
-        add(.two, 0x2b, .movntps, .Mdq, .Vdq, prefix: .none, form: .memory, [.sse, .aligned], feature: .sse)
-        add(.two, 0x2b, .movntpd, .Mdq, .Vdq, prefix: .p66, form: .memory, [.sse, .aligned], feature: .sse2)
-        add(.two, 0xe7, .movntdq, .Mdq, .Vdq, prefix: .p66, form: .memory, [.sse, .aligned], feature: .sse2)
-        add(.two, 0xe7, .movntq, .Mq, .Pq, prefix: .none, form: .memory, .mmx, feature: .sse)
-        add(.two, 0x6f, .movq, .Pq, .Qq, prefix: .none, .mmx, feature: .mmx)
-        add(.two, 0x7f, .movq, .Qq, .Pq, prefix: .none, .mmx, feature: .mmx)
-        add(.two, 0x6e, .movd, .Pq, .Ey, prefix: .none, .mmx, feature: .mmx)
-        add(.two, 0x7e, .movd, .Ey, .Pq, prefix: .none, .mmx, feature: .mmx)
-        add(.two, 0x6e, .movd, .Vdq, .Ey, prefix: .p66, .sse, feature: .sse2)
-        add(.two, 0x7e, .movd, .Ey, .Vdq, prefix: .p66, .sse, feature: .sse2)
-        add(.two, 0xd6, .movq2dq, .Vdq, .Nq, prefix: .pF3, form: .register, [.sse, .mmx], feature: .sse2)
-        add(.two, 0xd6, .movdq2q, .Pq, .Udq, prefix: .pF2, form: .register, [.sse, .mmx], feature: .sse2)
-        add(.two, 0x50, .movmskps, .Gd, .Udq, prefix: .none, form: .register, .sse, feature: .sse)
-        add(.two, 0x50, .movmskpd, .Gd, .Udq, prefix: .p66, form: .register, .sse, feature: .sse2)
-        add(.two, 0xd7, .pmovmskb, .Gd, .Nq, prefix: .none, form: .register, .mmx, feature: .sse)
-        add(.two, 0xd7, .pmovmskb, .Gd, .Udq, prefix: .p66, form: .register, .sse, feature: .sse2)
-        add(.two, 0xf7, .maskmovq, .Pq, .Nq, prefix: .none, form: .register, .mmx, feature: .sse)
-        add(.two, 0xf7, .maskmovdqu, .Vdq, .Udq, prefix: .p66, form: .register, .sse, feature: .sse2)
-        add(.two, 0xc4, .pinsrw, .Pq, .Ed, .Ib, prefix: .none, form: .register, .mmx, feature: .sse)
-        add(.two, 0xc4, .pinsrw, .Pq, .Mw, .Ib, prefix: .none, form: .memory, .mmx, feature: .sse)
-        add(.two, 0xc4, .pinsrw, .Vdq, .Ed, .Ib, prefix: .p66, form: .register, .sse, feature: .sse2)
-        add(.two, 0xc4, .pinsrw, .Vdq, .Mw, .Ib, prefix: .p66, form: .memory, .sse, feature: .sse2)
-        add(.two, 0xc5, .pextrw, .Gd, .Nq, .Ib, prefix: .none, form: .register, .mmx, feature: .sse)
-        add(.two, 0xc5, .pextrw, .Gd, .Udq, .Ib, prefix: .p66, form: .register, .sse, feature: .sse2)
+        add(.two, 0x7e, .movq, .Vdq, .Wq, prefix: .pF3, flags: .sse, feature: .sse2)
+        add(.two, 0xd6, .movq, .Wq, .Vdq, prefix: .p66, flags: .sse, feature: .sse2)
+        add(.two, 0x2b, .movntps, .Mdq, .Vdq, prefix: .none, form: .memory, flags: [.sse, .aligned], feature: .sse)
+        add(.two, 0x2b, .movntpd, .Mdq, .Vdq, prefix: .p66, form: .memory, flags: [.sse, .aligned], feature: .sse2)
+        add(.two, 0xe7, .movntdq, .Mdq, .Vdq, prefix: .p66, form: .memory, flags: [.sse, .aligned], feature: .sse2)
+        add(.two, 0xe7, .movntq, .Mq, .Pq, prefix: .none, form: .memory, flags: .mmx, feature: .sse)
+        add(.two, 0x6f, .movq, .Pq, .Qq, prefix: .none, flags: .mmx, feature: .mmx)
+        add(.two, 0x7f, .movq, .Qq, .Pq, prefix: .none, flags: .mmx, feature: .mmx)
+        add(.two, 0x6e, .movd, .Pq, .Ey, prefix: .none, flags: .mmx, feature: .mmx)
+        add(.two, 0x7e, .movd, .Ey, .Pq, prefix: .none, flags: .mmx, feature: .mmx)
+        add(.two, 0x6e, .movd, .Vdq, .Ey, prefix: .p66, flags: .sse, feature: .sse2)
+        add(.two, 0x7e, .movd, .Ey, .Vdq, prefix: .p66, flags: .sse, feature: .sse2)
+        add(.two, 0xd6, .movq2dq, .Vdq, .Nq, prefix: .pF3, form: .register, flags: [.sse, .mmx], feature: .sse2)
+        add(.two, 0xd6, .movdq2q, .Pq, .Udq, prefix: .pF2, form: .register, flags: [.sse, .mmx], feature: .sse2)
+        add(.two, 0x50, .movmskps, .Gd, .Udq, prefix: .none, form: .register, flags: .sse, feature: .sse)
+        add(.two, 0x50, .movmskpd, .Gd, .Udq, prefix: .p66, form: .register, flags: .sse, feature: .sse2)
+        add(.two, 0xd7, .pmovmskb, .Gd, .Nq, prefix: .none, form: .register, flags: .mmx, feature: .sse)
+        add(.two, 0xd7, .pmovmskb, .Gd, .Udq, prefix: .p66, form: .register, flags: .sse, feature: .sse2)
+        add(.two, 0xf7, .maskmovq, .Pq, .Nq, prefix: .none, form: .register, flags: .mmx, feature: .sse)
+        add(.two, 0xf7, .maskmovdqu, .Vdq, .Udq, prefix: .p66, form: .register, flags: .sse, feature: .sse2)
+        add(.two, 0xc4, .pinsrw, .Pq, .Ed, .Ib, prefix: .none, form: .register, flags: .mmx, feature: .sse)
+        add(.two, 0xc4, .pinsrw, .Pq, .Mw, .Ib, prefix: .none, form: .memory, flags: .mmx, feature: .sse)
+        add(.two, 0xc4, .pinsrw, .Vdq, .Ed, .Ib, prefix: .p66, form: .register, flags: .sse, feature: .sse2)
+        add(.two, 0xc4, .pinsrw, .Vdq, .Mw, .Ib, prefix: .p66, form: .memory, flags: .sse, feature: .sse2)
+        add(.two, 0xc5, .pextrw, .Gd, .Nq, .Ib, prefix: .none, form: .register, flags: .mmx, feature: .sse)
+        add(.two, 0xc5, .pextrw, .Gd, .Udq, .Ib, prefix: .p66, form: .register, flags: .sse, feature: .sse2)
     }
 
     // MARK: Integers
@@ -120,7 +120,7 @@ extension TableBuilder {
         xmm(0x70, .pshufd, .Wdq, .Ib)
         xmm(0x70, .pshufhw, .Wdq, .Ib, .pF3)
         xmm(0x70, .pshuflw, .Wdq, .Ib, .pF2)
-        add(.two, 0x77, .emms, prefix: .none, .mmx, feature: .mmx)
+        add(.two, 0x77, .emms, prefix: .none, flags: .mmx, feature: .mmx)
     }
 
     private mutating func addVectorShifts() {
@@ -129,11 +129,11 @@ extension TableBuilder {
             (0x73, 2, .psrlq), (0x73, 6, .psllq),
         ]
         for (opcode, reg, mnemonic) in groups {
-            add(.two, opcode, mnemonic, .Nq, .Ib, prefix: .none, reg: reg, form: .register, .mmx, feature: .mmx)
-            add(.two, opcode, mnemonic, .Udq, .Ib, prefix: .p66, reg: reg, form: .register, .sse, feature: .sse2)
+            add(.two, opcode, mnemonic, .Nq, .Ib, prefix: .none, reg: reg, form: .register, flags: .mmx, feature: .mmx)
+            add(.two, opcode, mnemonic, .Udq, .Ib, prefix: .p66, reg: reg, form: .register, flags: .sse, feature: .sse2)
         }
-        add(.two, 0x73, .psrldq, .Udq, .Ib, prefix: .p66, reg: 3, form: .register, .sse, feature: .sse2)
-        add(.two, 0x73, .pslldq, .Udq, .Ib, prefix: .p66, reg: 7, form: .register, .sse, feature: .sse2)
+        add(.two, 0x73, .psrldq, .Udq, .Ib, prefix: .p66, reg: 3, form: .register, flags: .sse, feature: .sse2)
+        add(.two, 0x73, .pslldq, .Udq, .Ib, prefix: .p66, reg: 7, form: .register, flags: .sse, feature: .sse2)
     }
 
     // MARK: Floating point
@@ -188,16 +188,16 @@ extension TableBuilder {
         xmm(0x2a, .cvtsi2sd, .Ey, .none, .pF2)
         let integers: [(UInt8, Mnemonic, Mnemonic)] = [(0x2c, .cvttss2si, .cvttsd2si), (0x2d, .cvtss2si, .cvtsd2si)]
         for (opcode, single, double) in integers {
-            add(.two, opcode, single, .Gy, .Wd, prefix: .pF3, .sse, feature: .sse)
-            add(.two, opcode, double, .Gy, .Wq, prefix: .pF2, .sse, feature: .sse2)
+            add(.two, opcode, single, .Gy, .Wd, prefix: .pF3, flags: .sse, feature: .sse)
+            add(.two, opcode, double, .Gy, .Wq, prefix: .pF2, flags: .sse, feature: .sse2)
         }
         let both: EntryFlags = [.sse, .mmx, .aligned]
-        add(.two, 0x2a, .cvtpi2ps, .Vdq, .Qq, prefix: .none, both, feature: .sse)
-        add(.two, 0x2a, .cvtpi2pd, .Vdq, .Qq, prefix: .p66, both, feature: .sse2)
-        add(.two, 0x2c, .cvttps2pi, .Pq, .Wq, prefix: .none, both, feature: .sse)
-        add(.two, 0x2c, .cvttpd2pi, .Pq, .Wdq, prefix: .p66, both, feature: .sse2)
-        add(.two, 0x2d, .cvtps2pi, .Pq, .Wq, prefix: .none, both, feature: .sse)
-        add(.two, 0x2d, .cvtpd2pi, .Pq, .Wdq, prefix: .p66, both, feature: .sse2)
+        add(.two, 0x2a, .cvtpi2ps, .Vdq, .Qq, prefix: .none, flags: both, feature: .sse)
+        add(.two, 0x2a, .cvtpi2pd, .Vdq, .Qq, prefix: .p66, flags: both, feature: .sse2)
+        add(.two, 0x2c, .cvttps2pi, .Pq, .Wq, prefix: .none, flags: both, feature: .sse)
+        add(.two, 0x2c, .cvttpd2pi, .Pq, .Wdq, prefix: .p66, flags: both, feature: .sse2)
+        add(.two, 0x2d, .cvtps2pi, .Pq, .Wq, prefix: .none, flags: both, feature: .sse)
+        add(.two, 0x2d, .cvtpd2pi, .Pq, .Wdq, prefix: .p66, flags: both, feature: .sse2)
     }
 
     // MARK: SSE3 and later
@@ -213,7 +213,7 @@ extension TableBuilder {
         xmm(0x12, .movddup, .Wq, .none, .pF2, feature: .sse3)
         xmm(0x12, .movsldup, .Wdq, .none, .pF3, feature: .sse3)
         xmm(0x16, .movshdup, .Wdq, .none, .pF3, feature: .sse3)
-        add(.two, 0xf0, .lddqu, .Vdq, .Mdq, prefix: .pF2, form: .memory, .sse, feature: .sse3)
+        add(.two, 0xf0, .lddqu, .Vdq, .Mdq, prefix: .pF2, form: .memory, flags: .sse, feature: .sse3)
         let supplemental: [(UInt8, Mnemonic)] = [
             (0x00, .pshufb), (0x01, .phaddw), (0x02, .phaddd), (0x03, .phaddsw), (0x04, .pmaddubsw), (0x05, .phsubw),
             (0x06, .phsubd), (0x07, .phsubsw), (0x08, .psignb), (0x09, .psignw), (0x0a, .psignd), (0x0b, .pmulhrsw),
@@ -239,7 +239,7 @@ extension TableBuilder {
         ]
         for (opcode, mnemonic, source) in two { xmm(opcode, mnemonic, source, map: .three38, feature: .sse41) }
         xmm(0x37, .pcmpgtq, map: .three38, feature: .sse42)
-        add(.three38, 0x2a, .movntdqa, .Vdq, .Mdq, prefix: .p66, form: .memory, [.sse, .aligned], feature: .sse41)
+        add(.three38, 0x2a, .movntdqa, .Vdq, .Mdq, prefix: .p66, form: .memory, flags: [.sse, .aligned], feature: .sse41)
         let withImmediate: [(UInt8, Mnemonic, Operand)] = [
             (0x08, .roundps, .Wdq), (0x09, .roundpd, .Wdq), (0x0a, .roundss, .Wd), (0x0b, .roundsd, .Wq), (0x0c, .blendps, .Wdq),
             (0x0d, .blendpd, .Wdq), (0x0e, .pblendw, .Wdq), (0x21, .insertps, .Wd), (0x40, .dpps, .Wdq), (0x41, .dppd, .Wdq),
@@ -249,18 +249,18 @@ extension TableBuilder {
         // The forms of strings take memory operands that are not aligned.
         let texts: [(UInt8, Mnemonic)] = [(0x60, .pcmpestrm), (0x61, .pcmpestri), (0x62, .pcmpistrm), (0x63, .pcmpistri)]
         for (opcode, mnemonic) in texts {
-            add(.three3A, opcode, mnemonic, .Vdq, .Wdq, .Ib, prefix: .p66, .sse, feature: .sse42)
+            add(.three3A, opcode, mnemonic, .Vdq, .Wdq, .Ib, prefix: .p66, flags: .sse, feature: .sse42)
         }
         let elements: [(UInt8, Mnemonic, Operand)] = [(0x14, .pextrb, .Mb), (0x15, .pextrw, .Mw), (0x17, .extractps, .Md)]
         for (opcode, mnemonic, memory) in elements {
-            add(.three3A, opcode, mnemonic, .Ed, .Vdq, .Ib, prefix: .p66, form: .register, .sse, feature: .sse41)
-            add(.three3A, opcode, mnemonic, memory, .Vdq, .Ib, prefix: .p66, form: .memory, .sse, feature: .sse41)
+            add(.three3A, opcode, mnemonic, .Ed, .Vdq, .Ib, prefix: .p66, form: .register, flags: .sse, feature: .sse41)
+            add(.three3A, opcode, mnemonic, memory, .Vdq, .Ib, prefix: .p66, form: .memory, flags: .sse, feature: .sse41)
         }
         // With REX.W PEXTRQ and PINSRQ.
-        add(.three3A, 0x16, .pextrd, .Ey, .Vdq, .Ib, prefix: .p66, .sse, feature: .sse41)
-        add(.three3A, 0x22, .pinsrd, .Vdq, .Ey, .Ib, prefix: .p66, .sse, feature: .sse41)
-        add(.three3A, 0x20, .pinsrb, .Vdq, .Ed, .Ib, prefix: .p66, form: .register, .sse, feature: .sse41)
-        add(.three3A, 0x20, .pinsrb, .Vdq, .Mb, .Ib, prefix: .p66, form: .memory, .sse, feature: .sse41)
+        add(.three3A, 0x16, .pextrd, .Ey, .Vdq, .Ib, prefix: .p66, flags: .sse, feature: .sse41)
+        add(.three3A, 0x22, .pinsrd, .Vdq, .Ey, .Ib, prefix: .p66, flags: .sse, feature: .sse41)
+        add(.three3A, 0x20, .pinsrb, .Vdq, .Ed, .Ib, prefix: .p66, form: .register, flags: .sse, feature: .sse41)
+        add(.three3A, 0x20, .pinsrb, .Vdq, .Mb, .Ib, prefix: .p66, form: .memory, flags: .sse, feature: .sse41)
     }
 
     private mutating func addCryptography() {
@@ -283,10 +283,10 @@ extension TableBuilder {
     private mutating func addVectorState() {
         add(.two, 0xae, .fxsave, .Mfx, prefix: .none, reg: 0, form: .memory, feature: .sse)
         add(.two, 0xae, .fxrstor, .Mfx, prefix: .none, reg: 1, form: .memory, feature: .sse)
-        add(.two, 0xae, .ldmxcsr, .Md, prefix: .none, reg: 2, form: .memory, .sse, feature: .sse)
-        add(.two, 0xae, .stmxcsr, .Md, prefix: .none, reg: 3, form: .memory, .sse, feature: .sse)
-        add(.two, 0xae, .xsave, .Mxsave, prefix: .none, reg: 4, form: .memory, .system, feature: .xsave)
-        add(.two, 0xae, .xrstor, .Mxsave, prefix: .none, reg: 5, form: .memory, .system, feature: .xsave)
-        add(.two, 0xae, .xsaveopt, .Mxsave, prefix: .none, reg: 6, form: .memory, .system, feature: .xsaveopt)
+        add(.two, 0xae, .ldmxcsr, .Md, prefix: .none, reg: 2, form: .memory, flags: .sse, feature: .sse)
+        add(.two, 0xae, .stmxcsr, .Md, prefix: .none, reg: 3, form: .memory, flags: .sse, feature: .sse)
+        add(.two, 0xae, .xsave, .Mxsave, prefix: .none, reg: 4, form: .memory, flags: .system, feature: .xsave)
+        add(.two, 0xae, .xrstor, .Mxsave, prefix: .none, reg: 5, form: .memory, flags: .system, feature: .xsave)
+        add(.two, 0xae, .xsaveopt, .Mxsave, prefix: .none, reg: 6, form: .memory, flags: .system, feature: .xsaveopt)
     }
 }

@@ -101,12 +101,12 @@ extension TableBuilder {
     private mutating func memory(
         _ opcode: UInt8, _ reg: UInt8, _ mnemonic: Mnemonic, _ operand: Operand, _ feature: Feature = .base
     ) {
-        add(.one, opcode, mnemonic, operand, reg: reg, form: .memory, .x87, feature: feature)
+        add(.one, opcode, mnemonic, operand, reg: reg, form: .memory, flags: .x87, feature: feature)
     }
 
     private mutating func stack(
         _ opcode: UInt8, _ reg: UInt8, _ mnemonic: Mnemonic, _ a: Operand = .none, _ b: Operand = .none, rm: UInt8 = 8
     ) {
-        add(.one, opcode, mnemonic, a, b, reg: reg, rm: rm, form: .register, .x87)
+        add(.one, opcode, mnemonic, a, b, reg: reg, rm: rm, form: .register, flags: .x87)
     }
 }

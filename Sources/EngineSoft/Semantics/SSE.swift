@@ -182,7 +182,6 @@ extension VectorHandlers {
 
 // MARK: Handlers
 
-let raiseUndefined: Handler = { s, p in raise(s, p, Vector.ud) }
 let raiseNotAvailable: Handler = { s, p in raise(s, p, Vector.nm) }
 
 /// What a handler of CHost's has found: #MF, or #XM, which is #UD where the system has not enabled it.

@@ -117,7 +117,7 @@ private let loadAligned: Handler = { s, p in
 
 /// The rest of the register is cleared.
 @inline(__always)
-private func loadCleared<T: Word>(_ s: S, _ p: P, _: T.Type) -> P? {
+private func loadCleared<T: Word>(_ s: S, _ p: P, _: T.Type) -> P {
     guard let value = s.read(p, linear(s, p), as: T.self) else { return abort(s, p) }
     let place = s.vectorPlace(p.op.pointee.dst)
     place.storeBytes(of: UInt64(truncatingIfNeeded: value), as: UInt64.self)
@@ -142,7 +142,7 @@ private let loadHigh: Handler = { s, p in
 
 /// For an operand in the place of a general register.
 @inline(__always)
-private func loadWord<T: Word>(_ s: S, _ p: P, _: T.Type) -> P? {
+private func loadWord<T: Word>(_ s: S, _ p: P, _: T.Type) -> P {
     guard let value = s.read(p, linear(s, p), as: T.self) else { return abort(s, p) }
     s[p.op.pointee.dst] = UInt64(truncatingIfNeeded: value)
     return next(s, p)
@@ -153,7 +153,7 @@ private let loadInteger2: Handler = { s, p in loadWord(s, p, UInt16.self) }
 private let loadInteger1: Handler = { s, p in loadWord(s, p, UInt8.self) }
 
 @inline(__always)
-private func loadMMX<T: Word>(_ s: S, _ p: P, _: T.Type) -> P? {
+private func loadMMX<T: Word>(_ s: S, _ p: P, _: T.Type) -> P {
     if s.x87IsPending { return raise(s, p, Vector.mf) }
     guard let value = s.read(p, linear(s, p), as: T.self) else { return abort(s, p) }
     let place = s.vectorPlace(p.op.pointee.dst)
@@ -186,7 +186,7 @@ private let storeAligned: Handler = { s, p in
 }
 
 @inline(__always)
-private func storePart<T: Word>(_ s: S, _ p: P, _ offset: Int, _: T.Type) -> P? {
+private func storePart<T: Word>(_ s: S, _ p: P, _ offset: Int, _: T.Type) -> P {
     let value = s.vectorPlace(p.op.pointee.src).load(fromByteOffset: offset, as: T.self)
     return s.write(p, linear(s, p), value) ? next(s, p) : abort(s, p)
 }
@@ -195,7 +195,7 @@ private let store4: Handler = { s, p in storePart(s, p, 0, UInt32.self) }
 private let storeHigh: Handler = { s, p in storePart(s, p, 8, UInt64.self) }
 
 @inline(__always)
-private func storeMMX<T: Word>(_ s: S, _ p: P, _: T.Type) -> P? {
+private func storeMMX<T: Word>(_ s: S, _ p: P, _: T.Type) -> P {
     if s.x87IsPending { return raise(s, p, Vector.mf) }
     guard s.write(p, linear(s, p), s.vectorPlace(p.op.pointee.src).load(as: T.self)) else { return abort(s, p) }
     s.touchMMX()

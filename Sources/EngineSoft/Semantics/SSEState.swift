@@ -157,7 +157,7 @@ private func refuseXSAVE(_ s: S, _ address: UInt64) -> UInt8? {
     return address & 63 != 0 ? Vector.gp : nil
 }
 
-private func refuse(_ s: S, _ p: P, _ vector: UInt8) -> P? {
+private func refuse(_ s: S, _ p: P, _ vector: UInt8) -> P {
     vector == Vector.gp ? raise(s, p, vector, code: 0) : raise(s, p, vector)
 }
 

@@ -154,7 +154,7 @@ private func loadX87(_ size: UInt8) -> Handler {
 }
 
 @inline(__always)
-private func runX87<T: Word>(_ s: S, _ p: P, _: T.Type) -> P? {
+private func runX87<T: Word>(_ s: S, _ p: P, _: T.Type) -> P {
     if s.x87IsPending { return raise(s, p, Vector.mf) }
     let address = linear(s, p)
     guard let value = s.read(p, address, as: T.self) else { return abort(s, p) }
@@ -186,7 +186,7 @@ private func storeX87(_ size: UInt8) -> Handler {
 
 /// Does the store to a copy of the control registers, which count only once memory is written.
 @inline(__always)
-private func storing(_ s: S, _ p: P, _ write: (UInt64) -> Bool) -> P? {
+private func storing(_ s: S, _ p: P, _ write: (UInt64) -> Bool) -> P {
     if s.x87IsPending { return raise(s, p, Vector.mf) }
     let shadow = (s + Layout.x87Shadow).assumingMemoryBound(to: ch_x87.self)
     shadow.pointee = s.x87.pointee
