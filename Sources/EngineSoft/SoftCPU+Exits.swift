@@ -68,7 +68,7 @@ extension SoftCPU {
     }
 
     /// The same where there is nothing to fill in and no result. nil: go on with what the CPU does.
-    func ask(_ reason: Int, _ p: P, _ address: UInt64 = 0) -> P?? {
+    func ask(_ reason: Int, _ p: P, _ address: UInt64 = 0) -> P? {
         guard s.cpu.pointee.intercepted >> UInt64(reason & 63) & 1 != 0 else { return nil }
         var exit = bp_exit()
         switch ask(reason, p, address, &exit) {
@@ -79,7 +79,7 @@ extension SoftCPU {
     }
 
     /// Ends an instruction that may have exited: where the machine wants something, the block ends too.
-    func go(_ p: P) -> P? {
+    func go(_ p: P) -> P {
         ch_load(s.cpu.pointee.attention) & s.cpu.pointee.attentionMask != 0 ? retire(s, p) : next(s, p)
     }
 }

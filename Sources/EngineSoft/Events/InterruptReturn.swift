@@ -3,7 +3,7 @@
 let interruptReturn: Handler = { s, p in call(s) { $0.interruptReturn(p) } }
 
 extension SoftCPU {
-    func interruptReturn(_ p: P) -> P? {
+    func interruptReturn(_ p: P) -> P {
         system.hasSwitched = false
         let isDone: Bool
         if s.cpu.pointee.cr0 & CR0.pe == 0 {
@@ -16,12 +16,12 @@ extension SoftCPU {
         } else {
             isDone = returnProtected(p.operandSize)
         }
-        guard isDone else { return system.hasSwitched ? nil : abort(s, p) }
+        guard isDone else { return system.hasSwitched ? toRunLoop : abort(s, p) }
         // NMIs are let through again (SDM volume 3, 6.7.1).
         s.cpu.pointee.inNMI = false
         loadedResumeFlag = true
         updateMode()
-        return nil
+        return toRunLoop
     }
 
     // MARK: Flags

@@ -17,7 +17,7 @@ let setExtendedControl: Handler = { s, p in call(s) { $0.setExtendedControl(p) }
 extension SoftCPU {
     // MARK: MOV CR
 
-    func moveFromControl(_ p: P) -> P? {
+    func moveFromControl(_ p: P) -> P {
         guard s.cpu.pointee.cpl == 0 else { return raise(s, p, Vector.gp, code: 0) }
         let number = Int(p.op.pointee.extra2)
         var exit = bp_exit()
@@ -41,14 +41,14 @@ extension SoftCPU {
         }
     }
 
-    func moveToControl(_ p: P) -> P? {
+    func moveToControl(_ p: P) -> P {
         guard s.cpu.pointee.cpl == 0 else { return raise(s, p, Vector.gp, code: 0) }
         let value = s[p.op.pointee.src] & (is64 ? .max : 0xffff_ffff)
         return setControl(Int(p.op.pointee.extra2), value, p)
     }
 
     /// Writes a control register, after policies were asked.
-    private func setControl(_ number: Int, _ value: UInt64, _ p: P) -> P? {
+    private func setControl(_ number: Int, _ value: UInt64, _ p: P) -> P {
         var exit = bp_exit()
         let answer = ask(BP_EXIT_CR, p, UInt64(number), &exit) {
             $0.value = value
@@ -114,7 +114,7 @@ extension SoftCPU {
     }
 
     /// SMSW, which UMIP takes away from user mode.
-    func storeMachineStatus(_ p: P) -> P? {
+    func storeMachineStatus(_ p: P) -> P {
         guard mayStoreSystem else { return raise(s, p, Vector.gp, code: 0) }
         return store16(p, s.cpu.pointee.cr0) ? next(s, p) : abort(s, p)
     }
@@ -122,7 +122,7 @@ extension SoftCPU {
     /// CR4.UMIP: SGDT, SIDT, SLDT, SMSW and STR need ring 0.
     var mayStoreSystem: Bool { s.cpu.pointee.cr4 & CR4.umip == 0 || s.cpu.pointee.cpl == 0 }
 
-    func loadMachineStatus(_ p: P) -> P? {
+    func loadMachineStatus(_ p: P) -> P {
         guard s.cpu.pointee.cpl == 0 else { return raise(s, p, Vector.gp, code: 0) }
         guard let word = operand16(p) else { return abort(s, p) }
         // PE can be set and not cleared.
@@ -130,7 +130,7 @@ extension SoftCPU {
         return setControl(0, old & ~0xe | UInt64(word) & 0xf, p)
     }
 
-    func clearTaskSwitched(_ p: P) -> P? {
+    func clearTaskSwitched(_ p: P) -> P {
         guard s.cpu.pointee.cpl == 0 else { return raise(s, p, Vector.gp, code: 0) }
         return setControl(0, s.cpu.pointee.cr0 & ~CR0.ts, p)
     }
@@ -201,7 +201,7 @@ extension SoftCPU {
 
     // MARK: Invalidation
 
-    func invalidatePage(_ p: P) -> P? {
+    func invalidatePage(_ p: P) -> P {
         guard s.cpu.pointee.cpl == 0 else { return raise(s, p, Vector.gp, code: 0) }
         let address = linear(s, p)
         if let end = ask(BP_EXIT_INVLPG, p, address) { return end }
@@ -209,7 +209,7 @@ extension SoftCPU {
         return retire(s, p)
     }
 
-    func invalidatePCID(_ p: P) -> P? {
+    func invalidatePCID(_ p: P) -> P {
         guard s.cpu.pointee.cpl == 0 else { return raise(s, p, Vector.gp, code: 0) }
         let kind = s[p.op.pointee.dst] & (is64 ? .max : 0xffff_ffff)
         let address = linear(s, p)
@@ -231,7 +231,7 @@ extension SoftCPU {
     }
 
     /// INVD and WBINVD: there is no cache that a guest could see.
-    func invalidateCaches(_ p: P) -> P? {
+    func invalidateCaches(_ p: P) -> P {
         guard s.cpu.pointee.cpl == 0 else { return raise(s, p, Vector.gp, code: 0) }
         if let end = ask(BP_EXIT_WBINVD, p) { return end }
         return go(p)
@@ -242,14 +242,14 @@ extension SoftCPU {
     /// x87 and SSE.
     static let xcr0Bits: UInt64 = 3
 
-    func getExtendedControl(_ p: P) -> P? {
+    func getExtendedControl(_ p: P) -> P {
         guard s.cpu.pointee.cr4 & CR4.osxsave != 0 else { return raise(s, p, Vector.ud) }
         guard s[Register.rcx] & 0xffff_ffff == 0 else { return raise(s, p, Vector.gp, code: 0) }
         putPair(s.cpu.pointee.xcr0)
         return next(s, p)
     }
 
-    func setExtendedControl(_ p: P) -> P? {
+    func setExtendedControl(_ p: P) -> P {
         guard s.cpu.pointee.cr4 & CR4.osxsave != 0 else { return raise(s, p, Vector.ud) }
         let index = s[Register.rcx] & 0xffff_ffff
         let value = pair

@@ -36,7 +36,7 @@ extension SoftCPU {
         return number
     }
 
-    func moveFromDebug(_ p: P) -> P? {
+    func moveFromDebug(_ p: P) -> P {
         guard let number = debugNumber(p) else { return abort(s, p) }
         var value = s.debugRegister(number).pointee
         var exit = bp_exit()
@@ -49,7 +49,7 @@ extension SoftCPU {
         return go(p)
     }
 
-    func moveToDebug(_ p: P) -> P? {
+    func moveToDebug(_ p: P) -> P {
         guard let number = debugNumber(p) else { return abort(s, p) }
         let value = s[p.op.pointee.src] & (is64 ? .max : 0xffff_ffff)
         guard number < 6 || value >> 32 == 0 else { return raise(s, p, Vector.gp, code: 0) }

@@ -31,7 +31,7 @@ extension SoftCPU {
         descriptor.isConforming || descriptor.dpl >= max(s.cpu.pointee.cpl, descriptor.rpl)
     }
 
-    func verify(_ p: P, isWrite: Bool) -> P? {
+    func verify(_ p: P, isWrite: Bool) -> P {
         guard let selector = operand16(p) else { return abort(s, p) }
         switch look(selector) {
         case .fault: return abort(s, p)
@@ -43,7 +43,7 @@ extension SoftCPU {
     }
 
     /// LAR or LSL.
-    func query(_ p: P, isLimit: Bool) -> P? {
+    func query(_ p: P, isLimit: Bool) -> P {
         guard let selector = operand16(p) else { return abort(s, p) }
         switch look(selector) {
         case .fault: return abort(s, p)
@@ -72,7 +72,7 @@ extension SoftCPU {
         }
     }
 
-    func adjustRPL(_ p: P) -> P? {
+    func adjustRPL(_ p: P) -> P {
         let source = s.get(p.op.pointee.dst, as: UInt16.self) & 3
         guard let old = operand16(p) else { return abort(s, p) }
         let isRaised = old & 3 < source

@@ -10,7 +10,7 @@ let storeSystemSegment: Handler = { s, p in call(s) { $0.storeSystemSegment(p) }
 
 extension SoftCPU {
     /// Exits of these instructions say which one it is in `address`: 0 GDTR, 1 IDTR; 0 LDTR, 1 TR.
-    private func askTable(_ reason: Int, _ number: UInt64, isLoad: Bool, _ p: P) -> P?? {
+    private func askTable(_ reason: Int, _ number: UInt64, isLoad: Bool, _ p: P) -> P? {
         var exit = bp_exit()
         let answer = ask(reason, p, number, &exit) { if isLoad { $0.flags |= UInt16(BP_EXITF_WRITE) } }
         switch answer {
@@ -20,7 +20,7 @@ extension SoftCPU {
         }
     }
 
-    func loadTable(_ p: P) -> P? {
+    func loadTable(_ p: P) -> P {
         guard s.cpu.pointee.cpl == 0 else { return raise(s, p, Vector.gp, code: 0) }
         let isIDT = p.op.pointee.extra2 == 1
         let address = linear(s, p)
@@ -42,7 +42,7 @@ extension SoftCPU {
         return go(p)
     }
 
-    func storeTable(_ p: P) -> P? {
+    func storeTable(_ p: P) -> P {
         guard mayStoreSystem else { return raise(s, p, Vector.gp, code: 0) }
         let isIDT = p.op.pointee.extra2 == 1
         if let end = askTable(BP_EXIT_DESCRIPTOR_TABLE, isIDT ? 1 : 0, isLoad: false, p) { return end }
@@ -56,7 +56,7 @@ extension SoftCPU {
         return go(p)
     }
 
-    func loadLDT(_ p: P) -> P? {
+    func loadLDT(_ p: P) -> P {
         guard s.cpu.pointee.cpl == 0 else { return raise(s, p, Vector.gp, code: 0) }
         guard let selector = operand16(p) else { return abort(s, p) }
         if let end = askTable(BP_EXIT_LDTR_TR, 0, isLoad: true, p) { return end }
@@ -83,7 +83,7 @@ extension SoftCPU {
         return true
     }
 
-    func loadTaskRegister(_ p: P) -> P? {
+    func loadTaskRegister(_ p: P) -> P {
         guard s.cpu.pointee.cpl == 0 else { return raise(s, p, Vector.gp, code: 0) }
         guard let selector = operand16(p) else { return abort(s, p) }
         if let end = askTable(BP_EXIT_LDTR_TR, 1, isLoad: true, p) { return end }
@@ -106,7 +106,7 @@ extension SoftCPU {
         return retire(s, p)
     }
 
-    func storeSystemSegment(_ p: P) -> P? {
+    func storeSystemSegment(_ p: P) -> P {
         guard mayStoreSystem else { return raise(s, p, Vector.gp, code: 0) }
         let number = Int(p.op.pointee.extra2)
         if let end = askTable(BP_EXIT_LDTR_TR, number == Segment.tr ? 1 : 0, isLoad: false, p) { return end }

@@ -12,10 +12,10 @@ extension SoftCPU {
     }
 
     /// The block's end after a far transfer that went well.
-    private func arrive(_ rip: UInt64) -> P? {
+    private func arrive(_ rip: UInt64) -> P {
         s.rip = rip
         updateMode()
-        return nil
+        return toRunLoop
     }
 
     /// The descriptor that a far jump or call names: a present code segment that may be entered directly, or a system descriptor,
@@ -43,7 +43,7 @@ extension SoftCPU {
 
     // MARK: JMP
 
-    func jumpFar(_ p: P) -> P? {
+    func jumpFar(_ p: P) -> P {
         guard let (selector, offset) = target(p) else { return abort(s, p) }
         guard isProtected else {
             guard offset <= UInt64(s.segment(Segment.cs).pointee.limit) else { return raise(s, p, Vector.gp, code: 0) }
@@ -60,7 +60,7 @@ extension SoftCPU {
 
     // MARK: CALL
 
-    func callFar(_ p: P) -> P? {
+    func callFar(_ p: P) -> P {
         guard let (selector, offset) = target(p) else { return abort(s, p) }
         let size = p.operandSize
         let old = (selector: UInt64(s.segment(Segment.cs).pointee.selector), rip: s.rip(after: p))
@@ -84,7 +84,7 @@ extension SoftCPU {
 
     // MARK: Gates and tasks
 
-    private func transferBySystem(_ descriptor: Descriptor, _ p: P, isCall: Bool) -> P? {
+    private func transferBySystem(_ descriptor: Descriptor, _ p: P, isCall: Bool) -> P {
         let selector = descriptor.selector
         let isCallGate = isLongMode ? descriptor.type == 12 : descriptor.type & 7 == 4
         let isTask = !isLongMode && (descriptor.type == 5 || descriptor.type & 7 == 1)
@@ -97,14 +97,14 @@ extension SoftCPU {
         if isTask {
             let cause: TaskSwitchCause = isCall ? .call : .jump
             let task = descriptor.type == 5 ? descriptor.gateSelector : selector
-            if switchTask(to: task, cause, returnRIP: s.rip(after: p), at: p) || system.hasSwitched { return nil }
+            if switchTask(to: task, cause, returnRIP: s.rip(after: p), at: p) || system.hasSwitched { return toRunLoop }
             return abort(s, p)
         }
         return transferByGate(descriptor, p, isCall: isCall)
     }
 
     /// Through a call gate (SDM volume 3, 5.8.3 and 5.8.4).
-    private func transferByGate(_ descriptor: Descriptor, _ p: P, isCall: Bool) -> P? {
+    private func transferByGate(_ descriptor: Descriptor, _ p: P, isCall: Bool) -> P {
         var gate = descriptor
         if isLongMode, !extend(&gate) { return abort(s, p) }
         let selector = gate.gateSelector
@@ -136,7 +136,7 @@ extension SoftCPU {
     }
 
     /// A call to an inner ring: its stack comes from the TSS, and parameters are copied.
-    private func callInner(_ gate: Descriptor, _ code: Descriptor, _ p: P) -> P? {
+    private func callInner(_ gate: Descriptor, _ code: Descriptor, _ p: P) -> P {
         let size: UInt8 = isLongMode ? 8 : gate.type & 8 != 0 ? 4 : 2
         let outer = stack
         guard let inner = innerStack(level: code.dpl) else { return abort(s, p) }
@@ -163,7 +163,7 @@ extension SoftCPU {
 
     // MARK: RET
 
-    func returnFar(_ p: P) -> P? {
+    func returnFar(_ p: P) -> P {
         let size = p.operandSize
         let bytes = p.op.pointee.imm64 & 0xffff
         var stack = stack

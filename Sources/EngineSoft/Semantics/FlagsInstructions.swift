@@ -63,14 +63,14 @@ let setAlignmentCheck: Handler = { s, p in
 }
 
 extension SoftCPU {
-    func pushFlags(_ p: P, _ flags: UInt64) -> P? {
+    func pushFlags(_ p: P, _ flags: UInt64) -> P {
         var stack = stack
         guard stack.push(self, flags, p.operandSize) else { return abort(s, p) }
         s[Register.rsp] = stack.pointer
         return next(s, p)
     }
 
-    func popFlags(_ p: P) -> P? {
+    func popFlags(_ p: P) -> P {
         var stack = stack
         let size = p.operandSize
         guard let value = stack.pop(self, size) else { return abort(s, p) }

@@ -19,7 +19,7 @@ func ioAllowed(_ s: S, port: UInt16, size: Int) -> Bool {
 
 extension SoftCPU {
     /// An event by the instruction of `p`: it returns to the next one; a fault in delivery is one of the instruction.
-    func softwareInterrupt(_ vector: UInt8, _ kind: EventKind, _ p: P) -> P? {
+    func softwareInterrupt(_ vector: UInt8, _ kind: EventKind, _ p: P) -> P {
         if kind != .software || vector == Vector.bp || vector == Vector.of, intercepts(BP_EXIT_EXCEPTION, UInt64(vector)) {
             var exit = bp_exit()
             switch ask(BP_EXIT_EXCEPTION, p, UInt64(vector), &exit) {
@@ -31,34 +31,34 @@ extension SoftCPU {
         let block = s.rip
         system.hasSwitched = false
         s.rip = s.rip(after: p)
-        if deliverOnce(vector, kind, nil) || system.hasSwitched { return nil }
+        if deliverOnce(vector, kind, nil) || system.hasSwitched { return toRunLoop }
         s.rip = block
         return abort(s, p)
     }
 
-    func breakpoint(_ p: P) -> P? {
+    func breakpoint(_ p: P) -> P {
         if debug.softwareBreakpoints {
             rewind(s, p)
             runEnd = .debug(DebugEvent(kind: .softwareBreakpoint, rip: s.rip, dr6: s.debugRegister(6).pointee))
             s.cpu.pointee.stop = .end
-            return nil
+            return toRunLoop
         }
         return softwareInterrupt(Vector.bp, .software, p)
     }
 
-    func interruptSoftware(_ p: P) -> P? {
+    func interruptSoftware(_ p: P) -> P {
         if isVirtual8086, s.cpu.pointee.systemFlags & RFLAGS.iopl != RFLAGS.iopl {
             return raise(s, p, Vector.gp, code: 0)
         }
         return softwareInterrupt(UInt8(truncatingIfNeeded: p.op.pointee.imm64), .software, p)
     }
 
-    func interruptOverflow(_ p: P) -> P? {
+    func interruptOverflow(_ p: P) -> P {
         s.cpu.overflow ? softwareInterrupt(Vector.of, .software, p) : retire(s, p)
     }
 
     /// Signed bounds, both inclusive.
-    func bound(_ p: P) -> P? {
+    func bound(_ p: P) -> P {
         let address = linear(s, p)
         let isWithin: Bool
         if p.operandSize == 2 {
@@ -79,7 +79,7 @@ extension SoftCPU {
 
     // MARK: Undefined opcodes
 
-    func undefined(_ p: P, isTooLong: Bool) -> P? {
+    func undefined(_ p: P, isTooLong: Bool) -> P {
         note(undefined: p)
         return isTooLong ? raise(s, p, Vector.gp, code: 0) : raise(s, p, Vector.ud)
     }

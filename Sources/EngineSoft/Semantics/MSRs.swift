@@ -17,7 +17,7 @@ enum MSR {
 }
 
 extension SoftCPU {
-    func readMSR(_ p: P) -> P? {
+    func readMSR(_ p: P) -> P {
         guard s.cpu.pointee.cpl == 0 else { return raise(s, p, Vector.gp, code: 0) }
         let index = s.get(Register.rcx, as: UInt32.self)
         let value = msr(index)
@@ -32,7 +32,7 @@ extension SoftCPU {
         return go(p)
     }
 
-    func writeMSR(_ p: P) -> P? {
+    func writeMSR(_ p: P) -> P {
         guard s.cpu.pointee.cpl == 0 else { return raise(s, p, Vector.gp, code: 0) }
         let index = s.get(Register.rcx, as: UInt32.self)
         let value = pair

@@ -23,7 +23,7 @@ let pause: Handler = { s, p in
 }
 
 extension SoftCPU {
-    func identify(_ p: P) -> P? {
+    func identify(_ p: P) -> P {
         let leaf = s.get(Register.rax, as: UInt32.self)
         let subleaf = s.get(Register.rcx, as: UInt32.self)
         let own = model.cpuid(leaf: leaf, subleaf: subleaf, s)
@@ -58,7 +58,7 @@ extension SoftCPU {
     var timeStamp: UInt64 { vcpu.exits.virtualTime &+ s.cpu.pointee.msrs.tscOffset }
 
     /// RDTSC and RDTSCP.
-    func readTimeStamp(_ p: P) -> P? {
+    func readTimeStamp(_ p: P) -> P {
         let cpu = s.cpu
         let hasAux = p.op.pointee.extra2 != 0
         if cpu.pointee.cr4 & CR4.tsd != 0, cpu.pointee.cpl != 0 { return raise(s, p, Vector.gp, code: 0) }
@@ -75,7 +75,7 @@ extension SoftCPU {
     }
 
     /// There are no counters.
-    func readPerformanceCounter(_ p: P) -> P? {
+    func readPerformanceCounter(_ p: P) -> P {
         if s.cpu.pointee.cr4 & CR4.pce == 0, s.cpu.pointee.cpl != 0 { return raise(s, p, Vector.gp, code: 0) }
         var exit = bp_exit()
         let index = UInt64(s.get(Register.rcx, as: UInt32.self))
@@ -90,7 +90,7 @@ extension SoftCPU {
     // MARK: What is not there
 
     /// RDRAND and RDSEED: runs are to repeat exactly, so the CPU has none; a policy may give numbers.
-    func random(_ p: P) -> P? {
+    func random(_ p: P) -> P {
         var exit = bp_exit()
         switch ask(Int(p.op.pointee.extra2), p, 0, &exit) {
         case .proceed: return undefined(p, isTooLong: false)
@@ -103,7 +103,7 @@ extension SoftCPU {
     }
 
     /// VMX, SVM, MONITOR and RSM. VMCALL, as in VMX non-root operation, exits at every privilege level.
-    func guarded(_ p: P) -> P? {
+    func guarded(_ p: P) -> P {
         let reason = Int(p.op.pointee.extra2)
         if reason != 0, let end = ask(reason, p) { return end }
         return undefined(p, isTooLong: false)
@@ -111,7 +111,7 @@ extension SoftCPU {
 
     // MARK: HLT
 
-    func halt(_ p: P) -> P? {
+    func halt(_ p: P) -> P {
         guard s.cpu.pointee.cpl == 0 else { return raise(s, p, Vector.gp, code: 0) }
         _ = retire(s, p)
         // STI's shadow ends with HLT itself.
@@ -120,6 +120,6 @@ extension SoftCPU {
         let isEnabled = s.cpu.pointee.systemFlags & RFLAGS.interrupt != 0
         runEnd = .halted(interruptsEnabled: isEnabled, rip: s.rip)
         s.cpu.pointee.stop = .end
-        return nil
+        return toRunLoop
     }
 }

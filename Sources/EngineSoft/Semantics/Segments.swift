@@ -3,7 +3,7 @@
 
 /// Calls a method of the CPU that a state belongs to.
 @inline(__always)
-func call(_ s: S, _ body: (SoftCPU) -> P?) -> P? { s.cpu.pointee.owner._withUnsafeGuaranteedRef(body) }
+func call(_ s: S, _ body: (SoftCPU) -> P) -> P { s.cpu.pointee.owner._withUnsafeGuaranteedRef(body) }
 
 let moveFromSegment: Handler = { s, p in call(s) { $0.moveFromSegment(p) } }
 let moveToSegment: Handler = { s, p in call(s) { $0.moveToSegment(p) } }
@@ -122,19 +122,19 @@ extension SoftCPU {
 
     // MARK: Instructions
 
-    func moveFromSegment(_ p: P) -> P? {
+    func moveFromSegment(_ p: P) -> P {
         let selector = UInt64(s.segment(Int(p.op.pointee.dst / 8 & 7)).pointee.selector)
         return store16(p, selector) ? next(s, p) : abort(s, p)
     }
 
-    func moveToSegment(_ p: P) -> P? {
+    func moveToSegment(_ p: P) -> P {
         guard let selector = operand16(p) else { return abort(s, p) }
         let number = Int(p.op.pointee.extra2)
         guard loadSegment(number, selector) else { return abort(s, p) }
         return didLoad(number, p)
     }
 
-    private func didLoad(_ number: Int, _ p: P) -> P? {
+    private func didLoad(_ number: Int, _ p: P) -> P {
         updateMode()
         // After a load of SS the stack pointer may follow (SDM volume 3, 6.8.3).
         if number == Segment.ss {
@@ -144,7 +144,7 @@ extension SoftCPU {
         return retire(s, p)
     }
 
-    func pushSegment(_ p: P) -> P? {
+    func pushSegment(_ p: P) -> P {
         let number = Int(p.op.pointee.extra2)
         let size = p.operandSize
         var stack = stack
@@ -154,7 +154,7 @@ extension SoftCPU {
         return next(s, p)
     }
 
-    func popSegment(_ p: P) -> P? {
+    func popSegment(_ p: P) -> P {
         let number = Int(p.op.pointee.extra2)
         var stack = stack
         guard let value = stack.pop(self, p.operandSize), loadSegment(number, UInt16(truncatingIfNeeded: value)) else {
@@ -179,7 +179,7 @@ extension SoftCPU {
         return (selector, offset)
     }
 
-    func loadFarPointer(_ p: P) -> P? {
+    func loadFarPointer(_ p: P) -> P {
         let number = Int(p.op.pointee.extra2)
         guard let (selector, offset) = farPointer(p), loadSegment(number, selector) else { return abort(s, p) }
         put(p.op.pointee.dst, offset, size: p.operandSize)
@@ -189,13 +189,13 @@ extension SoftCPU {
 
     // MARK: Bases
 
-    func readSegmentBase(_ p: P) -> P? {
+    func readSegmentBase(_ p: P) -> P {
         guard s.cpu.pointee.cr4 & CR4.fsgsbase != 0 else { return raise(s, p, Vector.ud) }
         put(p.op.pointee.src, s.segment(Int(p.op.pointee.extra2)).pointee.base, size: p.operandSize)
         return next(s, p)
     }
 
-    func writeSegmentBase(_ p: P) -> P? {
+    func writeSegmentBase(_ p: P) -> P {
         guard s.cpu.pointee.cr4 & CR4.fsgsbase != 0 else { return raise(s, p, Vector.ud) }
         let value = s[p.op.pointee.src] & (p.operandSize == 8 ? .max : 0xffff_ffff)
         guard SoftMemory.isCanonical(value) else { return raise(s, p, Vector.gp, code: 0) }

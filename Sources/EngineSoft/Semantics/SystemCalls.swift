@@ -19,7 +19,7 @@ extension SoftCPU {
             base: 0, limit: 0xffff_ffff, selector: selector, attributes: 0xc093 | UInt16(level) << 5)
     }
 
-    func systemCall(_ p: P) -> P? {
+    func systemCall(_ p: P) -> P {
         let cpu = s.cpu
         guard cpu.pointee.efer & EFER.sce != 0 else { return raise(s, p, Vector.ud) }
         let flags = cpu.rflags & ~RFLAGS.rf
@@ -31,10 +31,10 @@ extension SoftCPU {
         setFlatStack(selector &+ 8, level: 0)
         s.rip = cpu.pointee.msrs.lstar
         updateMode()
-        return nil
+        return toRunLoop
     }
 
-    func systemReturn(_ p: P) -> P? {
+    func systemReturn(_ p: P) -> P {
         let cpu = s.cpu
         guard cpu.pointee.efer & EFER.sce != 0 else { return raise(s, p, Vector.ud) }
         guard cpu.pointee.cpl == 0 else { return raise(s, p, Vector.gp, code: 0) }
@@ -47,10 +47,10 @@ extension SoftCPU {
         setFlatStack((selector &+ 8) | 3, level: 3)
         s.rip = target
         updateMode()
-        return nil
+        return toRunLoop
     }
 
-    func systemEnter(_ p: P) -> P? {
+    func systemEnter(_ p: P) -> P {
         let cpu = s.cpu
         let selector = UInt16(truncatingIfNeeded: cpu.pointee.msrs.sysenterCS)
         guard cpu.pointee.cr0 & CR0.pe != 0, selector & 0xfffc != 0 else { return raise(s, p, Vector.gp, code: 0) }
@@ -61,10 +61,10 @@ extension SoftCPU {
         s[Register.rsp] = cpu.pointee.msrs.sysenterESP & mask
         s.rip = cpu.pointee.msrs.sysenterEIP & mask
         updateMode()
-        return nil
+        return toRunLoop
     }
 
-    func systemExit(_ p: P) -> P? {
+    func systemExit(_ p: P) -> P {
         let cpu = s.cpu
         let selector = UInt16(truncatingIfNeeded: cpu.pointee.msrs.sysenterCS)
         guard isProtected, cpu.pointee.cpl == 0, selector & 0xfffc != 0 else { return raise(s, p, Vector.gp, code: 0) }
@@ -81,6 +81,6 @@ extension SoftCPU {
         s[Register.rsp] = pointer
         s.rip = target
         updateMode()
-        return nil
+        return toRunLoop
     }
 }
