@@ -95,7 +95,13 @@ let plugins = [
     PluginFolder(kind: "devices", name: "rtc146818", model: "RTC146818"),
     PluginFolder(kind: "devices", name: "uart16550", model: "UART16550"),
     PluginFolder(
+        kind: "loaders", name: "elf", model: "ELFKernel", modelFolder: "Format",
+        shared: ["Images", "LinuxBoot", "Loading"]),
+    PluginFolder(
         kind: "loaders", name: "flat", model: "FlatImage", modelFolder: "Format", shared: ["Images", "Loading"]),
+    PluginFolder(
+        kind: "loaders", name: "linux", model: "LinuxImage", modelFolder: "Format",
+        shared: ["Images", "LinuxBoot", "Unpacking", "Loading"]),
     PluginFolder(
         kind: "loaders", name: "multiboot", model: "Multiboot", modelFolder: "Format", shared: ["Images", "Loading"]),
     PluginFolder(
@@ -150,7 +156,15 @@ let machineTests: [Target] = [
 
 let shared: [Target] = [
     .target(name: "Images", path: "Plugins/loaders/Images", swiftSettings: strict),
-    .target(name: "Loading", dependencies: ["Images", "PluginKit"], path: "Plugins/loaders/Loading"),
+    .target(name: "LinuxBoot", dependencies: ["Images"], path: "Plugins/loaders/LinuxBoot", swiftSettings: strict),
+    .target(
+        name: "Loading", dependencies: ["Images", "LinuxBoot", "PluginKit"], path: "Plugins/loaders/Loading"),
+    .target(
+        name: "Unpacking", dependencies: ["CLZMA", "CZSTD", "CZlib"], path: "Plugins/loaders/Unpacking",
+        swiftSettings: strict),
+    .systemLibrary(name: "CLZMA", pkgConfig: "liblzma", providers: [.apt(["liblzma-dev"])]),
+    .systemLibrary(name: "CZSTD", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .target(name: "CBackendSupport", path: "Plugins/backends/Shared/HostCalls"),
     .target(
         name: "BackendSupport", dependencies: ["PluginKit", "CBackendSupport"], path: "Plugins/backends/Shared/Support"),

@@ -53,3 +53,37 @@ extension bp_registers {
         return registers
     }
 }
+
+/// Linux's boot protocols: flat segments with the selectors 0x10 (code) and 0x18 (data), in a descriptor table in memory.
+/// Source: Linux, Documentation/arch/x86/boot.rst, "32-bit Boot Protocol" and "64-bit Boot Protocol".
+extension bp_registers {
+    /// 32-bit protected mode without paging; ESI holds the zero page.
+    public static func linux32(entry: UInt32, zeroPage: UInt32, descriptors: UInt64) -> bp_registers {
+        var registers = flatProtected(entry: entry)
+        registers.setBootSegments(descriptors, code: 0xC09B)
+        registers.general.6 = UInt64(zeroPage)
+        return registers
+    }
+
+    /// 64-bit mode with the page tables at `pageTables`; RSI holds the zero page.
+    public static func linux64(
+        entry: UInt64, zeroPage: UInt64, descriptors: UInt64, pageTables: UInt64
+    ) -> bp_registers {
+        var registers = flatProtected(entry: 0)
+        registers.setBootSegments(descriptors, code: 0xA09B)
+        registers.rip = entry
+        registers.general.6 = zeroPage
+        registers.cr0 = 0x8000_0011  // PG, ET and PE
+        registers.cr3 = pageTables
+        registers.cr4 = 0x20  // PAE
+        registers.efer = 0x500  // LME and LMA
+        return registers
+    }
+
+    private mutating func setBootSegments(_ descriptors: UInt64, code: UInt16) {
+        gdtr_base = descriptors
+        gdtr_limit = 31
+        cs = bp_segment(base: 0, limit: .max, selector: 0x10, attributes: code)
+        setData(bp_segment(base: 0, limit: .max, selector: 0x18, attributes: 0xC093))
+    }
+}
