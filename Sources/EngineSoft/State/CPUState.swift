@@ -224,6 +224,8 @@ struct X87Control {
     var dataPointer: UInt64 = 0
     var instructionSelector: UInt16 = 0
     var dataSelector: UInt16 = 0
+    /// The tail of `struct ch_x87`, which C writes as a whole.
+    var padding: UInt32 = 0
 }
 
 extension UnsafeMutableRawPointer {
