@@ -19,7 +19,7 @@ struct VectorHandlers {
         byName = names
         byEntry = InstructionTable.shared.entries.map { entry in
             guard !entry.flags.isDisjoint(with: [.sse, .mmx]), let found = names[VectorHandlers.name(entry)] else { return nil }
-            return VectorHandlers.isMMX(entry) ? found.mmx : found.vector
+            return VectorHandlers.isMMX(entry) ? found.mmx : found.vector ?? found.mmx
         }
     }
 

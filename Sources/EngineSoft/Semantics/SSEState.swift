@@ -49,7 +49,7 @@ private struct Save {
     }
 
     private func registerPlace(_ number: Int, _ status: UInt16) -> UnsafeMutableRawPointer {
-        s + Layout.x87 + (Int(status >> 11) + number & 7) * 16
+        s + Layout.x87 + ((Int(status >> 11) + number) & 7) * 16
     }
 
     func takeX87() {

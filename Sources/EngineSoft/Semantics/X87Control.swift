@@ -147,7 +147,7 @@ private struct Environment {
     }
 
     private func register(_ number: Int) -> UnsafeMutableRawPointer {
-        s + Layout.x87 + (Int(s.cpu.pointee.x87.status >> 11) + number & 7) * 16
+        s + Layout.x87 + ((Int(s.cpu.pointee.x87.status >> 11) + number) & 7) * 16
     }
 }
 
