@@ -18,7 +18,9 @@ extension ServiceTables {
                 out.pointee = UInt64(line + 1) << 32 | UInt64(end.driver)
                 return status(BP_OK)
             },
-            set: { host, id, level in PluginInstance.of(host).drive(id) { $0.set($1, driver: $2, level != 0) } },
+            set: { host, id, level in
+                PluginInstance.with(host) { $0.drive(id) { $0.set($1, driver: $2, level != 0) } }
+            },
             pulse: { host, id in
                 PluginInstance.of(host).drive(id) { lines, line, driver in
                     let up = lines.set(line, driver: driver, true)
@@ -42,7 +44,7 @@ extension ServiceTables {
     nonisolated(unsafe) static let clock = HostFunctions.constant(
         bp_clock_1(
             size: HostFunctions.size(bp_clock_1.self), reserved: 0,
-            now: { host in PluginInstance.of(host).machine.clock.now },
+            now: { host in PluginInstance.with(host) { $0.machine.clock.now } },
             timer: { host, handler, cookie, out in
                 let owner = PluginInstance.of(host)
                 guard let handler, let out else { return status(BP_INVALID) }
@@ -51,8 +53,8 @@ extension ServiceTables {
                 out.pointee = id
                 return status(BP_OK)
             },
-            set: { host, id, deadline in PluginInstance.of(host).setTimer(id, deadline) },
-            cancel: { host, id in PluginInstance.of(host).setTimer(id, nil) }))
+            set: { host, id, deadline in PluginInstance.with(host) { $0.setTimer(id, deadline) } },
+            cancel: { host, id in PluginInstance.with(host) { $0.setTimer(id, nil) } }))
 
     nonisolated(unsafe) static let events = HostFunctions.constant(
         bp_events_1(
