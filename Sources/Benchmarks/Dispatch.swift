@@ -45,7 +45,8 @@ private struct Edge {
     init(_ file: String, _ catalog: BenchCatalog, manualClock: Bool = true) throws {
         let engine = NoEngine()
         machine = try catalog.machine(
-            try catalog.description(ofFile: file), manualClock: manualClock, engine: { (_) throws(MachineError) in engine })
+            try catalog.description(ofFile: file), manualClock: manualClock,
+            engine: { (_) throws(MachineError) in engine })
         guard let vcpu = engine.vcpu else { throw UsageError(text: "\(file): the machine has no vCPU") }
         // The machine keeps it alive. Engines hold it in the same way.
         exits = .passUnretained(vcpu.exits)

@@ -65,7 +65,7 @@ public struct PluginError: Error {
 
 extension Status {
     /// Throws unless ok; `doing` names the operation: "claiming ports".
-    func check(_ doing: String) throws(PluginError) {
-        if self != .ok { throw PluginError(doing + ": " + text, status: self) }
+    func check(_ doing: @autoclosure () -> String) throws(PluginError) {
+        if self != .ok { throw PluginError(doing() + ": " + text, status: self) }
     }
 }

@@ -179,8 +179,8 @@ final class UARTPlugin: Instance {
         state.put("thre-pending", chip.transmitterEmptyPending)
         state.put("character-timeout", chip.characterTimeout)
         state.put("receive-activity", chip.receiveActivity)
-        UARTPlugin.put(chip.receiveQueue, to: state, ["rx-low", "rx-high", "rx-errors", "rx-count"])
-        UARTPlugin.put(chip.transmitQueue, to: state, ["tx-low", "tx-high", "tx-errors", "tx-count"])
+        UARTPlugin.put(chip.receiveQueue, to: state.prefixed("rx-"))
+        UARTPlugin.put(chip.transmitQueue, to: state.prefixed("tx-"))
     }
 
     override func load(version: UInt32, from state: StateReader) throws(PluginError) {
@@ -198,28 +198,26 @@ final class UARTPlugin: Instance {
         chip.transmitterEmptyPending = try state.get("thre-pending")
         chip.characterTimeout = try state.get("character-timeout")
         chip.receiveActivity = try state.get("receive-activity")
-        chip.receiveQueue = try UARTPlugin.queue(from: state, ["rx-low", "rx-high", "rx-errors", "rx-count"])
-        chip.transmitQueue = try UARTPlugin.queue(from: state, ["tx-low", "tx-high", "tx-errors", "tx-count"])
+        chip.receiveQueue = try UARTPlugin.queue(from: state.prefixed("rx-"))
+        chip.transmitQueue = try UARTPlugin.queue(from: state.prefixed("tx-"))
         guard self.chip.restore(chip) else { throw PluginError("the saved UART state contradicts itself") }
         isHeld = true
         settlePins(at: clock.now)
     }
 
-    private static func put(_ queue: CharacterQueue, to state: StateWriter, _ keys: [StaticString]) {
-        state.put(keys[0], queue.low)
-        state.put(keys[1], queue.high)
-        state.put(keys[2], queue.errors)
-        state.put(keys[3], queue.count)
+    private static func put(_ queue: CharacterQueue, to state: StateWriter) {
+        state.put("low", queue.low)
+        state.put("high", queue.high)
+        state.put("errors", queue.errors)
+        state.put("count", queue.count)
     }
 
-    private static func queue(
-        from state: StateReader, _ keys: [StaticString]
-    ) throws(PluginError) -> CharacterQueue {
+    private static func queue(from state: StateReader) throws(PluginError) -> CharacterQueue {
         var queue = CharacterQueue()
-        queue.low = try state.get(keys[0])
-        queue.high = try state.get(keys[1])
-        queue.errors = try state.get(keys[2])
-        queue.count = try state.get(keys[3])
+        queue.low = try state.get("low")
+        queue.high = try state.get("high")
+        queue.errors = try state.get("errors")
+        queue.count = try state.get("count")
         return queue
     }
 }
