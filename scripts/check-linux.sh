@@ -18,11 +18,8 @@ passed=0
 failed=0
 
 good() { passed=$((passed + 1)); echo "ok     $*"; }
-bad() {
-    failed=$((failed + 1))
-    echo "FAILED $*"
-    tail -n 30 "$work/console" | sed 's/^/    /'
-}
+bad() { failed=$((failed + 1)); echo "FAILED $*"; }
+console() { tail -n 30 "$work/console" | sed 's/^/    /'; }
 # expect WHAT TEXT: the guest said this line.
 expect() { if grep -qxF "selftest: $2" "$work/lines"; then good "$1"; else bad "$1: no line 'selftest: $2'"; fi; }
 digest() { sha256sum | cut -d' ' -f1; }
@@ -34,7 +31,7 @@ run() {
     timeout -k 10 "$seconds" "$backplane" run "$@" </dev/null >"$work/console" 2>&1
     got=$?
     tr -d '\r' <"$work/console" | grep -a '^selftest: ' >"$work/lines"
-    if [ $got = "$status" ]; then good "$name: ends with status $status"; else bad "$name: ends with status $got, not $status"; fi
+    if [ $got = "$status" ]; then good "$name: ends with status $status"; else bad "$name: ends with status $got, not $status"; console; fi
 }
 
 computes() { # ARCHITECTURE MACHINE OPTION...
@@ -79,6 +76,7 @@ writes() { # ARCHITECTURE OPTION...
         good "$name: e2fsck finds the file system clean"
     else
         bad "$name: e2fsck finds the file system clean"
+        console
     fi
     debugfs -R "dump /guest/deep/er/copy $work/copy" "$work/disk.img" 2>/dev/null
     if [ "$(digest <"$work/copy")" = "$(seq 1 200000 | digest)" ]; then
