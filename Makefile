@@ -1,4 +1,6 @@
-# make run     installs what is missing, builds, and boots the tour guest to a prompt on the terminal
+# make run     installs what is missing, builds, gets Debian's kernel and boots it to a shell on the terminal; where it cannot be
+#              had, the tour guest
+# make tour    boots the tour guest
 # make test    the same, for the tests
 # make check   the ABI's past, the installed tree and the documents; after make test
 # make bench   the measurements, as ratios in one run
@@ -9,7 +11,7 @@ SWIFT_FLAGS = -c release
 BACKPLANE = .build/release/backplane
 TOUR = .build/guests/tour.elf
 
-.PHONY: all run test check bench build guests setup setup-bench install lint format clean
+.PHONY: all run tour check-linux test check bench build guests setup setup-bench install lint format clean
 all: build guests
 
 setup:
@@ -25,7 +27,17 @@ guests: setup
 	@$(MAKE) --no-print-directory -C Guests/tour OUT=$(CURDIR)/$(TOUR)
 
 run: build guests
+	@if scripts/fetch-linux.sh; then $(BACKPLANE) run machines/linux.yaml; else \
+	    echo "Debian's kernel cannot be had: this is the tour guest instead."; $(BACKPLANE) run machines/tour.yaml; fi
+
+tour: build guests
 	@$(BACKPLANE) run machines/tour.yaml
+
+# Debian's kernel to poweroff, its results compared with this host's.
+check-linux: build
+	scripts/fetch-linux.sh
+	scripts/fetch-linux.sh i386
+	scripts/check-linux.sh $(BACKPLANE) $(OPTIONS)
 
 # Tests run optimized, with testability, in a build folder of their own; so do the plugins that they load.
 TESTS = $(SWIFT_FLAGS) --scratch-path .build-tests -Xswiftc -enable-testing

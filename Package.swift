@@ -26,6 +26,8 @@ struct PluginFolder {
     var modelFolder = "Chip"
     /// Other modules of the house that the model and the plugin use.
     var shared: [String] = []
+    /// Its tests use KernelImages.
+    var testsUseKernelImages = false
     /// The model uses PluginKit (policies' records are the ABI's).
     var modelUsesKit = false
     /// The model is free of unsafe code; those of backends talk to the host's kernel.
@@ -51,7 +53,7 @@ struct PluginFolder {
             .target(
                 name: model, dependencies: modelNeeds.map { .init(stringLiteral: $0) }, path: "\(path)/\(modelFolder)",
                 swiftSettings: (isModelStrict ? strict : []) + hot),
-            tests(model, folder: name, needs: modelNeeds),
+            tests(model, folder: name, needs: modelNeeds + (testsUseKernelImages ? ["KernelImages"] : [])),
         ]
     }
 
@@ -96,12 +98,12 @@ let plugins = [
     PluginFolder(kind: "devices", name: "uart16550", model: "UART16550"),
     PluginFolder(
         kind: "loaders", name: "elf", model: "ELFKernel", modelFolder: "Format",
-        shared: ["Images", "LinuxBoot", "Loading"]),
+        shared: ["Images", "LinuxBoot", "Loading"], testsUseKernelImages: true),
     PluginFolder(
         kind: "loaders", name: "flat", model: "FlatImage", modelFolder: "Format", shared: ["Images", "Loading"]),
     PluginFolder(
         kind: "loaders", name: "linux", model: "LinuxImage", modelFolder: "Format",
-        shared: ["Images", "LinuxBoot", "Unpacking", "Loading"]),
+        shared: ["Images", "LinuxBoot", "Unpacking", "Loading"], testsUseKernelImages: true),
     PluginFolder(
         kind: "loaders", name: "multiboot", model: "Multiboot", modelFolder: "Format", shared: ["Images", "Loading"]),
     PluginFolder(
@@ -145,9 +147,12 @@ let benchmarks: [Target] = [
 let machineTests: [Target] = [
     .testTarget(name: "CommandLineTests"),
     .testTarget(name: "CoreTests", dependencies: ["CBackplane", "CHost", "Core"]),
-    .testTarget(name: "MachineTests", dependencies: ["CHost", "Core", "EngineKVM", "MachineFile", "PluginKit"]),
     .testTarget(
-        name: "PluginBenchTests", dependencies: ["Core", "PluginBench", "PluginKit"], exclude: ["sequences"]),
+        name: "MachineTests",
+        dependencies: ["CHost", "Core", "EngineKVM", "KernelImages", "MachineFile", "PluginKit"]),
+    .testTarget(
+        name: "PluginBenchTests", dependencies: ["Core", "KernelImages", "PluginBench", "PluginKit"],
+        exclude: ["sequences"]),
     .executableTarget(name: "CrashChild", dependencies: ["CHost"], path: "Tests/CrashChild"),
     .testTarget(
         name: "EngineKVMTests", dependencies: ["CBackplane", "CHost", "Core", "CrashChild", "EngineKVM"]),
@@ -172,7 +177,10 @@ let shared: [Target] = [
         name: "BackendSupport", dependencies: ["PluginKit", "CBackendSupport"], path: "Plugins/backends/Shared/Support"),
     tests("BackendSupport", folder: "backends-shared"),
     tests("Images", folder: "images"),
+    tests("LinuxBoot", folder: "linux-boot", needs: ["Images", "KernelImages"]),
     tests("Loading", folder: "loading", needs: ["Images"]),
+    tests("Unpacking", folder: "unpacking", needs: ["KernelImages"]),
+    .target(name: "KernelImages", dependencies: ["CLZMA", "CZSTD", "CZlib"], path: "Tests/KernelImages"),
 ]
 
 let package = Package(

@@ -1,7 +1,7 @@
 #!/bin/sh
 # fetch-linux.sh [amd64|i386] [--update]: gets Debian's kernel and a static BusyBox, and makes from them what machines/linux*.yaml
-# boot: .build/guests/linux/ARCHITECTURE/ with vmlinuz, initramfs.cpio (BusyBox and Guests/linux/root) and modules.cpio (the
-# drivers of an IDE disk and of ext4). Does nothing where they are there and newer than what they are made of; --update looks
+# boot: .build/guests/linux/ARCHITECTURE/ with vmlinuz, initramfs.cpio (BusyBox and Guests/linux/root), modules.cpio (the drivers
+# of an IDE disk and of ext4) and disk.img (an empty ext4 file system; an old one is kept). Does nothing where they are there and newer than what they are made of; --update looks
 # for newer packages.
 #
 # apt checks the packages' signatures with the system's sources and keys. It keeps its state in the same folder, so that it needs
@@ -20,9 +20,16 @@ for argument; do
 done
 case $architecture in amd64) meta=linux-image-amd64 ;; i386) meta=linux-image-686 ;; esac
 
-repository=$(cd "$(dirname "$0")/.." && pwd)
-sources=$repository/Guests/linux/root
-base=${BACKPLANE_GUESTS:-$repository/.build/guests}/linux/$architecture
+# Beside it in an installed tree, or in the repository.
+here=$(cd "$(dirname "$0")" && pwd)
+if [ -d "$here/linux-root" ]; then
+    sources=$here/linux-root
+    guests=$here/guests
+else
+    sources=$(cd "$here/.." && pwd)/Guests/linux/root
+    guests=$(cd "$here/.." && pwd)/.build/guests
+fi
+base=$guests/linux/$architecture
 work=$base/work
 mkdir -p "$base"
 
@@ -120,6 +127,15 @@ make_modules() {
     archive "$root" "$base/modules.cpio"
 }
 
+# An empty file system, in a file without blocks.
+make_disk() {
+    [ ! -e "$base/disk.img" ] || return 0
+    mke2fs=$(PATH=$PATH:/sbin:/usr/sbin command -v mke2fs) || { echo "fetch-linux.sh: no mke2fs: no disk.img" >&2; return 0; }
+    truncate -s 64M "$base/disk.img.new"
+    "$mke2fs" -q -F -t ext4 "$base/disk.img.new"
+    mv "$base/disk.img.new" "$base/disk.img"
+}
+
 if [ -n "$update" ] || [ ! -e "$work/kernel" ]; then fetch; fi
 stamp=$base/modules.cpio
 if [ -e "$stamp" ] && [ -e "$base/vmlinuz" ] && [ -z "$(find "$sources" "$0" "$work/kernel" -newer "$stamp")" ]; then
@@ -132,6 +148,7 @@ vmlinuz=$(find "$work/root/boot" -name 'vmlinuz-*' | head -n 1)
 cp "$vmlinuz" "$base/vmlinuz"
 cp "$busybox" "$base/busybox"
 make_initramfs
+make_disk
 make_modules
 rm -rf "$work/root" "$work/initramfs" "$work/modules" # most of it is modules that nothing here uses
 echo "$(cat "$work/kernel"): $base/vmlinuz"

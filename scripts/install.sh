@@ -139,6 +139,10 @@ if [ -e "$guest" ]; then
 else
     echo "install.sh: $guest is not there, and is not installed" >&2
 fi
+# What gets Debian's kernel for machines/linux*.yaml: run in the installed tree, it puts it there.
+install -m 755 "$repository/scripts/fetch-linux.sh" "$tree/share/backplane/fetch-linux.sh"
+rm -rf "$tree/share/backplane/linux-root"
+cp -R "$repository/Guests/linux/root" "$tree/share/backplane/linux-root"
 for file in "$repository"/docs/*.md "$repository/README.md" "$repository/LICENSE"; do
     [ -e "$file" ] && install -m 644 "$file" "$tree/share/doc/backplane/"
 done

@@ -18,7 +18,8 @@ enum Program {
     static let tour = root + "/.build/guests/tour.elf"
 
     static let plugins = [
-        "ata", "debug-console", "debug-exit", "file", "flat", "lfsr", "multiboot", "null", "pic8259", "pit8254", "pty",
+        "ata", "debug-console", "debug-exit", "elf", "file", "flat", "lfsr", "linux", "multiboot", "null", "pic8259",
+        "pit8254", "pty",
         "ram-disk", "raw-file", "reset-control", "rom", "rtc146818", "socket", "standard", "stats", "strict",
         "terminal", "trace", "uart16550",
     ]

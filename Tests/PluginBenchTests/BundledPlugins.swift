@@ -1,5 +1,6 @@
 import Core
 import Glibc
+import KernelImages
 import PluginBench
 import Testing
 
@@ -20,6 +21,10 @@ struct BundledPlugin: Sendable, CustomTestStringConvertible {
         BundledPlugin(name: "rtc146818"), BundledPlugin(name: "uart16550"),
         BundledPlugin(name: "flat", properties: ["image": "FILE:512"]),
         BundledPlugin(name: "multiboot", properties: ["kernel": "KERNEL"]),
+        BundledPlugin(name: "linux", properties: ["kernel": "BZIMAGE", "initrd": "FILE:4097"]),
+        BundledPlugin(name: "linux", properties: ["kernel": "BZIMAGE", "unpack": "guest"]),
+        BundledPlugin(name: "elf", properties: ["kernel": "ELF"]),
+        BundledPlugin(name: "elf", properties: ["kernel": "ELF", "entry": "linux", "modules": "FILE:4097"]),
         BundledPlugin(name: "standard"), BundledPlugin(name: "stats", properties: ["at-end": "off"]),
         BundledPlugin(name: "strict"), BundledPlugin(name: "trace", properties: ["file": "PATH"]),
         BundledPlugin(name: "null"), BundledPlugin(name: "file", properties: ["path": "PATH"]),
@@ -64,6 +69,12 @@ final class TemporaryFiles {
         }
         if text == "PATH" { return make([]) }
         if text == "KERNEL" { return make(TemporaryFiles.kernel) }
+        // At 2 MiB: the bench has little RAM.
+        if text == "ELF" { return make(KernelELF([0xF4], physical: 0x20_0000, pvhEntry: 0x20_0000).bytes) }
+        if text == "BZIMAGE" {
+            let payload = Pack.payload(KernelELF([0xF4], physical: 0x20_0000).bytes) { Pack.xz($0) }
+            return make(BzImageFile(payload: payload, preferred: 0x20_0000, initSize: 0x1_0000).bytes)
+        }
         return text
     }
 

@@ -30,8 +30,8 @@ public enum LinuxBootError: Error, Equatable, Sendable {
         case .bootSector: "this is a boot sector, or a kernel older than Linux 1.3.73, and not a bzImage"
         case .truncated(let size): "the kernel is cut off: its setup header asks for more than the file's \(size) bytes"
         case .tooOld(let version):
-            "boot protocol \(Self.text(version)) is too old: this loader needs "
-                + "\(Self.text(SetupHeader.oldest)) (Linux 2.6.22)"
+            "boot protocol \(SetupHeader.text(of: version)) is too old: this loader needs "
+                + "\(SetupHeader.text(of: SetupHeader.oldest)) (Linux 2.6.22)"
         case .loadedLow: "this is a zImage, which is loaded below 1 MiB; this loader boots a bzImage"
         case .unpacking(let reason): "its payload cannot be unpacked: \(reason)"
         case .elf, .notForPC, .notExecutable, .nothingToLoad, .entryNotLoaded, .noPVHEntry:
@@ -69,11 +69,6 @@ public enum LinuxBootError: Error, Equatable, Sendable {
         case .tooManyRanges(let count): "the memory map has \(count) ranges, more than the 128 that the zero page holds"
         default: ""
         }
-    }
-
-    private static func text(_ version: UInt16) -> String {
-        let minor = String(version & 0xFF)
-        return "\(version >> 8)." + (minor.count < 2 ? "0" : "") + minor
     }
 
     private static func mebibytes(_ size: UInt64) -> String { "\((size >> 20) + (size & 0xFFFFF == 0 ? 0 : 1)) MiB" }

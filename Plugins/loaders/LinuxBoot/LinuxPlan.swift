@@ -56,13 +56,13 @@ public struct LinuxPlan: Sendable {
     public init(
         _ kernel: LinuxKernel, commandLine: String, initrds: [[UInt8]], ram: RAMMap
     ) throws(LinuxBootError) {
-        for piece in kernel.pieces where !ram.contains(piece.address, piece.memorySize) || piece.range.isEmpty {
-            throw .kernelOutsideRAM(address: piece.address, size: piece.memorySize, ram)
-        }
         let workspace = kernel.workspace
         let workspaceSize = workspace.upperBound - workspace.lowerBound
         guard ram.contains(workspace.lowerBound, workspaceSize) else {
             throw .kernelOutsideRAM(address: workspace.lowerBound, size: workspaceSize, ram)
+        }
+        for piece in kernel.pieces where !ram.contains(piece.address, piece.memorySize) || piece.range.isEmpty {
+            throw .kernelOutsideRAM(address: piece.address, size: piece.memorySize, ram)
         }
         let memoryMap = try ZeroPage.memoryMap(ram)
         var available = ram

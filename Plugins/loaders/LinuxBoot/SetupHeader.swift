@@ -26,7 +26,7 @@ public struct SetupHeader: Equatable, Sendable {
     /// be. The fields of later ones have the documented values where the kernel is older.
     public static let oldest: UInt16 = 0x0206
 
-    /// 0x0a is 2.10.
+    /// 0x020a is 2.10.
     public let version: UInt16
     public let loadFlags: LoadFlags
     public let extendedFlags: ExtendedFlags
@@ -79,6 +79,12 @@ public struct SetupHeader: Equatable, Sendable {
         code = try Self.code(file)
         payload = Self.payload(
             offset: field(0x248, file.u32, from: 0x0208), length: field(0x24C, file.u32, from: 0x0208), in: code)
+    }
+
+    /// 0x020a is "2.10".
+    public static func text(of version: UInt16) -> String {
+        let minor = version & 0xFF
+        return "\(version >> 8)." + (minor < 10 ? "0" : "") + "\(minor)"
     }
 
     public var hasLongModeEntry: Bool { extendedFlags.contains(.kernel64) }

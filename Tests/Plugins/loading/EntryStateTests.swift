@@ -52,3 +52,40 @@ import Testing
         }
     }
 }
+
+/// Linux, Documentation/arch/x86/boot.rst: __BOOT_CS is 0x10 and __BOOT_DS 0x18.
+@Suite struct LinuxEntryStateTests {
+    @Test func longModeHasPagingAndTheZeroPageInRSI() {
+        let registers = bp_registers.linux64(
+            entry: 0x100_0200, zeroPage: 0x10000, descriptors: 0x11000, pageTables: 0x12000)
+        #expect(registers.rip == 0x100_0200)
+        #expect(registers.general.6 == 0x10000)
+        #expect(registers.cr0 == 0x8000_0011)
+        #expect(registers.cr3 == 0x12000)
+        #expect(registers.cr4 == 0x20)
+        #expect(registers.efer == 0x500)
+        #expect(registers.rflags == 2)
+        #expect(registers.cs.selector == 0x10)
+        #expect(registers.cs.attributes == 0xA09B)  // L and not D
+        #expect(registers.gdtr_base == 0x11000)
+        #expect(registers.gdtr_limit == 31)
+        for segment in [registers.ds, registers.es, registers.ss] {
+            #expect(segment.selector == 0x18)
+            #expect(segment.attributes == 0xC093)
+        }
+    }
+
+    @Test func protectedModeHasNoPagingAndTheZeroPageInESI() {
+        let registers = bp_registers.linux32(entry: 0x100_0000, zeroPage: 0x10000, descriptors: 0x11000)
+        #expect(registers.rip == 0x100_0000)
+        #expect(registers.general.6 == 0x10000)
+        // EBP, EDI and EBX must be zero.
+        #expect(registers.general.3 == 0 && registers.general.5 == 0 && registers.general.7 == 0)
+        #expect(registers.cr0 == 0x11)
+        #expect(registers.cr3 == 0 && registers.cr4 == 0 && registers.efer == 0)
+        #expect(registers.cs.selector == 0x10)
+        #expect(registers.cs.attributes == 0xC09B)
+        #expect(registers.ss.selector == 0x18)
+        #expect(registers.gdtr_base == 0x11000)
+    }
+}

@@ -1,4 +1,4 @@
-public import Images
+import Images
 
 /// `struct hvm_start_info` of the PVH boot protocol, version 1, with what it points to, in one block.
 /// Source: Xen, docs/misc/pvh.pandoc and xen/include/public/arch-x86/hvm/start_info.h.

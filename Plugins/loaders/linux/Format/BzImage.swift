@@ -55,7 +55,7 @@ public struct BzImage: Sendable {
     public var reasonToStayPacked: String? {
         guard let payload = payload else { return "its header (protocol \(version)) does not say where its payload is" }
         guard let compression = Compression(payload) else {
-            let start = payload.prefix(4).map { String($0, radix: 16) }.joined(separator: " ")
+            let start = payload.prefix(4).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined(separator: " ")
             return "its payload, which starts with \(start), is of an unknown compression"
         }
         return compression.isSupported ? nil : "its payload is compressed with \(compression.rawValue)"
@@ -85,5 +85,5 @@ public struct BzImage: Sendable {
         header.payload.flatMap { file.slice($0.lowerBound, $0.upperBound - $0.lowerBound) }
     }
 
-    private var version: String { "\(header.version >> 8).\(header.version & 0xFF)" }
+    private var version: String { SetupHeader.text(of: header.version) }
 }
