@@ -74,11 +74,12 @@ FROM_GENERAL(cvtsi2sd)
 #define ALL_TO_GENERAL(M) M(cvtss2si) M(cvttss2si) M(cvtsd2si) M(cvttsd2si)
 ALL_TO_GENERAL(TO_GENERAL)
 
-/* Between MMX and XMM registers. CVTPI2PD with a memory operand leaves the x87 state alone (SDM volume 2). */
-#define FROM_MMX(name, keeps) \
+/* Between MMX and XMM registers. With a memory operand CVTPI2PD leaves the x87 state alone (SDM volume 2), and
+ * on processors CVTPI2PS too. */
+#define FROM_MMX(name) \
     HANDLER(m_##name) { \
         OPERATION; \
-        bool touches = !(keeps) || op->src != CH_TEMPORARY; \
+        bool touches = op->src != CH_TEMPORARY; \
         if (touches) MMX_BEGIN; \
         uint64_t b = LOW64(op->src); \
         __m128i a; \
@@ -105,8 +106,8 @@ ALL_TO_GENERAL(TO_GENERAL)
         MMX_PUT(op->dst, a); \
         NEXT; \
     }
-FROM_MMX(cvtpi2ps, false)
-FROM_MMX(cvtpi2pd, true)
+FROM_MMX(cvtpi2ps)
+FROM_MMX(cvtpi2pd)
 #define ALL_TO_MMX(M) M(cvtps2pi) M(cvttps2pi) M(cvtpd2pi) M(cvttpd2pi)
 ALL_TO_MMX(TO_MMX)
 

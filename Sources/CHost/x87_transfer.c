@@ -101,7 +101,6 @@ RUN(fcmov) {
         x->not_empty |= (uint8_t)(1u << physical(x, 0));
         return;
     }
-    x->status &= (uint16_t)~X_C1;
     if (i & 8) memmove(st(x, r, 0), st(x, r, i & 7), 10);
 }
 

@@ -38,6 +38,7 @@ struct ch_x87 {
     uint16_t opcode;
     uint64_t instruction_pointer, data_pointer;
     uint16_t instruction_selector, data_selector;
+    uint32_t padding;
 };
 
 struct ch_simd_entry {

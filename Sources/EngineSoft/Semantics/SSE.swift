@@ -123,7 +123,7 @@ extension BlockBuilder {
             push(vectorOp(i, handler, register, register, immediate))
             return
         }
-        if first == .Gy || second == .Ey, i.operands.2 == .none { immediate = i.operandSize == 8 ? 8 : 4 }
+        if first == .Gy || first == .Ey || second == .Ey, i.operands.2 == .none { immediate = i.operandSize == 8 ? 8 : 4 }
         var source = vectorRegister(second, i)
         if i.isMemory {
             source = loadSource(i, second)
