@@ -60,21 +60,17 @@ ARITHMETIC_ALL(fdivr, "divr")
 
 /* ---- Comparisons -------------------------------------------------------------------------------------------------------------- */
 static void set_codes(x87 *x, unsigned codes) { x->status = (uint16_t)((x->status & ~X_CODES) | (codes & X_CODES)); }
-/* true: compared, so that pops follow. `raised` is the host's status. */
+/* true: pops follow, unless an unmasked exception forbids them. The codes are set either way, as processors do (the SDM has them
+ * only for masked ones). `raised` is the host's status. */
 static bool compared(x87 *x, unsigned raised) {
-    unsigned before = x->status;
-    bool forbidden = raise_flags(x, raised & 0x3f, BEFORE);
-    if (forbidden) {
-        x->status = (uint16_t)((x->status & ~X_CODES) | (before & (X_CODES & ~X_C1)));
-        return false;
-    }
+    bool is_forbidden = raise_flags(x, raised & 0x3f, BEFORE);
     set_codes(x, raised & (X_C0 | X_C2 | X_C3));
-    return true;
+    return !is_forbidden;
 }
 static bool compare_empty(x87 *x) {
-    if (!underflow(x)) return false;
+    bool is_masked = underflow(x);
     set_codes(x, X_C0 | X_C2 | X_C3);
-    return true;
+    return is_masked;
 }
 #define COMPARE(name, instruction) \
     static bool compare_##name(x87 *x, uint8_t *r, unsigned i) { \
@@ -113,7 +109,7 @@ COMPARE_MEMORY(M64, "fcoml")
 COMPARE_MEMORY(I32, "ficoml")
 COMPARE_MEMORY(I16, "ficoms")
 
-/* Into EFLAGS: the image, or all ones where they stay, goes to the operand. */
+/* Into EFLAGS: the image goes to the operand; unmasked exceptions forbid the pop only. */
 #define COMPARE_FLAGS(name, instruction) \
     static bool compare_##name(x87 *x, uint8_t *r, unsigned i, void *operand) { \
         uint64_t flags = 0x45; \
@@ -131,7 +127,7 @@ COMPARE_MEMORY(I16, "ficoms")
             leave(x); \
             done = !raise_flags(x, raised & 0x3f, BEFORE); \
         } \
-        flags = done ? flags & 0x45 : ~0ull; \
+        flags &= 0x45; \
         memcpy(operand, &flags, 8); \
         return done; \
     } \
@@ -290,8 +286,8 @@ PUSHING(fxtract, 0)
 /* ---- Control ------------------------------------------------------------------------------------------------------------------ */
 RUN(fincstp) { UNUSED; x->status &= (uint16_t)~X_C1; set_top(x, (x->status >> 11) + 1); }
 RUN(fdecstp) { UNUSED; x->status &= (uint16_t)~X_C1; set_top(x, (x->status >> 11) + 7); }
-RUN(ffree) { UNUSED; x->not_empty &= (uint8_t)~(1u << physical(x, i)); }
-RUN(ffreep) { UNUSED; x->not_empty &= (uint8_t)~(1u << physical(x, i)); pop(x); }
+RUN(ffree) { UNUSED; x->status &= (uint16_t)~X_C1; x->not_empty &= (uint8_t)~(1u << physical(x, i)); }
+RUN(ffreep) { UNUSED; x->status &= (uint16_t)~X_C1; x->not_empty &= (uint8_t)~(1u << physical(x, i)); pop(x); }
 RUN(fnop) { UNUSED; }
 RUN(fnclex) { UNUSED; x->status &= 0x7f00; }
 RUN(fninit) { UNUSED; ch_x87_init(x); }

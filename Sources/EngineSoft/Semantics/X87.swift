@@ -137,10 +137,9 @@ private let x87Conditional: Handler = { s, p in
     return next(s, p)
 }
 
-/// FCOMI and relatives: the flags, or all ones where an unmasked exception keeps them.
+/// FCOMI and relatives.
 private let takeX87Flags: Handler = { s, p in
-    let flags = s.temporary.load(as: UInt64.self)
-    if flags != .max { s.cpu.setStatusFlags(flags) }
+    s.cpu.setStatusFlags(s.temporary.load(as: UInt64.self))
     return next(s, p)
 }
 
