@@ -174,6 +174,7 @@ RUN(fxam) {
     RUN(name) { \
         UNUSED; \
         if (is_empty(x, 0)) { \
+            x->status &= (uint16_t)~(codes); \
             if (underflow(x)) put_indefinite(st(x, r, 0)), x->not_empty |= (uint8_t)(1u << physical(x, 0)); \
             return; \
         } \
@@ -252,14 +253,14 @@ INTO_ST1(fpatan)
 INTO_ST1(fyl2x)
 INTO_ST1(fyl2xp1)
 
-/* A second result is pushed. `indefinite_first`: what the destinations of a stack fault hold. */
+/* A second result is pushed. */
 #define PUSHING(name, codes) \
     RUN(name) { \
         UNUSED; \
         bool is_under = is_empty(x, 0), is_over = !is_empty(x, 7); \
         if (is_under || is_over) { \
+            x->status &= (uint16_t)~(codes); \
             if (!(is_under ? underflow(x) : overflow(x))) return; \
-            if (codes) x->status &= (uint16_t)~X_C2; \
             put_indefinite(st(x, r, 0)); \
             x->not_empty |= (uint8_t)(1u << physical(x, 0)); \
             put_indefinite(push(x, r)); \

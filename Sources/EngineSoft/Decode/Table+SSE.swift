@@ -17,7 +17,8 @@ extension TableBuilder {
 
     /// The memory operand must be aligned where it has 16 bytes.
     private mutating func xmm(
-        _ opcode: UInt8, _ mnemonic: Mnemonic, _ source: Operand = .Wdq, _ c: Operand = .none, _ prefix: MandatoryPrefix = .p66,
+        _ opcode: UInt8, _ mnemonic: Mnemonic, _ source: Operand = .Wdq, _ c: Operand = .none,
+        _ prefix: MandatoryPrefix = .p66,
         map: OpcodeMap = .two, feature: Feature = .sse2
     ) {
         add(map, opcode, mnemonic, .Vdq, source, c, prefix: prefix, flags: [.sse, .aligned], feature: feature)
@@ -92,7 +93,8 @@ extension TableBuilder {
 
     private mutating func addVectorIntegers() {
         let first: [Mnemonic] = [
-            .punpcklbw, .punpcklwd, .punpckldq, .packsswb, .pcmpgtb, .pcmpgtw, .pcmpgtd, .packuswb, .punpckhbw, .punpckhwd,
+            .punpcklbw, .punpcklwd, .punpckldq, .packsswb, .pcmpgtb, .pcmpgtw, .pcmpgtd, .packuswb, .punpckhbw,
+            .punpckhwd,
             .punpckhdq, .packssdw,
         ]
         for (number, mnemonic) in first.enumerated() {
@@ -106,14 +108,22 @@ extension TableBuilder {
         both(0x75, .pcmpeqw)
         both(0x76, .pcmpeqd)
         let late: [(UInt8, Mnemonic, Feature)] = [
-            (0xd1, .psrlw, .mmx), (0xd2, .psrld, .mmx), (0xd3, .psrlq, .mmx), (0xd4, .paddq, .sse2), (0xd5, .pmullw, .mmx),
-            (0xd8, .psubusb, .mmx), (0xd9, .psubusw, .mmx), (0xda, .pminub, .sse), (0xdb, .pand, .mmx), (0xdc, .paddusb, .mmx),
-            (0xdd, .paddusw, .mmx), (0xde, .pmaxub, .sse), (0xdf, .pandn, .mmx), (0xe0, .pavgb, .sse), (0xe1, .psraw, .mmx),
-            (0xe2, .psrad, .mmx), (0xe3, .pavgw, .sse), (0xe4, .pmulhuw, .sse), (0xe5, .pmulhw, .mmx), (0xe8, .psubsb, .mmx),
-            (0xe9, .psubsw, .mmx), (0xea, .pminsw, .sse), (0xeb, .por, .mmx), (0xec, .paddsb, .mmx), (0xed, .paddsw, .mmx),
-            (0xee, .pmaxsw, .sse), (0xef, .pxor, .mmx), (0xf1, .psllw, .mmx), (0xf2, .pslld, .mmx), (0xf3, .psllq, .mmx),
-            (0xf4, .pmuludq, .sse2), (0xf5, .pmaddwd, .mmx), (0xf6, .psadbw, .sse), (0xf8, .psubb, .mmx), (0xf9, .psubw, .mmx),
-            (0xfa, .psubd, .mmx), (0xfb, .psubq, .sse2), (0xfc, .paddb, .mmx), (0xfd, .paddw, .mmx), (0xfe, .paddd, .mmx),
+            (0xd1, .psrlw, .mmx), (0xd2, .psrld, .mmx), (0xd3, .psrlq, .mmx), (0xd4, .paddq, .sse2),
+            (0xd5, .pmullw, .mmx),
+            (0xd8, .psubusb, .mmx), (0xd9, .psubusw, .mmx), (0xda, .pminub, .sse), (0xdb, .pand, .mmx),
+            (0xdc, .paddusb, .mmx),
+            (0xdd, .paddusw, .mmx), (0xde, .pmaxub, .sse), (0xdf, .pandn, .mmx), (0xe0, .pavgb, .sse),
+            (0xe1, .psraw, .mmx),
+            (0xe2, .psrad, .mmx), (0xe3, .pavgw, .sse), (0xe4, .pmulhuw, .sse), (0xe5, .pmulhw, .mmx),
+            (0xe8, .psubsb, .mmx),
+            (0xe9, .psubsw, .mmx), (0xea, .pminsw, .sse), (0xeb, .por, .mmx), (0xec, .paddsb, .mmx),
+            (0xed, .paddsw, .mmx),
+            (0xee, .pmaxsw, .sse), (0xef, .pxor, .mmx), (0xf1, .psllw, .mmx), (0xf2, .pslld, .mmx),
+            (0xf3, .psllq, .mmx),
+            (0xf4, .pmuludq, .sse2), (0xf5, .pmaddwd, .mmx), (0xf6, .psadbw, .sse), (0xf8, .psubb, .mmx),
+            (0xf9, .psubw, .mmx),
+            (0xfa, .psubd, .mmx), (0xfb, .psubq, .sse2), (0xfc, .paddb, .mmx), (0xfd, .paddw, .mmx),
+            (0xfe, .paddd, .mmx),
         ]
         for (opcode, mnemonic, feature) in late { both(opcode, mnemonic, feature) }
         mmx(0x70, .pshufw, .Qq, .Ib, feature: .sse)
@@ -125,7 +135,8 @@ extension TableBuilder {
 
     private mutating func addVectorShifts() {
         let groups: [(UInt8, UInt8, Mnemonic)] = [
-            (0x71, 2, .psrlw), (0x71, 4, .psraw), (0x71, 6, .psllw), (0x72, 2, .psrld), (0x72, 4, .psrad), (0x72, 6, .pslld),
+            (0x71, 2, .psrlw), (0x71, 4, .psraw), (0x71, 6, .psllw), (0x72, 2, .psrld), (0x72, 4, .psrad),
+            (0x72, 6, .pslld),
             (0x73, 2, .psrlq), (0x73, 6, .psllq),
         ]
         for (opcode, reg, mnemonic) in groups {
@@ -234,27 +245,40 @@ extension TableBuilder {
             (0x24, .pmovsxwq, .Wd), (0x25, .pmovsxdq, .Wq), (0x28, .pmuldq, .Wdq), (0x29, .pcmpeqq, .Wdq),
             (0x2b, .packusdw, .Wdq), (0x30, .pmovzxbw, .Wq), (0x31, .pmovzxbd, .Wd), (0x32, .pmovzxbq, .Ww),
             (0x33, .pmovzxwd, .Wq), (0x34, .pmovzxwq, .Wd), (0x35, .pmovzxdq, .Wq), (0x38, .pminsb, .Wdq),
-            (0x39, .pminsd, .Wdq), (0x3a, .pminuw, .Wdq), (0x3b, .pminud, .Wdq), (0x3c, .pmaxsb, .Wdq), (0x3d, .pmaxsd, .Wdq),
+            (0x39, .pminsd, .Wdq), (0x3a, .pminuw, .Wdq), (0x3b, .pminud, .Wdq), (0x3c, .pmaxsb, .Wdq),
+            (0x3d, .pmaxsd, .Wdq),
             (0x3e, .pmaxuw, .Wdq), (0x3f, .pmaxud, .Wdq), (0x40, .pmulld, .Wdq), (0x41, .phminposuw, .Wdq),
         ]
         for (opcode, mnemonic, source) in two { xmm(opcode, mnemonic, source, map: .three38, feature: .sse41) }
         xmm(0x37, .pcmpgtq, map: .three38, feature: .sse42)
-        add(.three38, 0x2a, .movntdqa, .Vdq, .Mdq, prefix: .p66, form: .memory, flags: [.sse, .aligned], feature: .sse41)
+        add(
+            .three38, 0x2a, .movntdqa, .Vdq, .Mdq, prefix: .p66, form: .memory, flags: [.sse, .aligned], feature: .sse41
+        )
         let withImmediate: [(UInt8, Mnemonic, Operand)] = [
-            (0x08, .roundps, .Wdq), (0x09, .roundpd, .Wdq), (0x0a, .roundss, .Wd), (0x0b, .roundsd, .Wq), (0x0c, .blendps, .Wdq),
-            (0x0d, .blendpd, .Wdq), (0x0e, .pblendw, .Wdq), (0x21, .insertps, .Wd), (0x40, .dpps, .Wdq), (0x41, .dppd, .Wdq),
+            (0x08, .roundps, .Wdq), (0x09, .roundpd, .Wdq), (0x0a, .roundss, .Wd), (0x0b, .roundsd, .Wq),
+            (0x0c, .blendps, .Wdq),
+            (0x0d, .blendpd, .Wdq), (0x0e, .pblendw, .Wdq), (0x21, .insertps, .Wd), (0x40, .dpps, .Wdq),
+            (0x41, .dppd, .Wdq),
             (0x42, .mpsadbw, .Wdq),
         ]
-        for (opcode, mnemonic, source) in withImmediate { xmm(opcode, mnemonic, source, .Ib, map: .three3A, feature: .sse41) }
+        for (opcode, mnemonic, source) in withImmediate {
+            xmm(opcode, mnemonic, source, .Ib, map: .three3A, feature: .sse41)
+        }
         // The forms of strings take memory operands that are not aligned.
-        let texts: [(UInt8, Mnemonic)] = [(0x60, .pcmpestrm), (0x61, .pcmpestri), (0x62, .pcmpistrm), (0x63, .pcmpistri)]
+        let texts: [(UInt8, Mnemonic)] = [
+            (0x60, .pcmpestrm), (0x61, .pcmpestri), (0x62, .pcmpistrm), (0x63, .pcmpistri),
+        ]
         for (opcode, mnemonic) in texts {
             add(.three3A, opcode, mnemonic, .Vdq, .Wdq, .Ib, prefix: .p66, flags: .sse, feature: .sse42)
         }
-        let elements: [(UInt8, Mnemonic, Operand)] = [(0x14, .pextrb, .Mb), (0x15, .pextrw, .Mw), (0x17, .extractps, .Md)]
+        let elements: [(UInt8, Mnemonic, Operand)] = [
+            (0x14, .pextrb, .Mb), (0x15, .pextrw, .Mw), (0x17, .extractps, .Md),
+        ]
         for (opcode, mnemonic, memory) in elements {
             add(.three3A, opcode, mnemonic, .Ed, .Vdq, .Ib, prefix: .p66, form: .register, flags: .sse, feature: .sse41)
-            add(.three3A, opcode, mnemonic, memory, .Vdq, .Ib, prefix: .p66, form: .memory, flags: .sse, feature: .sse41)
+            add(
+                .three3A, opcode, mnemonic, memory, .Vdq, .Ib, prefix: .p66, form: .memory, flags: .sse, feature: .sse41
+            )
         }
         // With REX.W PEXTRQ and PINSRQ.
         add(.three3A, 0x16, .pextrd, .Ey, .Vdq, .Ib, prefix: .p66, flags: .sse, feature: .sse41)

@@ -64,8 +64,10 @@ extension TableBuilder {
         stack(0xd9, 3, .fstp, .STi)
         let d9: [(UInt8, UInt8, Mnemonic)] = [
             (4, 0, .fchs), (4, 1, .fabs), (4, 4, .ftst), (4, 5, .fxam),
-            (5, 0, .fld1), (5, 1, .fldl2t), (5, 2, .fldl2e), (5, 3, .fldpi), (5, 4, .fldlg2), (5, 5, .fldln2), (5, 6, .fldz),
-            (6, 0, .f2xm1), (6, 1, .fyl2x), (6, 2, .fptan), (6, 3, .fpatan), (6, 4, .fxtract), (6, 5, .fprem1), (6, 6, .fdecstp),
+            (5, 0, .fld1), (5, 1, .fldl2t), (5, 2, .fldl2e), (5, 3, .fldpi), (5, 4, .fldlg2), (5, 5, .fldln2),
+            (5, 6, .fldz),
+            (6, 0, .f2xm1), (6, 1, .fyl2x), (6, 2, .fptan), (6, 3, .fpatan), (6, 4, .fxtract), (6, 5, .fprem1),
+            (6, 6, .fdecstp),
             (6, 7, .fincstp), (7, 0, .fprem), (7, 1, .fyl2xp1), (7, 2, .fsqrt), (7, 3, .fsincos), (7, 4, .frndint),
             (7, 5, .fscale), (7, 6, .fsin), (7, 7, .fcos),
         ]

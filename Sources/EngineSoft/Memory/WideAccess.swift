@@ -8,7 +8,8 @@ extension UnsafeMutableRawPointer {
     func read16(_ p: P, _ linear: UInt64, to place: UnsafeMutableRawPointer) -> Bool {
         let entry = tlbEntry(linear)
         if entry.pointee.read == (linear &+ 15) & ~0xfff {
-            let host = UnsafeRawPointer(bitPattern: UInt(truncatingIfNeeded: linear &+ entry.pointee.addend)).unsafelyUnwrapped
+            let host = UnsafeRawPointer(bitPattern: UInt(truncatingIfNeeded: linear &+ entry.pointee.addend))
+                .unsafelyUnwrapped
             place.storeBytes(of: host.loadUnaligned(as: SIMD2<UInt64>.self), as: SIMD2<UInt64>.self)
             return true
         }

@@ -18,7 +18,9 @@ struct VectorHandlers {
         for index in 0..<count { names[String(cString: table[index].name)] = table[index] }
         byName = names
         byEntry = InstructionTable.shared.entries.map { entry in
-            guard !entry.flags.isDisjoint(with: [.sse, .mmx]), let found = names[VectorHandlers.name(entry)] else { return nil }
+            guard !entry.flags.isDisjoint(with: [.sse, .mmx]), let found = names[VectorHandlers.name(entry)] else {
+                return nil
+            }
             return VectorHandlers.isMMX(entry) ? found.mmx : found.vector ?? found.mmx
         }
     }
@@ -86,7 +88,9 @@ extension BlockBuilder {
 
     // MARK: Operations on registers
 
-    private var faultPointer: UInt64 { UInt64(UInt(bitPattern: unsafeBitCast(raiseVectorFault, to: UnsafeRawPointer.self))) }
+    private var faultPointer: UInt64 {
+        UInt64(UInt(bitPattern: unsafeBitCast(raiseVectorFault, to: UnsafeRawPointer.self)))
+    }
 
     /// An operation of CHost's on registers by number or byte offset.
     func vectorOp(_ i: Instruction, _ handler: Handler, _ dst: UInt8, _ src: UInt8, _ immediate: UInt8 = 0) -> Op {
@@ -123,7 +127,9 @@ extension BlockBuilder {
             push(vectorOp(i, handler, register, register, immediate))
             return
         }
-        if first == .Gy || first == .Ey || second == .Ey, i.operands.2 == .none { immediate = i.operandSize == 8 ? 8 : 4 }
+        if first == .Gy || first == .Ey || second == .Ey, i.operands.2 == .none {
+            immediate = i.operandSize == 8 ? 8 : 4
+        }
         var source = vectorRegister(second, i)
         if i.isMemory {
             source = loadSource(i, second)
@@ -163,7 +169,8 @@ extension BlockBuilder {
     }
 
     /// An operation that loads or stores a register by number or byte offset.
-    mutating func pushVectorMemory(_ i: Instruction, _ handler: Handler, _ register: UInt8, size: UInt8, isWrite: Bool) {
+    mutating func pushVectorMemory(_ i: Instruction, _ handler: Handler, _ register: UInt8, size: UInt8, isWrite: Bool)
+    {
         var op = op(i, handler)
         setMemory(&op, i, size: UInt16(size), isWrite: isWrite)
         op.dst = register

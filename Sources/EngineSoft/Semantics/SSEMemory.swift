@@ -14,7 +14,8 @@ extension BlockBuilder {
         let size = memory.size(i.operandSize)
         let isAligned = i.flags.contains(.aligned)
         switch i.mnemonic {
-        case .movaps, .movapd, .movdqa, .movups, .movupd, .movdqu, .lddqu, .movntdqa, .movntps, .movntpd, .movntdq, .movss,
+        case .movaps, .movapd, .movdqa, .movups, .movupd, .movdqu, .lddqu, .movntdqa, .movntps, .movntpd, .movntdq,
+            .movss,
             .movsd, .movlps, .movlpd:
             if !isStore, i.mnemonic == .movlps || i.mnemonic == .movlpd {
                 pushVectorMemory(i, loadLow, register, size: 8, isWrite: false)

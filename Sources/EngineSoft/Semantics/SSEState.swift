@@ -26,7 +26,9 @@ private struct Save {
         isWide = p.op.pointee.extra & 15 == 8
     }
 
-    private func put<T: Word>(_ offset: Int, _ value: T) { image.storeBytes(of: value, toByteOffset: offset, as: T.self) }
+    private func put<T: Word>(_ offset: Int, _ value: T) {
+        image.storeBytes(of: value, toByteOffset: offset, as: T.self)
+    }
     private func get<T: Word>(_ offset: Int, _: T.Type) -> T { image.load(fromByteOffset: offset, as: T.self) }
 
     func putX87() {

@@ -57,6 +57,8 @@ extension BlockBuilder {
         switch i.mnemonic {
         case .fnstcw, .fnstsw, .fnstenv, .fldenv, .fnsave, .frstor, .fldcw, .fnclex, .fninit: emitX87Control(i)
         case .fcmov: emitConditionalMove(i)
+        // FNENI, FNDISI and FNSETPM, which do nothing, do not wait either.
+        case .fnop where i.opcode == 0xdb: push(op(i, doNothing))
         default: emitX87Computation(i)
         }
         return true
@@ -103,6 +105,7 @@ extension BlockBuilder {
 
 // MARK: Handlers
 
+private let doNothing: Handler = { s, p in next(s, p) }
 private let wait: Handler = { s, p in s.x87IsPending ? raise(s, p, Vector.mf) : next(s, p) }
 
 /// FIP and FOP, and with a memory operand FDP.
@@ -190,7 +193,9 @@ private func storing(_ s: S, _ p: P, _ write: (UInt64) -> Bool) -> P {
     let shadow = (s + Layout.x87Shadow).assumingMemoryBound(to: ch_x87.self)
     shadow.pointee = s.x87.pointee
     let address = linear(s, p)
-    if ch_x87_store(p.op.pointee.extra2 & 0xffff, shadow, s.x87Registers, s.temporary), !write(address) { return abort(s, p) }
+    if ch_x87_store(p.op.pointee.extra2 & 0xffff, shadow, s.x87Registers, s.temporary), !write(address) {
+        return abort(s, p)
+    }
     s.x87.pointee = shadow.pointee
     note(s, p, address)
     return next(s, p)
