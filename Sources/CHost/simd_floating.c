@@ -74,13 +74,16 @@ FROM_GENERAL(cvtsi2sd)
 #define ALL_TO_GENERAL(M) M(cvtss2si) M(cvttss2si) M(cvtsd2si) M(cvttsd2si)
 ALL_TO_GENERAL(TO_GENERAL)
 
-/* Between MMX and XMM registers. With a memory operand CVTPI2PD leaves the x87 state alone (SDM volume 2), and
+/* Between MMX and XMM registers; the x87 state changes even where #XM follows, as on processors. With a memory operand CVTPI2PD leaves the x87 state alone (SDM volume 2), and
  * on processors CVTPI2PS too. */
 #define FROM_MMX(name) \
     HANDLER(m_##name) { \
         OPERATION; \
         bool touches = op->src != CH_TEMPORARY; \
-        if (touches) MMX_BEGIN; \
+        if (touches) { \
+            MMX_BEGIN; \
+            MMX_TOUCH; \
+        } \
         uint64_t b = LOW64(op->src); \
         __m128i a; \
         FLOATING({ \
@@ -88,7 +91,6 @@ ALL_TO_GENERAL(TO_GENERAL)
             __asm__ volatile("movq %[b], %%mm0\n\t" UNDER(#name " %%mm0, %[a]") "\n\temms" \
                              : [a] "+x"(a), [after] "=m"(after) : [b] "r"(b), [control] "m"(control) : "mm0"); \
         }) \
-        if (touches) MMX_TOUCH; \
         VECTOR(op->dst) = a; \
         NEXT; \
     }
@@ -96,13 +98,13 @@ ALL_TO_GENERAL(TO_GENERAL)
     HANDLER(m_##name) { \
         OPERATION; \
         MMX_BEGIN; \
+        MMX_TOUCH; \
         __m128i b = VECTOR(op->src); \
         uint64_t a; \
         FLOATING({ \
             __asm__ volatile(UNDER(#name " %[b], %%mm0") "\n\tmovq %%mm0, %[a]\n\temms" \
                              : [a] "=r"(a), [after] "=m"(after) : [b] "x"(b), [control] "m"(control) : "mm0"); \
         }) \
-        MMX_TOUCH; \
         MMX_PUT(op->dst, a); \
         NEXT; \
     }

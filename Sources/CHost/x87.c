@@ -201,6 +201,7 @@ UNARY(fcos, X_C2)
     RUN(name) { \
         UNUSED; \
         if (is_empty(x, 0) || is_empty(x, 1)) { \
+            if (codes) x->status &= (uint16_t)~X_C2; \
             if (underflow(x)) put_indefinite(st(x, r, 0)), x->not_empty |= (uint8_t)(1u << physical(x, 0)); \
             return; \
         } \

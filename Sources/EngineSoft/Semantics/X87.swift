@@ -188,19 +188,19 @@ private func storeX87(_ size: UInt8) -> Handler {
 
 /// Does the store to a copy of the control registers, which count only once memory is written.
 @inline(__always)
-private func storing(_ s: S, _ p: P, _ write: (UInt64) -> Bool) -> P {
+private func storing(_ s: S, _ p: P, _ size: Int, _ write: (UInt64) -> Bool) -> P {
     if s.x87IsPending { return raise(s, p, Vector.mf) }
     let shadow = (s + Layout.x87Shadow).assumingMemoryBound(to: ch_x87.self)
     shadow.pointee = s.x87.pointee
     let address = linear(s, p)
-    if ch_x87_store(p.op.pointee.extra2 & 0xffff, shadow, s.x87Registers, s.temporary), !write(address) {
-        return abort(s, p)
-    }
+    let isStored = ch_x87_store(p.op.pointee.extra2 & 0xffff, shadow, s.x87Registers, s.temporary)
+    // Where an unmasked exception forbids the store, the operand's faults still come first.
+    guard isStored ? write(address) : canAccess(s, address, size, .write) else { return abort(s, p) }
     s.x87.pointee = shadow.pointee
     note(s, p, address)
     return next(s, p)
 }
-private let storeX87Word: Handler = { s, p in storing(s, p) { s.write(p, $0, s.temporary.load(as: UInt16.self)) } }
-private let storeX87Double: Handler = { s, p in storing(s, p) { s.write(p, $0, s.temporary.load(as: UInt32.self)) } }
-private let storeX87Quad: Handler = { s, p in storing(s, p) { s.write(p, $0, s.temporary.load(as: UInt64.self)) } }
-private let storeX87Extended: Handler = { s, p in storing(s, p) { writeBlock(s, p, $0, 10, from: s.temporary) } }
+private let storeX87Word: Handler = { s, p in storing(s, p, 2) { s.write(p, $0, s.temporary.load(as: UInt16.self)) } }
+private let storeX87Double: Handler = { s, p in storing(s, p, 4) { s.write(p, $0, s.temporary.load(as: UInt32.self)) } }
+private let storeX87Quad: Handler = { s, p in storing(s, p, 8) { s.write(p, $0, s.temporary.load(as: UInt64.self)) } }
+private let storeX87Extended: Handler = { s, p in storing(s, p, 10) { writeBlock(s, p, $0, 10, from: s.temporary) } }
