@@ -54,7 +54,7 @@ extension SoftCPU {
                 setZero(false)
                 break
             }
-            let value = isLimit ? UInt64(descriptor.limit) : UInt64(descriptor.high & 0x00f0_ff00)
+            let value = isLimit ? UInt64(descriptor.limit) : UInt64(descriptor.high & 0x00ff_ff00)
             put(p.op.pointee.dst, value, size: p.operandSize)
             setZero(true)
         }
