@@ -65,7 +65,9 @@ extension SoftCPU {
         if cause.isReturn { saved &= ~RFLAGS.nt }
         guard saveTask(old, returnRIP, saved) else { return false }
         if !cause.isNested, let address = descriptorAddress(old.selector) {
-            guard let descriptor = descriptor(at: address, old.selector), setBusy(descriptor, false) else { return false }
+            guard let descriptor = descriptor(at: address, old.selector), setBusy(descriptor, false) else {
+                return false
+            }
         }
         if cause.isNested, !systemWrite(target.base, old.selector) { return false }
         if !cause.isReturn, !setBusy(target, true) { return false }
