@@ -104,7 +104,9 @@ extension SoftCPU {
         state.tr = bp_segment(s.segment(Segment.tr).pointee)
         (state.gdtr_base, state.gdtr_limit) = (cpu.pointee.gdt.base, cpu.pointee.gdt.limit)
         (state.idtr_base, state.idtr_limit) = (cpu.pointee.idt.base, cpu.pointee.idt.limit)
-        (state.cr0, state.cr2, state.cr3, state.cr4) = (cpu.pointee.cr0, cpu.pointee.cr2, cpu.pointee.cr3, cpu.pointee.cr4)
+        (state.cr0, state.cr2, state.cr3, state.cr4) = (
+            cpu.pointee.cr0, cpu.pointee.cr2, cpu.pointee.cr3, cpu.pointee.cr4
+        )
         (state.cr8, state.efer) = (cpu.pointee.cr8, cpu.pointee.efer)
         state.dr = cpu.pointee.dr
         return state

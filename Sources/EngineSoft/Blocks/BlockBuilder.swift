@@ -92,7 +92,9 @@ struct BlockBuilder {
     /// Gives `op` the memory operand of the instruction; where its address needs checks or does not fit, an operation that
     /// prepares it goes before. `size`: bytes accessed, 0: none is (LEA, INVLPG check nothing of the segment).
     mutating func setMemory(_ op: inout Op, _ i: Instruction, size: UInt16, isWrite: Bool) {
-        if let direct = directAddress(i) {
+        // Code segments cannot be written, flat or not.
+        let isCodeWrite = isWrite && !is64 && i.segment == UInt8(Segment.cs)
+        if !isCodeWrite, let direct = directAddress(i) {
             (op.base, op.index, op.scale, op.disp, op.seg) = direct
             return
         }

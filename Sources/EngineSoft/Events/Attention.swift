@@ -53,7 +53,7 @@ extension SoftCPU {
     var mustStep: Bool {
         let cpu = s.cpu
         return cpu.pointee.inShadow || cpu.pointee.systemFlags & (RFLAGS.tf | RFLAGS.rf) != 0 || debug.singleStep
-            || cpu.pointee.watchesInstructions || cpu.pointee.pendingDebug != 0
+            || cpu.pointee.watchesInstructions || cpu.pointee.watchesData || cpu.pointee.pendingDebug != 0
             || cpu.pointee.deadline &- cpu.pointee.executed < UInt64(BlockBuilder.maximumInstructions)
     }
 

@@ -9,7 +9,8 @@ extension SoftCPU {
         if s.cpu.pointee.cr0 & CR0.pe == 0 {
             isDone = returnReal(p.operandSize)
         } else if isVirtual8086 {
-            isDone = s.cpu.pointee.systemFlags & RFLAGS.iopl == RFLAGS.iopl
+            isDone =
+                s.cpu.pointee.systemFlags & RFLAGS.iopl == RFLAGS.iopl
                 ? returnReal(p.operandSize) : fail(Vector.gp, 0)
         } else if s.cpu.pointee.systemFlags & RFLAGS.nt != 0 {
             isDone = isLongMode ? fail(Vector.gp, 0) : returnTask(p)

@@ -65,7 +65,9 @@ extension SoftCPU {
         if cause.isReturn { saved &= ~RFLAGS.nt }
         guard saveTask(old, returnRIP, saved) else { return false }
         if !cause.isNested, let address = descriptorAddress(old.selector) {
-            guard let descriptor = descriptor(at: address, old.selector), setBusy(descriptor, false) else { return false }
+            guard let descriptor = descriptor(at: address, old.selector), setBusy(descriptor, false) else {
+                return false
+            }
         }
         if cause.isNested, !systemWrite(target.base, old.selector) { return false }
         if !cause.isReturn, !setBusy(target, true) { return false }
@@ -208,17 +210,19 @@ extension SoftCPU {
         let selector = state.segments[Segment.cs]
         let level = UInt8(selector & 3)
         s.cpu.pointee.cpl = level
+        // SS before CS (table 7-1): what is wrong with CS is reported on the new stack.
+        guard let stack = stackDescriptor(state.segments[Segment.ss], level: level, invalid: Vector.ts),
+            markAccessed(stack)
+        else { return false }
+        s.segment(Segment.ss).pointee = stack.register
         guard selector & 0xfffc != 0 else { return fail(Vector.ts, selector: selector) }
         guard let code = descriptor(selector, outside: Vector.ts) else { return false }
         guard code.isCode, code.isConforming ? code.dpl <= level : code.dpl == level else {
             return fail(Vector.ts, selector: selector)
         }
         guard code.isPresent else { return fail(Vector.np, selector: selector) }
-        guard let stack = stackDescriptor(state.segments[Segment.ss], level: level, invalid: Vector.ts),
-            markAccessed(code), markAccessed(stack)
-        else { return false }
+        guard markAccessed(code) else { return false }
         setCode(code, level: level)
-        s.segment(Segment.ss).pointee = stack.register
         for (number, selector) in state.segments.enumerated() where number != Segment.cs && number != Segment.ss {
             guard loadSegment(number, selector) else {
                 // What is wrong with a segment is wrong with the TSS.

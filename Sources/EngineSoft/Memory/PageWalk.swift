@@ -52,10 +52,11 @@ enum PageWalk {
                 isDirty: true, leaf: nil)
         }
         if cpu.pointee.cr4 & CR4.pae == 0 { return try legacy(memory, s, linear, marks) }
-        var rights = Rights(noExecuteEnabled: cpu.pointee.efer & EFER.nxe != 0)
+        let isLong = cpu.pointee.efer & EFER.lma != 0
+        var rights = Rights(noExecuteEnabled: cpu.pointee.efer & EFER.nxe != 0, isLong: isLong)
         var table: UInt64
         var level: UInt64
-        if cpu.pointee.efer & EFER.lma != 0 {
+        if isLong {
             table = cpu.pointee.cr3 & physicalMask & ~0xfff
             level = 3
         } else {
@@ -133,7 +134,13 @@ enum PageWalk {
         var isUser = true
         var isExecutable = true
 
-        init(noExecuteEnabled: Bool) { self.noExecuteEnabled = noExecuteEnabled }
+        /// Bits 62:52 are ignored in long mode, and reserved in PAE paging (tables 4-11 and 4-19).
+        let reserved: UInt64
+
+        init(noExecuteEnabled: Bool, isLong: Bool = true) {
+            self.noExecuteEnabled = noExecuteEnabled
+            reserved = isLong ? highReserved : ~physicalMask & ~noExecute
+        }
 
         mutating func apply(_ entry: UInt64) {
             if entry & writable == 0 { isWritable = false }
@@ -143,7 +150,7 @@ enum PageWalk {
 
         /// SDM volume 3, 4.4.2 and 4.5.4.
         func isReserved(_ entry: UInt64, level: UInt64, isLarge: Bool) -> Bool {
-            if entry & highReserved != 0 { return true }
+            if entry & reserved != 0 { return true }
             if !noExecuteEnabled, entry & noExecute != 0 { return true }
             if entry & large != 0, level == 3 { return true }
             if isLarge { return entry & ((1 << (12 + 9 * level)) &- 1) & ~0x1fff != 0 }

@@ -55,7 +55,8 @@ extension SoftCPU {
             let entry = s.tlbEntry(address)
             let last = address &+ UInt64(T.bitWidth / 8 &- 1)
             if entry.pointee.write == last & ~0xfff {
-                let host = UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: address &+ entry.pointee.addend))
+                let host = UnsafeMutableRawPointer(
+                    bitPattern: UInt(truncatingIfNeeded: address &+ entry.pointee.addend))
                 host.unsafelyUnwrapped.storeBytes(of: value, as: T.self)
                 return true
             }

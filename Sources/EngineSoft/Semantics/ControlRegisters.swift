@@ -93,7 +93,8 @@ extension SoftCPU {
         if entersLong {
             // SDM volume 3, 10.8.5.
             let task = s.segment(Segment.tr).pointee
-            guard cpu.pointee.cr4 & CR4.pae != 0, !s.segment(Segment.cs).pointee.isLong, task.type & 8 != 0 || !task.isUsable
+            guard cpu.pointee.cr4 & CR4.pae != 0, !s.segment(Segment.cs).pointee.isLong,
+                task.type & 8 != 0 || !task.isUsable
             else { return false }
             efer |= EFER.lma
         }

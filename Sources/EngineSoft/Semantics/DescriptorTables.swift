@@ -50,7 +50,8 @@ extension SoftCPU {
         let address = linear(s, p)
         let second = (address &+ 2) & s.cpu.pointee.linearMask
         // The base first: if only one of the two pages is there, nothing has been stored but what the restart stores again.
-        let isStored = is64
+        let isStored =
+            is64
             ? s.write(p, second, table.base) : s.write(p, second, UInt32(truncatingIfNeeded: table.base))
         guard isStored, s.write(p, address, table.limit) else { return abort(s, p) }
         return go(p)

@@ -28,7 +28,8 @@ extension SoftCPU {
         guard let descriptor = descriptor(selector) else { return nil }
         guard descriptor.isSegment else { return descriptor }
         let level = s.cpu.pointee.cpl
-        let isAllowed = descriptor.isConforming
+        let isAllowed =
+            descriptor.isConforming
             ? descriptor.dpl <= level : descriptor.rpl <= level && descriptor.dpl == level
         guard descriptor.isCode, isAllowed, !(isLongMode && descriptor.isLong && descriptor.isBig) else {
             s.setFault(Vector.gp, code: selectorCode(selector))
@@ -213,7 +214,9 @@ extension SoftCPU {
     }
 
     /// CS, SS, RSP and CPL of a return to an outer ring, or in 64-bit mode of any IRET. false: a fault is left.
-    func returnOuter(_ code: Descriptor, _ selector: UInt16, _ pointer: UInt64, release: UInt64 = 0, size: UInt8) -> Bool {
+    func returnOuter(_ code: Descriptor, _ selector: UInt16, _ pointer: UInt64, release: UInt64 = 0, size: UInt8)
+        -> Bool
+    {
         let level = code.rpl
         var isBig = false
         if selector & 0xfffc == 0 {

@@ -20,7 +20,9 @@ func ioAllowed(_ s: S, port: UInt16, size: Int) -> Bool {
 extension SoftCPU {
     /// An event by the instruction of `p`: it returns to the next one; a fault in delivery is one of the instruction.
     func softwareInterrupt(_ vector: UInt8, _ kind: EventKind, _ p: P) -> P {
-        if kind != .software || vector == Vector.bp || vector == Vector.of, intercepts(BP_EXIT_EXCEPTION, UInt64(vector)) {
+        if kind != .software || vector == Vector.bp || vector == Vector.of,
+            intercepts(BP_EXIT_EXCEPTION, UInt64(vector))
+        {
             var exit = bp_exit()
             switch ask(BP_EXIT_EXCEPTION, p, UInt64(vector), &exit) {
             case .proceed: break

@@ -5,7 +5,8 @@ import CBackplane
 extension BlockBuilder {
     /// false: not an instruction of this family.
     mutating func emitSystem(_ i: Instruction) -> Bool {
-        emitFar(i) || emitSegments(i) || emitTables(i) || emitControlRegisters(i) || emitFlagsAndMachine(i) || emitGuarded(i)
+        emitFar(i) || emitSegments(i) || emitTables(i) || emitControlRegisters(i) || emitFlagsAndMachine(i)
+            || emitGuarded(i)
     }
 
     /// Registers by number: all of these have 2 to 8 bytes.

@@ -34,7 +34,8 @@ struct CPUModel {
     func cpuid(leaf: UInt32, subleaf: UInt32, _ s: S) -> Leaf {
         switch leaf {
         case 0...Self.lastBasic: basic(leaf, subleaf, s)
-        case 0x4000_0000: (0x4000_0000, Self.word("Backplane VM", 0), Self.word("Backplane VM", 1), Self.word("Backplane VM", 2))
+        case 0x4000_0000:
+            (0x4000_0000, Self.word("Backplane VM", 0), Self.word("Backplane VM", 1), Self.word("Backplane VM", 2))
         case 0x8000_0000...Self.lastExtended: extended(leaf)
         // Beyond the last one, the answer is that of the last basic leaf.
         default: basic(Self.lastBasic, subleaf, s)
