@@ -101,12 +101,13 @@ final class SoftSide {
     func run(_ state: UnsafeMutablePointer<nc_state>, single: Bool) -> Bool {
         load(state)
         let s = cpu.s
-        let limit = s.cpu.pointee.executed &+ 200_000
+        let limit = s.cpu.pointee.executed &+ 1_000_000
+        s.cpu.pointee.deadline = limit
         s.cpu.pointee.stop = .none
         while s.cpu.pointee.stop == .none {
             var p = cpu.findBlock(single: single)
             while p != toRunLoop { p = p.load(as: Handler.self)(s, p) }
-            if s.cpu.pointee.executed > limit { return false }
+            if s.cpu.pointee.executed &+ 64 > limit { return false }
         }
         s.cpu.pointee.stop = .none
         store(state)
