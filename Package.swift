@@ -153,6 +153,8 @@ let machineTests: [Target] = [
     .testTarget(
         name: "PluginBenchTests", dependencies: ["Core", "KernelImages", "PluginBench", "PluginKit"],
         exclude: ["sequences"]),
+    .target(name: "NativeCPU", path: "Tests/NativeCPU"),
+    .testTarget(name: "EngineSoftTests", dependencies: ["CBackplane", "CHost", "Core", "EngineSoft", "NativeCPU"]),
     .executableTarget(name: "CrashChild", dependencies: ["CHost"], path: "Tests/CrashChild"),
     .testTarget(
         name: "EngineKVMTests", dependencies: ["CBackplane", "CHost", "Core", "CrashChild", "EngineKVM"]),

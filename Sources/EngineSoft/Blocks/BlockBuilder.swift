@@ -109,7 +109,7 @@ struct BlockBuilder {
         op.index = Register.zero
         op.scale = 0
         op.disp = 0
-        op.seg = UInt8(Segment.flat)
+        op.seg = flatSegment(i)
     }
 
     /// Base, index, scale and displacement as they stand in the instruction. A RIP-relative displacement that does not fit is
@@ -142,13 +142,17 @@ struct BlockBuilder {
         return op.imm == 0 ? (op.base, op.index, op.scale, op.disp) : nil
     }
 
+    private func flatSegment(_ i: Instruction) -> UInt8 {
+        UInt8(is64 && i.segment == UInt8(Segment.ss) ? Segment.flatStack : Segment.flat)
+    }
+
     /// The operand fields where no check and no wrap is needed beyond the linear address mask.
     private func directAddress(_ i: Instruction) -> (UInt8, UInt8, UInt8, Int32, UInt8)? {
         guard mode.isDisjoint(with: [.alignment, .dataBreakpoints]) else { return nil }
         guard let (base, index, scale, displacement) = plainOffset(i) else { return nil }
         if is64 {
             guard i.addressSize == 8 else { return nil }
-            let segment = i.segment >= UInt8(Segment.fs) ? i.segment : UInt8(Segment.flat)
+            let segment = i.segment >= UInt8(Segment.fs) ? i.segment : flatSegment(i)
             return (base, index, scale, displacement, segment)
         }
         guard mode.contains(.flat), i.addressSize == 4, i.segment < UInt8(Segment.fs) else { return nil }

@@ -34,7 +34,7 @@ extension BlockBuilder {
                 case .other: break
                 }
             }
-            op.base = Register.rsp
+            op.seg = UInt8(Segment.flatStack)
             op.imm = Int32(truncatingIfNeeded: i.immediate)
             op.extra = UInt16(i.operandSize)
             push(op)
@@ -48,7 +48,7 @@ extension BlockBuilder {
         var op = op(i, jumpsPlainly(i) ? plain : checked)
         let target = UInt64(length) &+ UInt64(i.length) &+ i.immediate
         op.imm64 = target
-        op.base = Register.rsp
+        op.seg = UInt8(Segment.flatStack)
         op.extra = UInt16(i.operandSize)
         op.extra2 = UInt32(i.addressSize) | UInt32(i.opcode) << 8
         noteTarget(0, target)
@@ -106,7 +106,7 @@ extension BlockBuilder {
         default: op = self.op(i, isCall ? callRegisterChecked : jumpRegisterChecked)
         }
         op.src = place
-        op.base = Register.rsp
+        op.seg = UInt8(Segment.flatStack)
         op.extra = UInt16(size)
         push(op)
     }
@@ -140,7 +140,7 @@ extension BlockBuilder {
             case .other: break
             }
         }
-        op.base = Register.rsp
+        op.seg = UInt8(Segment.flatStack)
         push(op)
     }
 
@@ -148,7 +148,7 @@ extension BlockBuilder {
         let size = i.operandSize
         if i.isMemory {
             var load = op(i, popLoad)
-            load.base = Register.rsp
+            load.seg = UInt8(Segment.flatStack)
             load.extra = UInt16(size)
             push(load)
             // The address is computed with RSP as it is after the pop.
@@ -161,7 +161,7 @@ extension BlockBuilder {
         }
         var op = op(i, popChecked)
         op.dst = i.operands.0 == .Zv ? low(i, size) : rm(i, size)
-        op.base = Register.rsp
+        op.seg = UInt8(Segment.flatStack)
         op.extra = UInt16(size)
         switch stack(size) {
         case .plain64: op.run = pop64

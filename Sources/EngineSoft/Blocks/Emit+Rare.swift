@@ -51,8 +51,8 @@ extension BlockBuilder {
         case .std: general(i, setDirection)
         case .pusha: general(i, pushAll)
         case .popa: general(i, popAll)
-        case .enter: general(i, enterFrame)
-        case .leave: general(i, leaveFrame)
+        case .enter: stackFrame(i, enterFrame)
+        case .leave: stackFrame(i, leaveFrame)
         case .lfence, .mfence, .sfence: general(i, fence)
         case .clflush, .clflushopt: general(i, cacheLineFlush, size: 1)
         case .in_, .out_: portInstruction(i)
@@ -60,6 +60,11 @@ extension BlockBuilder {
         default: return false
         }
         return true
+    }
+
+    private mutating func stackFrame(_ i: Instruction, _ handler: Handler) {
+        general(i, handler)
+        operations[count - 1].seg = UInt8(Segment.flatStack)
     }
 
     /// As `general`, with the operand's size in extra 3:0 and its registers' places.

@@ -146,9 +146,12 @@ struct Decoder {
         let is64 = mode.contains(.code64)
         if entry.flags.contains(is64 ? .invalid64 : .only64) { return false }
         if !features.contains(entry.feature) { return false }
+        // F3 41 90 is XCHG R8, RAX.
+        if entry.mnemonic == .pause, i.rex & 1 != 0 { return false }
         switch entry.prefix {
         case .any: return true
         case .none: return i.prefixes.isDisjoint(with: [.operandSize, .rep, .repne])
+        case .noRepeat: return !i.repeats
         case .p66: return i.prefixes.contains(.operandSize) && !i.repeats
         case .pF3: return i.prefixes.contains(.rep)
         case .pF2: return i.prefixes.contains(.repne)

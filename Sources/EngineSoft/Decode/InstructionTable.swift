@@ -9,6 +9,8 @@ enum OpcodeMap: Int {
 /// A mandatory prefix, where the table distinguishes by it.
 enum MandatoryPrefix: UInt8 {
     case any, none, p66, pF3, pF2
+    /// 66 is the operand size, F2 and F3 lead elsewhere.
+    case noRepeat
 }
 
 /// What of ModRM.mod an entry takes.

@@ -125,8 +125,8 @@ extension TableBuilder {
         add(.two, 0x0d, .prefetch, .M, form: .memory, feature: .prefetchw)
         add(.three38, 0xf0, .crc32b, .Gy, .Eb, prefix: .pF2, feature: .sse42)
         add(.three38, 0xf1, .crc32v, .Gy, .Ev, prefix: .pF2, feature: .sse42)
-        add(.three38, 0xf0, .movbe, .Gv, .Mv, form: .memory, feature: .movbe)
-        add(.three38, 0xf1, .movbe, .Mv, .Gv, form: .memory, feature: .movbe)
+        add(.three38, 0xf0, .movbe, .Gv, .Mv, prefix: .noRepeat, form: .memory, feature: .movbe)
+        add(.three38, 0xf1, .movbe, .Mv, .Gv, prefix: .noRepeat, form: .memory, feature: .movbe)
         add(.two, 0xc3, .movnti, .My, .Gy, prefix: .none, form: .memory, feature: .sse2)
     }
 

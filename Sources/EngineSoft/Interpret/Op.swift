@@ -98,9 +98,10 @@ func retire(_ s: S, _ p: P) -> P {
 /// A memory access has left a fault.
 @inline(never)
 func abort(_ s: S, _ p: P) -> P {
-    // An address that is not canonical is #SS(0) through RSP or RBP (SDM volume 3, 6.15 "Interrupt 12").
-    let base = p.op.pointee.base
-    if s.cpu.pointee.fault.isAddress, base == Register.rsp || base == Register.rbp {
+    // An address that is not canonical is #SS(0) where it is one of the stack segment (SDM volume 3, 6.15 "Interrupt 12"): that
+    // of PUSH and its relatives, and of operands with RSP or RBP as their base.
+    let op = p.op
+    if s.cpu.pointee.fault.isAddress, op.pointee.seg == UInt8(Segment.flatStack) {
         s.cpu.pointee.fault.vector = Vector.ss
     }
     rewind(s, p)

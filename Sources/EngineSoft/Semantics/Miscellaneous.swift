@@ -51,7 +51,15 @@ private func cmpxchg<T: Word>(_ s: S, _ p: P, _: T.Type) -> P {
     let accumulator = s.get(Register.rax, as: T.self)
     let new = s.get(p.op.pointee.dst, as: T.self)
     var old: T = 0
-    // The destination is written in either case (SDM volume 2, "CMPXCHG").
+    if p.op.pointee.extra & 0x10 == 0 {
+        // A register that is not equal stays as it is: not even the upper half of a 32-bit one is cleared.
+        let place = p.op.pointee.src
+        old = s.get(place, as: T.self)
+        s.cpu.setSubtract(accumulator, old, accumulator &- old)
+        s.put(old == accumulator ? place : Register.rax, old == accumulator ? new : old)
+        return next(s, p)
+    }
+    // Memory is written in either case (SDM volume 2, "CMPXCHG").
     guard change(s, p, T.self, { a in
         old = a
         s.cpu.setSubtract(accumulator, a, accumulator &- a)

@@ -90,7 +90,12 @@ let callRegisterChecked: Handler = { s, p in
 
 let callRegister64: Handler = { s, p in
     let target = s[p.op.pointee.src]
-    guard SoftMemory.isCanonical(target) else { return raise(s, p, Vector.gp, code: 0) }
+    guard SoftMemory.isCanonical(target) else {
+        // Faults of the push come first, and nothing is pushed.
+        let top = s[Register.rsp] &- 8
+        let isPushed = s.cpu.pointee.owner._withUnsafeGuaranteedRef { $0.memory.translateBoth(s, top, 8, .write) != nil }
+        return isPushed ? raise(s, p, Vector.gp, code: 0) : abort(s, p)
+    }
     return callPlain(s, p, UInt64.self) ? jump(s, to: target) : abort(s, p)
 }
 

@@ -1,0 +1,54 @@
+// Where capstone 4.0.2 and this decoder differ, and why this decoder is right. Each line is one reason.
+
+@testable import EngineSoft
+
+func judged(_ d: Disagreement) -> Bool {
+    isNotReported(d) || isAboutLOCK(d) || isAboutUndefined(d) || isAboutOperandSize(d) || isCapstonesOwn(d)
+}
+
+/// Instructions that our CPUID does not report, and that are #UD here.
+private func isNotReported(_ d: Disagreement) -> Bool {
+    guard d.ours == nil else { return false }
+    // VEX, EVEX, XOP.
+    if d.starts(0xc4) || d.starts(0xc5) || d.starts(0x62) { return true }
+    if d.starts(0x8f), d.opcode.count > 1, d.opcode[1] & 0x1f >= 8 { return true }
+    // 3DNow!, FEMMS; SSE4A's EXTRQ, INSERTQ, MOVNTSS and MOVNTSD.
+    if d.starts(0x0f, 0x0f) || d.starts(0x0f, 0x0e) || d.starts(0x0f, 0x78) || d.starts(0x0f, 0x79) { return true }
+    if d.starts(0x0f, 0x2b), d.has(0xf2) || d.has(0xf3) { return true }
+    // XABORT and XBEGIN; GETSEC.
+    if d.starts(0xc6, 0xf8) || d.starts(0xc7, 0xf8) || d.starts(0x0f, 0x37) { return true }
+    return false
+}
+
+/// LOCK with anything but a memory destination of the instructions that allow it is #UD (SDM volume 2, "LOCK").
+private func isAboutLOCK(_ d: Disagreement) -> Bool { d.has(0xf0) && d.ours == nil }
+
+private func isAboutUndefined(_ d: Disagreement) -> Bool {
+    // UD0 and UD1 have a ModRM byte (SDM volume 2, "UD").
+    if d.mnemonic == .ud0 || d.mnemonic == .ud1 { return true }
+    // MOV to CS is #UD.
+    if d.starts(0x8e), d.ours == nil { return true }
+    // SALC is in no manual of Intel's.
+    if d.starts(0xd6), d.bits != 64 { return true }
+    // SYSCALL and SYSRET are #UD outside of 64-bit mode on Intel's processors.
+    if d.starts(0x0f, 0x05) || d.starts(0x0f, 0x07), d.bits != 64 { return true }
+    return false
+}
+
+/// In 64-bit mode near branches have 64-bit operands whatever 66 says (SDM volume 2, "Jcc", "CALL", "JMP"); capstone does as AMD's
+/// processors.
+private func isAboutOperandSize(_ d: Disagreement) -> Bool {
+    guard d.bits == 64, d.has(0x66) else { return false }
+    return d.starts(0xe8) || d.starts(0xe9) || (d.starts(0x0f) && d.opcode.count > 1 && d.opcode[1] & 0xf0 == 0x80)
+}
+
+/// Errors of capstone's.
+private func isCapstonesOwn(_ d: Disagreement) -> Bool {
+    // MOV from and to segment registers ignores REX.R.
+    if d.starts(0x8c) || d.starts(0x8e), d.rex & 4 != 0, d.theirs == nil { return true }
+    // Register forms of the hint NOPs, and PREFETCH with other values of ModRM.reg (SDM volume 2, table B-1 "NOP" and "PREFETCHW").
+    if d.starts(0x0f), d.opcode.count > 1, (0x18...0x1f).contains(d.opcode[1]) || d.opcode[1] == 0x0d, d.theirs == nil { return true }
+    // ModRM.rm of the fences is ignored (SDM volume 2, "LFENCE": NP 0F AE E8-EF).
+    if d.starts(0x0f, 0xae), d.modRM >= 0xe8, d.theirs == nil { return true }
+    return false
+}

@@ -1,0 +1,219 @@
+// Runs programs on both sides and compares what they leave.
+
+import Glibc
+import NativeCPU
+
+@testable import EngineSoft
+
+final class Comparison {
+    let bits: Int
+    let seed: UInt64
+    private let soft: SoftSide
+    private let native: NativeMemory
+    private var generator: Generator
+    private var random: Randomness
+    /// Initial contents of the data pages are windows into it.
+    private var template: [UInt8] = []
+    private var codeAt: UInt64 = 0
+    private let states: UnsafeMutablePointer<nc_state>
+    private(set) var cases = 0
+    private(set) var timeouts = 0
+    /// Exceptions that cases ended with, by vector; index 256: the UD2 at the end.
+    private(set) var ends = [Int](repeating: 0, count: 257)
+    private(set) var failures: [String] = []
+    private(set) var failureCounts: [String: Int] = [:]
+
+    enum Style: CaseIterable { case single, stepped, sequence }
+
+    init(bits: Int, seed: UInt64, features: FeatureSet, only: ((Entry) -> Bool)? = nil) throws {
+        self.bits = bits
+        self.seed = seed
+        soft = try SoftSide(bits: bits)
+        native = NativeMemory.shared!
+        generator = Generator(seed: seed, bits: bits, features: features, only: only)
+        random = Randomness(seed: ~seed)
+        states = .allocate(capacity: 3)
+        states.initialize(repeating: nc_state(), count: 3)
+        fillTemplate()
+    }
+
+    deinit { states.deallocate() }
+
+    private func fillTemplate() {
+        template = []
+        template.reserveCapacity(0x8000)
+        while template.count < 0x8000 { template += Generator.bytes(random.value(), 8) }
+    }
+
+    // MARK: One case
+
+    func run(_ style: Style) {
+        let address = place()
+        let program = style == .sequence ? generator.sequence(at: address) : generator.single(at: address)
+        if cases % 4096 == 0 { fillTemplate() }
+        if cases % 64 == 0 { soft.setFlat(random.chance(50)) }
+        cases += 1
+        let window = random.below(0x8000 - Places.dataLength)
+        start(program, address)
+        states[2] = states[0]
+        if let difference = execute(program, address, window, style) {
+            report(program, address, window, style, difference)
+        }
+    }
+
+    /// Room for a case's code; at offsets that let blocks end at pages and cross them.
+    private func place() -> UInt64 {
+        if codeAt + 1024 > Places.codeLength {
+            codeAt = 0
+            soft.codeChanged()
+        }
+        let address = Places.code + codeAt
+        codeAt += 512 + UInt64(random.below(16))
+        return address
+    }
+
+    private func start(_ program: Program, _ address: UInt64) {
+        let raw = UnsafeMutableRawPointer(states)
+        for number in 0..<16 {
+            var value = random.value()
+            if bits == 32 { value = number < 8 ? value & 0xffff_ffff : 0 }
+            raw.storeBytes(of: value, toByteOffset: number * 8, as: UInt64.self)
+        }
+        for (number, value) in program.setup.registers {
+            raw.storeBytes(of: bits == 32 ? value & 0xffff_ffff : value, toByteOffset: number * 8, as: UInt64.self)
+        }
+        states[0].rip = address
+        states[0].rflags = 0x202 | random.next() & (FlagRules.status | (random.chance(20) ? 0x400 : 0))
+        states[0].is32 = bits == 32 ? 1 : 0
+        states[0].cr2 = 0
+        FXState.fill(raw + FXImage.offset, &random, isPlain: !program.usesVectors)
+    }
+
+    private func fill(_ program: Program, _ window: Int) {
+        template.withUnsafeBytes { bytes in
+            let source = bytes.baseAddress! + window
+            memcpy(native.writable, source, Int(Places.writableLength))
+            memcpy(native.readOnly, source + Int(Places.writableLength), 4096)
+        }
+        for (address, value) in program.setup.memory {
+            for index in 0..<8 {
+                let offset = Int(truncatingIfNeeded: address &- Places.data &+ UInt64(index))
+                guard offset >= 0, offset < Places.dataLength else { continue }
+                let byte = UInt8(truncatingIfNeeded: value >> UInt64(index * 8))
+                let page = offset < Int(Places.writableLength) ? native.writable + offset : native.readOnly + (offset - Int(Places.writableLength))
+                page.storeBytes(of: byte, as: UInt8.self)
+            }
+        }
+        memcpy(soft.page(0), native.writable, 4096)
+        memcpy(soft.page(1), native.writable + 4096, 4096)
+        memcpy(soft.page(2), native.readOnly, 4096)
+        soft.dataChanged()
+    }
+
+    /// From states[2]; nil: both sides agree.
+    private func execute(_ program: Program, _ address: UInt64, _ window: Int, _ style: Style) -> String? {
+        fill(program, window)
+        let offset = Int(address - Places.code)
+        program.code.withUnsafeBytes {
+            memcpy(native.code + offset, $0.baseAddress!, $0.count)
+            memcpy(soft.code + offset, $0.baseAddress!, $0.count)
+        }
+        states[0] = states[2]
+        states[1] = states[2]
+        nc_run(states)
+        let isOver = soft.run(states + 1, single: style == .stepped)
+        if states[0].vector == 255 || !isOver {
+            timeouts += 1
+            return states[0].vector == 255 && !isOver ? nil : "one side does not end: native vector \(states[0].vector)"
+        }
+        return difference(program, address)
+    }
+
+    private func difference(_ program: Program, _ address: UInt64) -> String? {
+        let (a, b) = (states[0], states[1])
+        let isEnd = a.vector == 6 && a.rip == address + UInt64(program.code.count - 8)
+        ends[isEnd ? 256 : Int(a.vector & 255)] += 1
+        var lines: [String] = []
+        func compare(_ name: String, _ a: UInt64, _ b: UInt64) {
+            if a != b { lines.append("\(name) native \(hex(a)) soft \(hex(b))") }
+        }
+        compare("vector", a.vector, b.vector)
+        compare("rip", a.rip, b.rip)
+        if a.vector == 14, b.vector == 14 {
+            compare("cr2", a.cr2, b.cr2)
+            // The kernel says "protection" of every address of its own half.
+            let mask: UInt64 = a.cr2 >> 63 != 0 ? ~1 : ~0
+            compare("error code", a.error & mask, b.error & mask)
+        } else if a.vector == b.vector {
+            compare("error code", a.error, b.error)
+        }
+        let raw = UnsafeRawPointer(states)
+        for number in 0..<(bits == 64 ? 16 : 8) {
+            var (x, y) = (
+                raw.load(fromByteOffset: number * 8, as: UInt64.self),
+                raw.load(fromByteOffset: MemoryLayout<nc_state>.stride + number * 8, as: UInt64.self)
+            )
+            if bits == 32 { (x, y) = (x & 0xffff_ffff, y & 0xffff_ffff) }
+            compare(Comparison.names[number], x, y)
+        }
+        // RF is set by faults, IF is always.
+        let defined = 0x400 | FlagRules.status & ~(isEnd ? program.undefinedAtEnd : program.undefinedAnywhere)
+        compare("flags", a.rflags & defined, b.rflags & defined)
+        if program.usesVectors { lines += FXState.differences(raw, raw + MemoryLayout<nc_state>.stride) }
+        for page in 0..<2 where memcmp(soft.page(page), native.writable + page * 4096, 4096) != 0 {
+            lines.append(memoryDifference(page))
+        }
+        return lines.isEmpty ? nil : lines.joined(separator: "; ")
+    }
+
+    private func memoryDifference(_ page: Int) -> String {
+        let (a, b) = (native.writable + page * 4096, soft.page(page))
+        let at = (0..<4096).first { a.load(fromByteOffset: $0, as: UInt8.self) != b.load(fromByteOffset: $0, as: UInt8.self) } ?? 0
+        let start = at & ~7
+        return "memory at \(hex(Places.data + UInt64(page * 4096 + start))) native \(hex(a.load(fromByteOffset: start, as: UInt64.self)))"
+            + " soft \(hex(b.load(fromByteOffset: start, as: UInt64.self)))"
+    }
+
+    static let names = [
+        "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+    ]
+
+    // MARK: Reports
+
+    /// Shrinks to the first instruction behind which the sides differ.
+    private func report(_ program: Program, _ address: UInt64, _ window: Int, _ style: Style, _ difference: String) {
+        var shortest = program
+        var text = difference
+        var last = program.parts.last
+        for part in program.parts.dropLast() {
+            var shorter = program
+            shorter.code.removeLast(shorter.code.count - part.offset - part.length)
+            for _ in 0..<4 { shorter.code += [0x0f, 0x0b] }
+            shorter.undefinedAtEnd = program.undefinedAnywhere
+            soft.codeChanged()
+            if let found = execute(shorter, address, window, style) {
+                (shortest, text, last) = (shorter, found, part)
+                break
+            }
+        }
+        soft.codeChanged()
+        let mnemonic = last.map { "\($0.instruction.mnemonic)" } ?? "?"
+        failureCounts[mnemonic, default: 0] += 1
+        guard failureCounts[mnemonic]! <= 4, failures.count < 60 else { return }
+        let bytes = shortest.code.dropLast(8).map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined(separator: " ")
+        var registers = ""
+        let raw = UnsafeRawPointer(states + 2)
+        for number in 0..<(bits == 64 ? 16 : 8) {
+            registers += " \(Comparison.names[number])=\(hex(raw.load(fromByteOffset: number * 8, as: UInt64.self)))"
+        }
+        let tail = last.map { part in
+            shortest.code.dropFirst(part.offset).prefix(part.length).map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }
+                .joined(separator: " ")
+        } ?? ""
+        failures.append(
+            "\(bits)-bit \(style) \(mnemonic) [\(tail)], case \(cases) of seed \(hex(seed)): \(text)\n    code \(bytes)\n   \(registers)"
+                + " flags=\(hex(states[2].rflags))")
+    }
+
+    func hex(_ value: UInt64) -> String { "0x" + String(value, radix: 16) }
+}

@@ -1,0 +1,169 @@
+// The software CPU in a machine of its own, with pages at the places of the native side.
+
+import Glibc
+import NativeCPU
+
+@testable import Core
+@testable import EngineSoft
+
+final class SoftSide {
+    private let machine: Machine
+    let engine = SoftEngine()
+    let cpu: SoftCPU
+    let bits: Int
+    /// SAFETY: `ramLength` bytes between guard pages, for the life of the process.
+    private let ram: UnsafeMutableRawPointer
+    private static let ramLength: UInt64 = 0x40000
+    // Guest-physical. The two writable pages are in the wrong order, so that an access across their edge has to translate both.
+    private static let tables: UInt64 = 0x1000
+    private static let codeAt: UInt64 = 0x10000
+    private static let writableAt: [UInt64] = [0x22000, 0x20000]
+    private static let readOnlyAt: UInt64 = 0x21000
+
+    var code: UnsafeMutableRawPointer { ram + Int(SoftSide.codeAt) }
+    func page(_ number: Int) -> UnsafeMutableRawPointer {
+        ram + Int(number < 2 ? SoftSide.writableAt[number] : SoftSide.readOnlyAt)
+    }
+
+    init(bits: Int) throws {
+        self.bits = bits
+        machine = try Machine(
+            MachineDescription(name: "test", cpuCount: 1, memory: 0, instances: [], watchdog: 0),
+            options: MachineOptions(makeEngine: nil, log: { _, _, _ in }))
+        ram = nc_guarded(SoftSide.ramLength)
+        try engine.setMemory([MappedMemory(address: 0, length: SoftSide.ramLength, host: ram, isReadOnly: false)])
+        cpu = try engine.makeCPU(machine.vcpus[0]) as! SoftCPU
+        cpu.takeMail()
+        buildTables()
+        setMode()
+    }
+
+    deinit { machine.tearDown() }
+
+    private func buildTables() {
+        let entries = ram.assumingMemoryBound(to: UInt64.self)
+        func set(_ level: Int, _ index: UInt64, _ value: UInt64) {
+            entries[Int(SoftSide.tables) / 8 + level * 512 + Int(index)] = value
+        }
+        let rights: UInt64 = 7
+        set(0, 0, SoftSide.tables + 0x1000 | rights)
+        set(1, Places.base >> 30, SoftSide.tables + 0x2000 | rights)
+        set(2, Places.base >> 21 & 511, SoftSide.tables + 0x3000 | rights)
+        func map(_ linear: UInt64, _ physical: UInt64, _ rights: UInt64) {
+            set(3, linear >> 12 & 511, physical | rights)
+        }
+        for page in stride(from: 0, to: Places.codeLength, by: 4096) { map(Places.code + page, SoftSide.codeAt + page, 5) }
+        for page in 0..<2 { map(Places.data + UInt64(page) * 4096, SoftSide.writableAt[page], 7) }
+        map(Places.readOnly, SoftSide.readOnlyAt, 5)
+    }
+
+    private func setMode() {
+        let s = cpu.s
+        let state = s.cpu
+        state.pointee.cr0 = 0x8005_0033  // PG AM WP NE ET MP PE
+        state.pointee.cr4 = 0x6a0  // OSXMMEXCPT OSFXSR PGE PAE
+        state.pointee.cr3 = SoftSide.tables
+        state.pointee.efer = 0xd01  // NXE LMA LME SCE
+        state.pointee.cpl = 3
+        state.pointee.systemFlags = 0x202
+        let flat = SegmentRegister(base: 0, limit: .max, selector: 0x2b, attributes: 0xc0f3)
+        let code = SegmentRegister(
+            base: 0, limit: .max, selector: bits == 64 ? 0x33 : 0x23, attributes: bits == 64 ? 0xa0fb : 0xc0fb)
+        for number in 0..<6 { s.segment(number).pointee = flat }
+        s.segment(Segment.cs).pointee = code
+        s.segment(Segment.gs).pointee = SegmentRegister(
+            base: Places.gsBase, limit: .max, selector: 0, attributes: bits == 64 ? 0xc0f3 : 0x100)
+        s.segment(Segment.fs).pointee = SegmentRegister(base: 0, limit: .max, selector: 0, attributes: 0x100)
+        cpu.updateMode()
+        cpu.flushTranslations(keepsGlobal: false)
+    }
+
+    /// Outside of 64-bit mode: makes limits and rights be checked at every access, without any that fails.
+    func setFlat(_ isFlat: Bool) {
+        guard bits == 32 else { return }
+        cpu.s.segment(Segment.es).pointee.limit = isFlat ? .max : 0xffff_fffe
+        cpu.updateMode()
+    }
+
+    /// The code region has new contents.
+    func codeChanged() {
+        for page in stride(from: 0, to: Places.codeLength, by: 4096) { cpu.memory.blocks.drop(SoftSide.codeAt + page, 4096) }
+    }
+
+    /// The data pages have new contents; a wild jump may have run them.
+    func dataChanged() {
+        for page in SoftSide.writableAt + [SoftSide.readOnlyAt] where cpu.memory.blocks.holdsCode(page) {
+            cpu.memory.blocks.drop(page, 4096)
+        }
+    }
+
+    /// Runs until an exception; false: out of time.
+    func run(_ state: UnsafeMutablePointer<nc_state>, single: Bool) -> Bool {
+        load(state)
+        let s = cpu.s
+        let limit = s.cpu.pointee.executed &+ 1_000_000
+        s.cpu.pointee.deadline = limit
+        s.cpu.pointee.stop = .none
+        while s.cpu.pointee.stop == .none {
+            var p = cpu.findBlock(single: single)
+            while p != toRunLoop { p = p.load(as: Handler.self)(s, p) }
+            if s.cpu.pointee.executed &+ 64 > limit { return false }
+        }
+        s.cpu.pointee.stop = .none
+        store(state)
+        return true
+    }
+
+    private func load(_ state: UnsafeMutablePointer<nc_state>) {
+        let s = cpu.s
+        let raw = UnsafeRawPointer(state)
+        for number in 0..<16 { s[UInt8(number * 8)] = raw.load(fromByteOffset: number * 8, as: UInt64.self) }
+        s.rip = state.pointee.rip
+        s.cpu.rflags = state.pointee.rflags
+        FXImage.load(raw + FXImage.offset, s)
+    }
+
+    private func store(_ state: UnsafeMutablePointer<nc_state>) {
+        let s = cpu.s
+        let raw = UnsafeMutableRawPointer(state)
+        for number in 0..<16 { raw.storeBytes(of: s[UInt8(number * 8)], toByteOffset: number * 8, as: UInt64.self) }
+        state.pointee.rip = s.rip
+        state.pointee.rflags = s.cpu.rflags
+        let fault = s.cpu.pointee.fault
+        state.pointee.vector = UInt64(fault.vector)
+        state.pointee.error = fault.hasCode ? UInt64(fault.code) : 0
+        state.pointee.cr2 = s.cpu.pointee.cr2
+        FXImage.store(raw + FXImage.offset, s)
+    }
+}
+
+/// x87 and SSE state between the engine's memory and an FXSAVE image (SDM volume 1, table 10-2).
+enum FXImage {
+    static let offset = MemoryLayout<nc_state>.offset(of: \nc_state.fx)!
+
+    static func load(_ image: UnsafeRawPointer, _ s: S) {
+        let x87 = s.cpu
+        x87.pointee.x87.control = image.load(fromByteOffset: 0, as: UInt16.self)
+        x87.pointee.x87.status = image.load(fromByteOffset: 2, as: UInt16.self)
+        x87.pointee.x87.notEmpty = image.load(fromByteOffset: 4, as: UInt8.self)
+        x87.pointee.mxcsr = image.load(fromByteOffset: 24, as: UInt32.self)
+        let top = Int(x87.pointee.x87.status >> 11 & 7)
+        for number in 0..<8 {
+            memcpy(s + Layout.x87 + (top + number & 7) * 16, image + 32 + number * 16, 16)
+        }
+        memcpy(s + Layout.vectors, image + 160, 256)
+    }
+
+    static func store(_ image: UnsafeMutableRawPointer, _ s: S) {
+        let x87 = s.cpu
+        image.storeBytes(of: x87.pointee.x87.control, toByteOffset: 0, as: UInt16.self)
+        image.storeBytes(of: x87.pointee.x87.status, toByteOffset: 2, as: UInt16.self)
+        image.storeBytes(of: x87.pointee.x87.notEmpty, toByteOffset: 4, as: UInt8.self)
+        image.storeBytes(of: x87.pointee.mxcsr, toByteOffset: 24, as: UInt32.self)
+        let top = Int(x87.pointee.x87.status >> 11 & 7)
+        for number in 0..<8 {
+            memcpy(image + 32 + number * 16, s + Layout.x87 + (top + number & 7) * 16, 16)
+        }
+        memcpy(image + 160, s + Layout.vectors, 256)
+    }
+}
