@@ -139,11 +139,12 @@ public final class SoftCPU: CPU {
 
     private func link(_ chain: UnsafeMutablePointer<ChainSlot>?, _ block: UnsafeMutablePointer<Block>, _ rip: UInt64) {
         guard block.pointee.isValid else { return }
-        let key = s.cpu.pointee.jumpKey
+        let cpu = s.cpu
+        let key = cpu.pointee.jumpKey
         let canKeep = memory.blocks.canKeep(block.pointee.address)
         guard canKeep, s.cpu.pointee.mode.contains(.flat) || s.cpu.pointee.mode.contains(.code64) else { return }
         jumpCache[JumpEntry.index(rip)] = JumpEntry(rip: rip, key: key, target: block.first)
-        guard let chain else { return }
+        guard let chain, cpu.pointee.chainTarget == rip else { return }
         let isPermanent = chain.pointee.isOwnPage && block.pointee.secondPage == 0
         chain.pointee.rip = rip
         chain.pointee.key = isPermanent ? 0 : key

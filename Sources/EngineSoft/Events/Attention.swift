@@ -137,12 +137,14 @@ extension SoftCPU {
             cpu.pointee.watch = (addresses[0], addresses[1], addresses[2], addresses[3])
             cpu.pointee.watchControl = control
         }
-        var kinds: Set<UInt64> = []
+        (cpu.pointee.watchesInstructions, cpu.pointee.watchesData) = (false, false)
         for number in 0..<4 where cpu.pointee.watchControl >> UInt64(number * 2) & 3 != 0 {
-            kinds.insert(cpu.pointee.watchControl >> UInt64(16 + number * 4) & 3)
+            switch cpu.pointee.watchControl >> UInt64(16 + number * 4) & 3 {
+            case 0: cpu.pointee.watchesInstructions = true
+            case 1, 3: cpu.pointee.watchesData = true
+            default: break
+            }
         }
-        cpu.pointee.watchesInstructions = kinds.contains(0)
-        cpu.pointee.watchesData = kinds.contains(1) || kinds.contains(3)
     }
 }
 

@@ -133,8 +133,9 @@ struct CPUState {
     var deadline: UInt64 = .max
     /// SAFETY: the block that was entered last; lives until the arena is emptied, which only the run loop does.
     var block: UnsafeMutablePointer<Block>?
-    /// A chain slot that waits for the block that comes next.
+    /// A chain slot that waits for the block at `chainTarget`, if that comes next: an interrupt may come between.
     var chain: UnsafeMutablePointer<ChainSlot>?
+    var chainTarget: UInt64 = 0
     /// Generation of fetch translations, mode and privilege: what a cross-page chain and the jump cache were made under.
     var jumpKey: UInt64 = 0
     /// SAFETY: owned by the SoftCPU.
