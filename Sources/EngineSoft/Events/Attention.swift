@@ -22,7 +22,7 @@ extension SoftCPU {
     private func attend(_ bits: UInt32) -> RunEnd? {
         if bits & ch_attention_engine != 0 {
             takeMail()
-            do throws(EngineError) { try completePending() } catch { return .failed(error) }
+            do throws(EngineError) { try applyDeferred() } catch { return .failed(error) }
         }
         if bits & ch_attention_leave != 0 { return .attention }
         if bits & ch_attention_nmi != 0, vcpu.takeNMI() {
@@ -42,6 +42,7 @@ extension SoftCPU {
 
     /// The INTA cycle, unless a policy takes the interrupt for itself; nil: nothing to deliver.
     private func takeInterrupt() -> UInt8? {
+        s.cpu.pointee.exitRIP = s.rip
         guard let vector = vcpu.exits.acknowledgeInterrupt(vcpu.index) else { return nil }
         return wantsExternalInterrupt(vector) ? nil : vector
     }
