@@ -12,7 +12,8 @@ extension SoftCPU {
         let word = ch_load(cpu.pointee.attention)
         let canTakeInterrupt = cpu.pointee.systemFlags & RFLAGS.interrupt != 0 && !cpu.pointee.inShadow
         let canTakeNMI = !cpu.pointee.inNMI && !cpu.pointee.inShadow
-        cpu.pointee.attentionMask = ch_attention_leave | ch_attention_engine
+        cpu.pointee.attentionMask =
+            ch_attention_leave | ch_attention_engine
             | (canTakeInterrupt ? ch_attention_interrupt : 0) | (canTakeNMI ? ch_attention_nmi : 0)
         guard word & cpu.pointee.attentionMask != 0 else { return nil }
         return attend(word & cpu.pointee.attentionMask)
