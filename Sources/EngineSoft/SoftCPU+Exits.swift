@@ -32,10 +32,8 @@ extension SoftCPU {
 
     /// Hands an exit over; while it is handled, the registers are those at its instruction.
     func send(_ exit: inout bp_exit) -> EventResult {
-        let outer = system.exitRIP
-        system.exitRIP = exit.rip
+        s.cpu.pointee.exitRIP = exit.rip
         let result = vcpu.exits.event(&exit)
-        system.exitRIP = outer
         memory.didExit(s)
         return result
     }

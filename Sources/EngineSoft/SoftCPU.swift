@@ -61,8 +61,15 @@ public final class SoftCPU: CPU {
     // MARK: The run loop
 
     public func run() -> RunEnd {
+        s.cpu.pointee.stop = .none
+        s.cpu.pointee.isRunning = true
+        let end = loop()
+        s.cpu.pointee.isRunning = false
+        return end
+    }
+
+    private func loop() -> RunEnd {
         let cpu = s.cpu
-        cpu.pointee.stop = .none
         while true {
             if let end = attend() { return end }
             if mustStep {

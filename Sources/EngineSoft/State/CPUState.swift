@@ -189,6 +189,10 @@ struct CPUState {
     var watchesData = false
     /// PAE's four page-directory-pointer entries, loaded with CR3.
     var pageDirectoryPointers: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
+    /// `run` is under way: a request for the registers comes from within an exit.
+    var isRunning = false
+    /// RIP of the instruction that exited last.
+    var exitRIP: UInt64 = 0
     /// Reasons that policies want, as bits: intercepted instructions test theirs.
     var intercepted: UInt64 = 0
     /// SAFETY: the machine's, which outlives its CPUs.
