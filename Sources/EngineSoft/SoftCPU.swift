@@ -20,6 +20,8 @@ public final class SoftCPU: CPU {
     /// Counts changes of fetch translations: part of every jump key.
     private var generation: UInt64 = 1
     private var lookups = 0
+    /// The code of `enterBlock`, to tell a block that is valid from a dropped one.
+    private let enterBlockAddress = unsafeBitCast(unthunked(enterBlock), to: UInt.self)
     /// Changes that other threads asked for, taken over between blocks.
     private let mailbox = Mailbox()
     var ranges: [Intercepts.Range] = []
@@ -369,6 +371,3 @@ public final class SoftCPU: CPU {
         }
     }
 }
-
-/// The code of `enterBlock`, to tell a block that is valid from a dropped one.
-private let enterBlockAddress = unsafeBitCast(enterBlock, to: UInt.self)
