@@ -82,6 +82,6 @@ extension SoftCPU {
 
     /// Ends an instruction that may have exited: where the machine wants something, the block ends too.
     func go(_ p: P) -> P {
-        ch_load(s.cpu.pointee.attention) & s.cpu.pointee.attentionMask != 0 ? retire(s, p) : next(s, p)
+        ch_load(s.cpu.pointee.attention) & s.cpu.pointee.attentionMask != 0 ? retire(s, p) : following(p)
     }
 }

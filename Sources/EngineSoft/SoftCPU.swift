@@ -241,7 +241,7 @@ public final class SoftCPU: CPU {
                     ChainSlot(isOwnPage: builder.isOwnPage.0), ChainSlot(isOwnPage: builder.isOwnPage.1)
                 )))
         block.operations.update(from: builder.operations, count: builder.count)
-        block.operations[0].imm = Int32(builder.instructionCount)
+        block.operations[0].imm64 = UInt64(builder.instructionCount)
         if memory.blocks.canKeep(physical), secondPage == 0 || memory.blocks.canKeep(secondPage) {
             memory.blocks.insert(block) { memory.protect(physical: $0) }
         }

@@ -164,6 +164,7 @@ final class BlockCache {
         dropped += 1
         block.pointee.isValid = false
         let operations = block.operations
+        operations[0].imm64 = droppedCount
         operations[0].run = staleEntry
         for index in 1..<max(1, Int(block.pointee.operationCount)) { operations[index].run = staleOperation }
         let bucket = Self.bucket(block.pointee.address, block.pointee.mode)
@@ -199,13 +200,7 @@ final class BlockCache {
 }
 
 /// In place of the first operation of a dropped block: RIP is at the block's start.
-let staleEntry: Handler = { s, p in
-    if let from = s.cpu.pointee.block {
-        from.chain(0).pointee.target = nil
-        from.chain(1).pointee.target = nil
-    }
-    return toRunLoop
-}
+let staleEntry: Handler = { s, p in toRunLoop }
 
 /// In place of the others: the block was dropped by the instruction before.
 let staleOperation: Handler = { s, p in

@@ -2,17 +2,44 @@
 
 import CHost
 
-/// The first operation of every block: whether it may run now, and the count of its instructions.
-let enterBlock: Handler = { s, p in
+/// The first operation of every block; jumps do its work themselves and go on with the second one. imm64: the count of the
+/// block's instructions, or `droppedCount`.
+let enterBlock: Handler = { s, p in enter(s, p) }
+
+/// In place of a dropped block's count: beyond every deadline, so that the one test for both costs a jump nothing.
+let droppedCount: UInt64 = 1 << 63
+/// A deadline that never comes.
+let noDeadline: UInt64 = .max >> 1
+
+/// Goes on in the block whose first operation is `first`, if it may run now; RIP is at its start.
+@inline(__always)
+func enter(_ s: S, _ first: P) -> P {
     let cpu = s.cpu
-    let count = UInt64(UInt32(bitPattern: p.op.pointee.imm))
+    let count = first.op.pointee.imm64
     let executed = cpu.pointee.executed &+ count
-    if executed > cpu.pointee.deadline || ch_load(cpu.pointee.attention) & cpu.pointee.attentionMask != 0 { return toRunLoop }
+    if executed > cpu.pointee.deadline || ch_load(cpu.pointee.attention) & cpu.pointee.attentionMask != 0 {
+        return refuse(s, count)
+    }
     cpu.pointee.executed = executed
     cpu.pointee.blockCount = UInt32(truncatingIfNeeded: count)
-    let block = UnsafeMutableRawPointer(mutating: p) - UnsafeMutablePointer<Block>.headerSize
+    let block = UnsafeMutableRawPointer(mutating: first) - UnsafeMutablePointer<Block>.headerSize
     cpu.pointee.block = block.assumingMemoryBound(to: Block.self)
-    return next(s, p)
+    #if DEBUG
+        // Without tail calls the stack would grow from block to block.
+        return first + Op.stride
+    #else
+        return next(s, first)
+    #endif
+}
+
+/// The block may not run now. Chains that still lead to a dropped one are cut.
+@inline(never)
+private func refuse(_ s: S, _ count: UInt64) -> P {
+    if count == droppedCount, let from = s.cpu.pointee.block {
+        from.chain(0).pointee.target = nil
+        from.chain(1).pointee.target = nil
+    }
+    return toRunLoop
 }
 
 /// Behind the last instruction of a block that no jump ends.
@@ -34,7 +61,7 @@ func jump(_ s: S, _ offset: UInt64, _ chain: Int) -> P {
     if let first = slot.pointee.target,
         slot.pointee.key == 0 || (slot.pointee.key == cpu.pointee.jumpKey && slot.pointee.rip == target)
     {
-        return first
+        return enter(s, first)
     }
     cpu.pointee.chain = slot
     cpu.pointee.chainTarget = target
@@ -48,7 +75,7 @@ func jump(_ s: S, to target: UInt64) -> P {
     s.rip = target
     let entry = cpu.pointee.jumpCache + JumpEntry.index(target)
     if entry.pointee.rip == target, entry.pointee.key == cpu.pointee.jumpKey, let first = entry.pointee.target {
-        return first
+        return enter(s, first)
     }
     return toRunLoop
 }

@@ -7,8 +7,7 @@ import CHost
 typealias P = UnsafeRawPointer
 
 /// Does one operation and, by a tail call, those after it up to the end of the block; gives the operation to go on with, or
-/// `toRunLoop`. Only the last operation of a block returns the next block's first one, so that the stack stays flat even where a
-/// compiler makes no tail calls. Not optional: the conversion of an Optional's payload behind a call would keep it from being one.
+/// `toRunLoop`. All of them end in tail calls (a test reads the code), or return, so that the stack stays flat. Not optional: the conversion of an Optional's payload behind a call would keep it from being one.
 typealias Handler = @convention(c) (S, P) -> P
 
 /// What a handler returns where the run loop has to look: no operation's address.
@@ -74,6 +73,11 @@ func next(_ s: S, _ p: P) -> P {
     let following = p + Op.stride
     return following.load(as: Handler.self)(s, following)
 }
+
+/// The operation after `p`, for the run loop to go on with: what a handler returns that is not itself in tail position, such as a
+/// method of SoftCPU. Going on from there by `next` would leave a frame on the stack for every one of them.
+@inline(__always)
+func following(_ p: P) -> P { p + Op.stride }
 
 /// The linear address of a memory operand.
 @inline(__always)

@@ -117,7 +117,7 @@ extension SoftCPU {
     /// SMSW, which UMIP takes away from user mode.
     func storeMachineStatus(_ p: P) -> P {
         guard mayStoreSystem else { return raise(s, p, Vector.gp, code: 0) }
-        return store16(p, s.cpu.pointee.cr0) ? next(s, p) : abort(s, p)
+        return store16(p, s.cpu.pointee.cr0) ? following(p) : abort(s, p)
     }
 
     /// CR4.UMIP: SGDT, SIDT, SLDT, SMSW and STR need ring 0.
@@ -247,7 +247,7 @@ extension SoftCPU {
         guard s.cpu.pointee.cr4 & CR4.osxsave != 0 else { return raise(s, p, Vector.ud) }
         guard s[Register.rcx] & 0xffff_ffff == 0 else { return raise(s, p, Vector.gp, code: 0) }
         putPair(s.cpu.pointee.xcr0)
-        return next(s, p)
+        return following(p)
     }
 
     func setExtendedControl(_ p: P) -> P {

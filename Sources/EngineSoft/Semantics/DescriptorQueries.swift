@@ -39,7 +39,7 @@ extension SoftCPU {
         case .descriptor(let descriptor):
             setZero(isVisible(descriptor) && (isWrite ? descriptor.isWritableData : descriptor.isReadable))
         }
-        return next(s, p)
+        return following(p)
     }
 
     /// LAR or LSL.
@@ -58,7 +58,7 @@ extension SoftCPU {
             put(p.op.pointee.dst, value, size: p.operandSize)
             setZero(true)
         }
-        return next(s, p)
+        return following(p)
     }
 
     /// SDM volume 2, tables 3-52 (LAR) and 3-54 (LSL).
@@ -85,6 +85,6 @@ extension SoftCPU {
             }
         }
         setZero(isRaised)
-        return next(s, p)
+        return following(p)
     }
 }

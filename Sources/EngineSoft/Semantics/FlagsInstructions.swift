@@ -3,7 +3,7 @@
 let clearInterrupts: Handler = { s, p in
     guard mayChangeInterrupts(s) else { return raise(s, p, Vector.gp, code: 0) }
     s.cpu.pointee.systemFlags &= ~RFLAGS.interrupt
-    return next(s, p)
+    return following(p)
 }
 
 let setInterrupts: Handler = { s, p in
@@ -37,7 +37,7 @@ let pushFlags: Handler = { s, p in
         let top = s[Register.rsp] &- 8
         guard s.write(p, top, flags) else { return abort(s, p) }
         s[Register.rsp] = top
-        return next(s, p)
+        return following(p)
     }
     return call(s) { $0.pushFlags(p, flags) }
 }
@@ -67,7 +67,7 @@ extension SoftCPU {
         var stack = stack
         guard stack.push(self, flags, p.operandSize) else { return abort(s, p) }
         s[Register.rsp] = stack.pointer
-        return next(s, p)
+        return following(p)
     }
 
     func popFlags(_ p: P) -> P {

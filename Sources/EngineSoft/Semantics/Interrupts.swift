@@ -76,7 +76,7 @@ extension SoftCPU {
             let index = Int32(bitPattern: s.get(p.op.pointee.dst))
             isWithin = index >= Int32(bitPattern: low) && index <= Int32(bitPattern: high)
         }
-        return isWithin ? next(s, p) : raise(s, p, Vector.br)
+        return isWithin ? following(p) : raise(s, p, Vector.br)
     }
 
     // MARK: Undefined opcodes

@@ -124,7 +124,7 @@ extension SoftCPU {
 
     func moveFromSegment(_ p: P) -> P {
         let selector = UInt64(s.segment(Int(p.op.pointee.dst / 8 & 7)).pointee.selector)
-        return store16(p, selector) ? next(s, p) : abort(s, p)
+        return store16(p, selector) ? following(p) : abort(s, p)
     }
 
     func moveToSegment(_ p: P) -> P {
@@ -151,7 +151,7 @@ extension SoftCPU {
         // With 32 bits the upper half of the slot is written too, as zero (SDM volume 2, PUSH).
         guard stack.push(self, UInt64(s.segment(number).pointee.selector), size) else { return abort(s, p) }
         s[Register.rsp] = stack.pointer
-        return next(s, p)
+        return following(p)
     }
 
     func popSegment(_ p: P) -> P {
@@ -192,7 +192,7 @@ extension SoftCPU {
     func readSegmentBase(_ p: P) -> P {
         guard s.cpu.pointee.cr4 & CR4.fsgsbase != 0 else { return raise(s, p, Vector.ud) }
         put(p.op.pointee.src, s.segment(Int(p.op.pointee.extra2)).pointee.base, size: p.operandSize)
-        return next(s, p)
+        return following(p)
     }
 
     func writeSegmentBase(_ p: P) -> P {
@@ -200,7 +200,7 @@ extension SoftCPU {
         let value = s[p.op.pointee.src] & (p.operandSize == 8 ? .max : 0xffff_ffff)
         guard SoftMemory.isCanonical(value) else { return raise(s, p, Vector.gp, code: 0) }
         setBase(Int(p.op.pointee.extra2), value)
-        return next(s, p)
+        return following(p)
     }
 
     /// Of FS or GS.

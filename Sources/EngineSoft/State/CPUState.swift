@@ -130,7 +130,7 @@ struct CPUState {
     /// Retired instructions; inside a block, as if all of it had retired.
     var executed: UInt64 = 0
     /// `executed` must not go beyond.
-    var deadline: UInt64 = .max
+    var deadline: UInt64 = noDeadline
     /// SAFETY: the block that was entered last; lives until the arena is emptied, which only the run loop does.
     var block: UnsafeMutablePointer<Block>?
     /// A chain slot that waits for the block at `chainTarget`, if that comes next: an interrupt may come between.
