@@ -10,10 +10,12 @@ let strict: [SwiftSetting] = [.strictMemorySafety()]
 /// instance twice, which is what they would find (docs/decisions.md, 11).
 let hot: [SwiftSetting] = [.unsafeFlags(["-enforce-exclusivity=unchecked"])]
 
-/// The software CPU's handlers call each other in tail position; a stack protector would turn jumps into calls.
+/// The software CPU's handlers call each other in tail position: a stack protector would turn jumps into calls, frame pointers
+/// cost three instructions of about twelve, and merged functions test at run time what each handler knows.
 let handlers: [SwiftSetting] = [
     .unsafeFlags([
-        "-Xfrontend", "-disable-stack-protector", "-Xcc", "-Xclang", "-Xcc", "-mframe-pointer=none",
+        "-Xfrontend", "-disable-stack-protector", "-Xcc", "-Xclang", "-Xcc", "-mframe-pointer=none", "-Xllvm",
+        "-swiftmergefunc-threshold=0",
     ])
 ]
 

@@ -13,10 +13,12 @@ extension SoftCPU {
         s.cpu.pointee.intercepted = mask
     }
 
-    /// Whether a policy wants to see this.
-    func intercepts(_ reason: Int, _ address: UInt64 = 0) -> Bool {
+    /// Whether a policy wants to see this. `isUnclaimed`: an MSR that the CPU does not have.
+    func intercepts(_ reason: Int, _ address: UInt64 = 0, isUnclaimed: Bool = false) -> Bool {
         guard s.cpu.pointee.intercepted >> UInt64(reason & 63) & 1 != 0 else { return false }
-        return ranges.contains { Int($0.reason) == reason && $0.first <= address && address <= $0.last }
+        return ranges.contains {
+            Int($0.reason) == reason && $0.first <= address && address <= $0.last && (isUnclaimed || !$0.isUnclaimedOnly)
+        }
     }
 
     func makeExit(_ reason: Int, rip: UInt64, length: UInt8) -> bp_exit {
@@ -32,10 +34,8 @@ extension SoftCPU {
 
     /// Hands an exit over; while it is handled, the registers are those at its instruction.
     func send(_ exit: inout bp_exit) -> EventResult {
-        let outer = system.exitRIP
-        system.exitRIP = exit.rip
+        s.cpu.pointee.exitRIP = exit.rip
         let result = vcpu.exits.event(&exit)
-        system.exitRIP = outer
         memory.didExit(s)
         return result
     }
@@ -52,10 +52,12 @@ extension SoftCPU {
 
     /// Asks about the instruction of `p`, if a policy wants to see it; `fill` completes the record.
     func ask(
-        _ reason: Int, _ p: P, _ address: UInt64 = 0, _ exit: inout bp_exit, _ fill: (inout bp_exit) -> Void = { _ in }
+        _ reason: Int, _ p: P, _ address: UInt64 = 0, _ exit: inout bp_exit, isUnclaimed: Bool = false,
+        _ fill: (inout bp_exit) -> Void = { _ in }
     ) -> Answer {
-        guard intercepts(reason, address) else { return .proceed }
+        guard intercepts(reason, address, isUnclaimed: isUnclaimed) else { return .proceed }
         exit = makeExit(reason, rip: s.rip(at: p), length: p.op.pointee.length)
+        if isUnclaimed { exit.flags |= UInt16(BP_EXITF_UNCLAIMED) }
         exit.address = address
         fill(&exit)
         switch send(&exit) {

@@ -37,14 +37,14 @@ extension SoftCPU {
     }
 
     public func reset() throws(EngineError) {
-        if system.exitRIP != nil { throw EngineError("an exit of this vCPU is being handled") }
+        if s.cpu.pointee.isRunning { throw EngineError("an exit of this vCPU is being handled") }
         resetState()
     }
 
     // MARK: Registers
 
     public func registers() throws(EngineError) -> bp_registers {
-        let now = currentRegisters
+        let now = currentRegisters(rip: currentRIP)
         guard let deferred = system.deferred else { return now }
         return now.changed(from: deferred.from, to: deferred.to)
     }
@@ -55,20 +55,25 @@ extension SoftCPU {
         if let rule = RegisterRules.broken(by: registers) ?? brokenRule(registers) {
             throw EngineError("set registers: \(rule)")
         }
-        if system.exitRIP != nil {
+        if s.cpu.pointee.isRunning {
             system.deferred = (try self.registers(), registers)
             _ = ch_set_bits(vcpu.attention, ch_attention_engine)
             return
         }
-        try completePending()
+        try applyDeferred()
         try setNow(registers)
     }
 
-    /// What `setRegisters` has left during an exit: between instructions.
     public func completePending() throws(EngineError) {
-        guard let deferred = system.deferred, system.exitRIP == nil else { return }
+        if s.cpu.pointee.isRunning { throw EngineError("an exit of this vCPU is being handled") }
+        try applyDeferred()
+    }
+
+    /// What `setRegisters` has left during an exit: between instructions.
+    func applyDeferred() throws(EngineError) {
+        guard let deferred = system.deferred else { return }
         system.deferred = nil
-        let wanted = currentRegisters.changed(from: deferred.from, to: deferred.to)
+        let wanted = currentRegisters(rip: s.rip).changed(from: deferred.from, to: deferred.to)
         if let rule = RegisterRules.broken(by: wanted) ?? brokenRule(wanted) {
             throw EngineError("set registers: \(rule)")
         }
@@ -85,14 +90,14 @@ extension SoftCPU {
         return nil
     }
 
-    private var currentRegisters: bp_registers {
+    private func currentRegisters(rip: UInt64) -> bp_registers {
         var state = bp_registers()
         let cpu = s.cpu
         state.size = UInt32(MemoryLayout<bp_registers>.size)
         withUnsafeMutableBytes(of: &state.general) { general in
             general.copyMemory(from: UnsafeRawBufferPointer(start: s, count: 128))
         }
-        state.rip = currentRIP
+        state.rip = rip
         state.rflags = cpu.rflags
         state.es = bp_segment(s.segment(Segment.es).pointee)
         state.cs = bp_segment(s.segment(Segment.cs).pointee)

@@ -20,6 +20,8 @@ public final class SoftCPU: CPU {
     /// Counts changes of fetch translations: part of every jump key.
     private var generation: UInt64 = 1
     private var lookups = 0
+    /// The code of `enterBlock`, to tell a block that is valid from a dropped one.
+    private let enterBlockAddress = unsafeBitCast(unthunked(enterBlock), to: UInt.self)
     /// Changes that other threads asked for, taken over between blocks.
     private let mailbox = Mailbox()
     var ranges: [Intercepts.Range] = []
@@ -61,8 +63,15 @@ public final class SoftCPU: CPU {
     // MARK: The run loop
 
     public func run() -> RunEnd {
+        s.cpu.pointee.stop = .none
+        s.cpu.pointee.isRunning = true
+        let end = loop()
+        s.cpu.pointee.isRunning = false
+        return end
+    }
+
+    private func loop() -> RunEnd {
         let cpu = s.cpu
-        cpu.pointee.stop = .none
         while true {
             if let end = attend() { return end }
             if mustStep {
@@ -139,11 +148,12 @@ public final class SoftCPU: CPU {
 
     private func link(_ chain: UnsafeMutablePointer<ChainSlot>?, _ block: UnsafeMutablePointer<Block>, _ rip: UInt64) {
         guard block.pointee.isValid else { return }
-        let key = s.cpu.pointee.jumpKey
+        let cpu = s.cpu
+        let key = cpu.pointee.jumpKey
         let canKeep = memory.blocks.canKeep(block.pointee.address)
         guard canKeep, s.cpu.pointee.mode.contains(.flat) || s.cpu.pointee.mode.contains(.code64) else { return }
         jumpCache[JumpEntry.index(rip)] = JumpEntry(rip: rip, key: key, target: block.first)
-        guard let chain else { return }
+        guard let chain, cpu.pointee.chainTarget == rip else { return }
         let isPermanent = chain.pointee.isOwnPage && block.pointee.secondPage == 0
         chain.pointee.rip = rip
         chain.pointee.key = isPermanent ? 0 : key
@@ -361,6 +371,3 @@ public final class SoftCPU: CPU {
         }
     }
 }
-
-/// The code of `enterBlock`, to tell a block that is valid from a dropped one.
-private let enterBlockAddress = unsafeBitCast(enterBlock, to: UInt.self)

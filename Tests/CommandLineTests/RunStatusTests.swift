@@ -92,11 +92,11 @@ extension Commands {
             #expect(end.error.contains("--set a: error: this machine has no parameter \"a\""))
         }
 
-        @Test func anEngineThatIsNotThereIsAClearError() async throws {
+        @Test(arguments: ["soft", "auto"]) func theSoftwareEngineNeedsNoKVM(engine: String) async throws {
             let folder = Folder()
-            let end = try await backplane("run", try folder.machine(Guest.powerOff), "--engine", "soft")
-            #expect(end.status == 6)
-            #expect(end.error.contains("error: engine 'soft'"))
+            let end = try await backplane("run", try folder.machine(Guest.powerOff), "--engine", engine, "--log", "debug")
+            #expect(end.status == 0)
+            #expect(end.error.contains(engine == "soft" ? "debug: engine soft" : "debug: engine "))
         }
 
         @Test func overlappingPortsNameBothOwnersAndTheirPlaces() async throws {

@@ -32,6 +32,7 @@ struct BlockBuilder {
 
     mutating func push(_ op: Op) {
         operations[count] = op
+        operations[count].run = unthunked(op.run)
         count += 1
     }
 

@@ -80,7 +80,7 @@ extension BlockBuilder {
         guard count > 1, Int(operations[count - 1].number) == instructionCount - 1,
             let signed = Int32(exactly: Int64(bitPattern: target)), let candidate = Fusion.shared.of(operations[count - 1].run)
         else { return false }
-        operations[count - 1].run = candidate[Int(i.opcode & 15)]
+        operations[count - 1].run = unthunked(candidate[Int(i.opcode & 15)])
         operations[count - 1].extra2 = UInt32(bitPattern: signed)
         operations[count - 1].extra = UInt16(truncatingIfNeeded: behind)
         return true
@@ -186,7 +186,7 @@ struct Fusion {
                     (Handlers.binaryRR, Handlers.fusedRR), (Handlers.binaryRI, Handlers.fusedRI),
                     (Handlers.binaryRM, Handlers.fusedRM), (Handlers.binaryMI, Handlers.fusedMI),
                 ] {
-                    tables[unsafeBitCast(from[source], to: UInt.self)] = Array(to[range])
+                    tables[unsafeBitCast(unthunked(from[source]), to: UInt.self)] = Array(to[range])
                 }
             }
         }

@@ -12,7 +12,8 @@ extension SoftCPU {
         let word = ch_load(cpu.pointee.attention)
         let canTakeInterrupt = cpu.pointee.systemFlags & RFLAGS.interrupt != 0 && !cpu.pointee.inShadow
         let canTakeNMI = !cpu.pointee.inNMI && !cpu.pointee.inShadow
-        cpu.pointee.attentionMask = ch_attention_leave | ch_attention_engine
+        cpu.pointee.attentionMask =
+            ch_attention_leave | ch_attention_engine
             | (canTakeInterrupt ? ch_attention_interrupt : 0) | (canTakeNMI ? ch_attention_nmi : 0)
         guard word & cpu.pointee.attentionMask != 0 else { return nil }
         return attend(word & cpu.pointee.attentionMask)
@@ -22,7 +23,7 @@ extension SoftCPU {
     private func attend(_ bits: UInt32) -> RunEnd? {
         if bits & ch_attention_engine != 0 {
             takeMail()
-            do throws(EngineError) { try completePending() } catch { return .failed(error) }
+            do throws(EngineError) { try applyDeferred() } catch { return .failed(error) }
         }
         if bits & ch_attention_leave != 0 { return .attention }
         if bits & ch_attention_nmi != 0, vcpu.takeNMI() {
@@ -42,6 +43,7 @@ extension SoftCPU {
 
     /// The INTA cycle, unless a policy takes the interrupt for itself; nil: nothing to deliver.
     private func takeInterrupt() -> UInt8? {
+        s.cpu.pointee.exitRIP = s.rip
         guard let vector = vcpu.exits.acknowledgeInterrupt(vcpu.index) else { return nil }
         return wantsExternalInterrupt(vector) ? nil : vector
     }
@@ -137,12 +139,14 @@ extension SoftCPU {
             cpu.pointee.watch = (addresses[0], addresses[1], addresses[2], addresses[3])
             cpu.pointee.watchControl = control
         }
-        var kinds: Set<UInt64> = []
+        (cpu.pointee.watchesInstructions, cpu.pointee.watchesData) = (false, false)
         for number in 0..<4 where cpu.pointee.watchControl >> UInt64(number * 2) & 3 != 0 {
-            kinds.insert(cpu.pointee.watchControl >> UInt64(16 + number * 4) & 3)
+            switch cpu.pointee.watchControl >> UInt64(16 + number * 4) & 3 {
+            case 0: cpu.pointee.watchesInstructions = true
+            case 1, 3: cpu.pointee.watchesData = true
+            default: break
+            }
         }
-        cpu.pointee.watchesInstructions = kinds.contains(0)
-        cpu.pointee.watchesData = kinds.contains(1) || kinds.contains(3)
     }
 }
 

@@ -19,8 +19,8 @@ enum EventKind {
 }
 
 extension SoftCPU {
-    /// RIP of the instruction that an exit or a system access belongs to.
-    var currentRIP: UInt64 { system.exitRIP ?? s.rip }
+    /// RIP as an exit's handler sees it, or between runs.
+    var currentRIP: UInt64 { s.cpu.pointee.isRunning ? s.cpu.pointee.exitRIP : s.rip }
 
     // MARK: Entry points
 

@@ -37,6 +37,7 @@ func jump(_ s: S, _ offset: UInt64, _ chain: Int) -> P {
         return first
     }
     cpu.pointee.chain = slot
+    cpu.pointee.chainTarget = target
     return toRunLoop
 }
 

@@ -197,6 +197,7 @@ final class SoftMemory {
         if let piece = piece(at: physical), physical - piece.address + UInt64(size) <= piece.length {
             return load(piece.host + Int(physical - piece.address), size)
         }
+        s.cpu.pointee.exitRIP = rip
         let result = exits._withUnsafeGuaranteedRef {
             $0.memoryRead(vcpu, address: physical, width: UInt8(size), rip: rip)
         }
@@ -210,6 +211,7 @@ final class SoftMemory {
             store(piece.host + Int(physical - piece.address), size, value)
             return true
         }
+        s.cpu.pointee.exitRIP = rip
         let result = exits._withUnsafeGuaranteedRef {
             $0.memoryWrite(vcpu, address: physical, width: UInt8(size), value: value, rip: rip)
         }

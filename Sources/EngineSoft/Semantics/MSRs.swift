@@ -22,7 +22,7 @@ extension SoftCPU {
         let index = s.get(Register.rcx, as: UInt32.self)
         let value = msr(index)
         var exit = bp_exit()
-        switch ask(BP_EXIT_RDMSR, p, UInt64(index), &exit, { $0.value = value ?? 0 }) {
+        switch ask(BP_EXIT_RDMSR, p, UInt64(index), &exit, isUnclaimed: value == nil, { $0.value = value ?? 0 }) {
         case .proceed:
             guard let value else { return raise(s, p, Vector.gp, code: 0) }
             putPair(value)
@@ -37,7 +37,7 @@ extension SoftCPU {
         let index = s.get(Register.rcx, as: UInt32.self)
         let value = pair
         var exit = bp_exit()
-        let answer = ask(BP_EXIT_WRMSR, p, UInt64(index), &exit) {
+        let answer = ask(BP_EXIT_WRMSR, p, UInt64(index), &exit, isUnclaimed: msr(index) == nil) {
             $0.value = value
             $0.flags |= UInt16(BP_EXITF_WRITE)
         }

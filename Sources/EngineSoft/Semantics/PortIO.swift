@@ -20,6 +20,7 @@ extension UnsafeMutableRawPointer {
     @inline(__always)
     func portRead(_ p: P, _ port: UInt16, _ width: UInt8) -> UInt64? {
         let rip = rip(at: p)
+        cpu.pointee.exitRIP = rip
         let result = cpu.pointee.exits._withUnsafeGuaranteedRef {
             $0.portRead(cpu.pointee.index, port: port, width: width, rip: rip)
         }
@@ -29,6 +30,7 @@ extension UnsafeMutableRawPointer {
     @inline(__always)
     func portWrite(_ p: P, _ port: UInt16, _ width: UInt8, _ value: UInt64) -> Bool {
         let rip = rip(at: p)
+        cpu.pointee.exitRIP = rip
         return accept(
             cpu.pointee.exits._withUnsafeGuaranteedRef {
                 $0.portWrite(cpu.pointee.index, port: port, width: width, value: value, rip: rip)
@@ -37,6 +39,7 @@ extension UnsafeMutableRawPointer {
 
     func portReadString(_ p: P, _ port: UInt16, _ width: UInt8, _ count: Int, _ bytes: UnsafeMutableRawPointer) -> Bool {
         let rip = rip(at: p)
+        cpu.pointee.exitRIP = rip
         return accept(
             cpu.pointee.exits._withUnsafeGuaranteedRef {
                 $0.portReadString(cpu.pointee.index, port: port, width: width, count: count, into: bytes, rip: rip)
@@ -45,6 +48,7 @@ extension UnsafeMutableRawPointer {
 
     func portWriteString(_ p: P, _ port: UInt16, _ width: UInt8, _ count: Int, _ bytes: UnsafeRawPointer) -> Bool {
         let rip = rip(at: p)
+        cpu.pointee.exitRIP = rip
         return accept(
             cpu.pointee.exits._withUnsafeGuaranteedRef {
                 $0.portWriteString(cpu.pointee.index, port: port, width: width, count: count, from: bytes, rip: rip)

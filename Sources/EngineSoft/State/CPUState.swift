@@ -133,8 +133,9 @@ struct CPUState {
     var deadline: UInt64 = .max
     /// SAFETY: the block that was entered last; lives until the arena is emptied, which only the run loop does.
     var block: UnsafeMutablePointer<Block>?
-    /// A chain slot that waits for the block that comes next.
+    /// A chain slot that waits for the block at `chainTarget`, if that comes next: an interrupt may come between.
     var chain: UnsafeMutablePointer<ChainSlot>?
+    var chainTarget: UInt64 = 0
     /// Generation of fetch translations, mode and privilege: what a cross-page chain and the jump cache were made under.
     var jumpKey: UInt64 = 0
     /// SAFETY: owned by the SoftCPU.
@@ -188,6 +189,10 @@ struct CPUState {
     var watchesData = false
     /// PAE's four page-directory-pointer entries, loaded with CR3.
     var pageDirectoryPointers: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
+    /// `run` is under way: a request for the registers comes from within an exit.
+    var isRunning = false
+    /// RIP of the instruction that exited last.
+    var exitRIP: UInt64 = 0
     /// Reasons that policies want, as bits: intercepted instructions test theirs.
     var intercepted: UInt64 = 0
     /// SAFETY: the machine's, which outlives its CPUs.

@@ -4,8 +4,6 @@ import CBackplane
 struct SystemState {
     /// EXT of error codes: 1 while an exception or an external event is delivered (SDM volume 3, 6.13).
     var external: UInt32 = 0
-    /// RIP of the instruction whose exit is being handled; nil outside of exits.
-    var exitRIP: UInt64?
     /// The last task switch got so far that a fault is the new task's.
     var hasSwitched = false
     /// `setRegisters` was called in an exit: applied when the instruction is finished.
