@@ -149,7 +149,7 @@ enum FXImage {
         x87.pointee.mxcsr = image.load(fromByteOffset: 24, as: UInt32.self)
         let top = Int(x87.pointee.x87.status >> 11 & 7)
         for number in 0..<8 {
-            memcpy(s + Layout.x87 + (top + number & 7) * 16, image + 32 + number * 16, 16)
+            memcpy(s + Layout.x87 + ((top + number) & 7) * 16, image + 32 + number * 16, 16)
         }
         memcpy(s + Layout.vectors, image + 160, 256)
     }
@@ -162,7 +162,7 @@ enum FXImage {
         image.storeBytes(of: x87.pointee.mxcsr, toByteOffset: 24, as: UInt32.self)
         let top = Int(x87.pointee.x87.status >> 11 & 7)
         for number in 0..<8 {
-            memcpy(image + 32 + number * 16, s + Layout.x87 + (top + number & 7) * 16, 16)
+            memcpy(image + 32 + number * 16, s + Layout.x87 + ((top + number) & 7) * 16, 16)
         }
         memcpy(image + 160, s + Layout.vectors, 256)
     }
