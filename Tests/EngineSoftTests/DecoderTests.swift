@@ -4,7 +4,9 @@ import Testing
 
 @Suite struct DecoderTests {
     /// 3 * 2^24 sequences and as many random ones as a soak asks for.
-    @Test(.enabled(if: Capstone.isInstalled, "libcapstone is not installed (scripts/setup.sh test)"), arguments: [16, 32, 64])
+    @Test(
+        .enabled(if: Capstone.isInstalled, "libcapstone is not installed (scripts/setup.sh test)"),
+        arguments: [16, 32, 64])
     func lengthsAreThoseOfCapstone(bits: Int) throws {
         var comparison = try #require(LengthComparison(bits: bits))
         var random = Randomness(seed: Soak.seed &+ UInt64(bits))

@@ -14,17 +14,20 @@ import Testing
 
     /// Where ordinary instructions' handlers are; those of system instructions may call methods.
     static let files = [
-        "Bits", "BlockBuilder", "Emit", "Emit+Control", "Emit+Rare", "Forms", "Handlers.generated", "Jumps", "Miscellaneous",
+        "Bits", "BlockBuilder", "Emit", "Emit+Control", "Emit+Rare", "Forms", "Handlers.generated", "Jumps",
+        "Miscellaneous",
         "MultiplyDivide", "NearControl", "Stack", "Strings",
     ]
-    static let directory = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent().path + "/EngineSoft.build"
+    static let directory =
+        URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent().path + "/EngineSoft.build"
 
     static let routines: [Routine] = {
         let paths = files.map { "'\(directory)/\($0).swift.o'" }.joined(separator: " ")
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/bin/sh")
         process.arguments = [
-            "-c", "tool=$(command -v llvm-objdump || command -v objdump) && exec $tool -dr --no-show-raw-insn \(paths) 2>/dev/null",
+            "-c",
+            "tool=$(command -v llvm-objdump || command -v objdump) && exec $tool -dr --no-show-raw-insn \(paths) 2>/dev/null",
         ]
         let pipe = Pipe()
         process.standardOutput = pipe
@@ -62,9 +65,14 @@ import Testing
 
     @Test func handlersOfOrdinaryInstructionsHoldNoReferencesAndAllocateNothing() throws {
         try #require(Self.routines.count > 300, "no objdump, or no objects in \(Self.directory)")
-        let banned = ["swift_retain", "swift_release", "swift_bridgeObject", "swift_alloc", "swift_dealloc", "malloc", "swift_beginAccess"]
+        let banned = [
+            "swift_retain", "swift_release", "swift_bridgeObject", "swift_alloc", "swift_dealloc", "malloc",
+            "swift_beginAccess",
+        ]
         for routine in Self.routines {
-            for name in banned where routine.contains(name) { Issue.record("\(routine.file) \(routine.name) refers to \(name)") }
+            for name in banned where routine.contains(name) {
+                Issue.record("\(routine.file) \(routine.name) refers to \(name)")
+            }
         }
     }
 

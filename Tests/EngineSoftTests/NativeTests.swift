@@ -21,7 +21,8 @@ import Testing
         for number in 0..<(200_000 * Soak.factor) {
             comparison.run(number % 4 == 0 ? .sequence : number % 4 == 1 ? .stepped : .single)
         }
-        #expect(comparison.failures.isEmpty, "\(comparison.failureCounts)\n\(comparison.failures.joined(separator: "\n"))")
+        #expect(
+            comparison.failures.isEmpty, "\(comparison.failureCounts)\n\(comparison.failures.joined(separator: "\n"))")
         // Most cases come to their end, and each kind of fault is among the others.
         #expect(comparison.ends[256] > comparison.cases / 2)
         for vector in [0, 6, 13, 14] { #expect(comparison.ends[vector] > 0, "no case raised vector \(vector)") }
@@ -47,8 +48,10 @@ extension FeatureSet {
     func withoutThose(missingFrom host: Set<Substring>) -> FeatureSet {
         var set = self
         let names: [(Feature, Substring)] = [
-            (.sse3, "pni"), (.ssse3, "ssse3"), (.sse41, "sse4_1"), (.sse42, "sse4_2"), (.popcnt, "popcnt"), (.cmpxchg16b, "cx16"),
-            (.movbe, "movbe"), (.lahf64, "lahf_lm"), (.abm, "abm"), (.prefetchw, "3dnowprefetch"), (.adx, "adx"), (.aes, "aes"),
+            (.sse3, "pni"), (.ssse3, "ssse3"), (.sse41, "sse4_1"), (.sse42, "sse4_2"), (.popcnt, "popcnt"),
+            (.cmpxchg16b, "cx16"),
+            (.movbe, "movbe"), (.lahf64, "lahf_lm"), (.abm, "abm"), (.prefetchw, "3dnowprefetch"), (.adx, "adx"),
+            (.aes, "aes"),
             (.pclmul, "pclmulqdq"), (.sha, "sha_ni"), (.bmi1, "bmi1"), (.bmi2, "bmi2"), (.clflushopt, "clflushopt"),
         ]
         for (feature, name) in names where !host.contains(name) { set.remove(feature) }

@@ -8,7 +8,9 @@ import NativeCPU
 @testable import EngineSoft
 
 final class FuzzMachine {
-    enum Start: CaseIterable { case real, protected16, protected32, virtual8086, legacyPaging, pae, long, compatibility }
+    enum Start: CaseIterable {
+        case real, protected16, protected32, virtual8086, legacyPaging, pae, long, compatibility
+    }
 
     private let machine: Machine
     private let engine = SoftEngine()
@@ -54,7 +56,9 @@ final class FuzzMachine {
     private func fillMemory(is64: Bool) {
         var at = 0
         while at < Int(Self.length) - 16 {
-            let bytes = random.chance(80) ? instruction(is64: is64) : (0..<8).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+            let bytes =
+                random.chance(80)
+                ? instruction(is64: is64) : (0..<8).map { _ in UInt8(truncatingIfNeeded: random.next()) }
             for byte in bytes where at < Int(Self.length) {
                 ram.storeBytes(of: byte, toByteOffset: at, as: UInt8.self)
                 at += 1
@@ -91,7 +95,9 @@ final class FuzzMachine {
             bytes.append(mod << 6 | reg << 3 | rm)
         }
         // Small displacements and immediates, so that loops and targets are near.
-        for _ in 0..<random.below(7) { bytes.append(random.chance(50) ? UInt8(random.below(16)) : UInt8(truncatingIfNeeded: random.next())) }
+        for _ in 0..<random.below(7) {
+            bytes.append(random.chance(50) ? UInt8(random.below(16)) : UInt8(truncatingIfNeeded: random.next()))
+        }
         return bytes
     }
 
@@ -126,7 +132,8 @@ final class FuzzMachine {
             for number in 0..<6 {
                 let selector = UInt16(random.below(0x2000))
                 cpu.s.segment(number).pointee = SegmentRegister(
-                    base: UInt64(selector) << 4, limit: 0xffff, selector: selector, attributes: number == 1 ? 0x9b : 0x93)
+                    base: UInt64(selector) << 4, limit: 0xffff, selector: selector,
+                    attributes: number == 1 ? 0x9b : 0x93)
             }
             state.pointee.idt = DescriptorTable(base: 0, limit: random.chance(80) ? 0x3ff : UInt16(random.below(0x400)))
             cpu.s.rip &= 0xffff
@@ -156,23 +163,32 @@ final class FuzzMachine {
         let dpl: UInt16 = isUser ? 0x60 : 0
         cpu.s.cpu.pointee.cpl = isUser ? 3 : 0
         for number in 0..<6 { segment(number, number == 1 ? code | dpl : data | dpl, limit: limit) }
-        if random.chance(30) { segment(random.below(6), random.pick([0xc097, 0xc091, 0x100, 0x97, 0x9b, 0xf3]), base: UInt64(random.below(0x1000)), limit: UInt32(random.below(0x2000))) }
+        if random.chance(30) {
+            segment(
+                random.below(6), random.pick([0xc097, 0xc091, 0x100, 0x97, 0x9b, 0xf3]),
+                base: UInt64(random.below(0x1000)), limit: UInt32(random.below(0x2000)))
+        }
         cpu.s.segment(Segment.cs).pointee.attributes = code | dpl
     }
 
     /// GDT, IDT and a TSS: mostly sound, sometimes at the end of memory.
     private func tables(isLong: Bool) {
         let state = cpu.s.cpu
-        let gdt: UInt64 = random.chance(85) ? 0x1000 : random.pick([0x2fff8, 0x2ffff, 0xffff_fff0, 0x1000_0000, 0xffff_ffff_f000])
+        let gdt: UInt64 =
+            random.chance(85) ? 0x1000 : random.pick([0x2fff8, 0x2ffff, 0xffff_fff0, 0x1000_0000, 0xffff_ffff_f000])
         let idt: UInt64 = random.chance(85) ? 0x2000 : random.pick([0x2fff0, 0x30000 - 5, 0xffff_fff8])
         state.pointee.gdt = DescriptorTable(base: gdt, limit: random.chance(90) ? 0xff : UInt16(random.below(0x10000)))
         state.pointee.idt = DescriptorTable(base: idt, limit: random.chance(90) ? 0xfff : UInt16(random.below(0x1000)))
         for number in 0..<32 as Range<UInt64> {
-            let access = random.pick([0x9a, 0x92, 0xfa, 0xf2, 0x89, 0x82, 0x8c, 0x84, 0x85, 0x9e, 0x96, 0x81, UInt64(random.below(256))])
+            let access = random.pick([
+                0x9a, 0x92, 0xfa, 0xf2, 0x89, 0x82, 0x8c, 0x84, 0x85, 0x9e, 0x96, 0x81, UInt64(random.below(256)),
+            ])
             let flags = random.pick([0xcf, 0xaf, 0x00, 0x8f, 0x4f] as [UInt64])
             var value: UInt64 = 0xffff | access << 40 | (flags & 0xf) << 48 | (flags >> 4) << 52
             // Gates, and task states inside of RAM.
-            if access & 0x10 == 0 { value = access << 40 | UInt64(random.below(0x8000)) | UInt64(random.below(32) * 8) << 16 }
+            if access & 0x10 == 0 {
+                value = access << 40 | UInt64(random.below(0x8000)) | UInt64(random.below(32) * 8) << 16
+            }
             put(gdt &+ number * 8, value)
         }
         for vector in 0..<256 as Range<UInt64> {
@@ -185,7 +201,9 @@ final class FuzzMachine {
                 put(idt &+ vector * 8, gate)
             }
         }
-        segment(Segment.tr, 0x8b, base: random.chance(80) ? 0x3000 : random.next() & 0x3ffff, limit: random.chance(80) ? 0x2067 : UInt32(random.below(0x100)))
+        segment(
+            Segment.tr, 0x8b, base: random.chance(80) ? 0x3000 : random.next() & 0x3ffff,
+            limit: random.chance(80) ? 0x2067 : UInt32(random.below(0x100)))
         segment(Segment.ldtr, 0x82, base: 0x1000, limit: 0xff)
     }
 
@@ -212,7 +230,9 @@ final class FuzzMachine {
     }
 
     private func legacyTables() -> UInt64 {
-        for page in stride(from: 0 as UInt64, to: 64, by: 2) { put(0x9000 + page * 4, entry(page << 12) & 0xffff_ffff | entry((page + 1) << 12) << 32) }
+        for page in stride(from: 0 as UInt64, to: 64, by: 2) {
+            put(0x9000 + page * 4, entry(page << 12) & 0xffff_ffff | entry((page + 1) << 12) << 32)
+        }
         put(0x8000, random.chance(90) ? 0x9007 : entry(0x8000) & 0xffff_ffff)
         return 0x8000
     }
@@ -220,7 +240,9 @@ final class FuzzMachine {
     private func paeTables() -> UInt64 {
         for page in 0..<64 as Range<UInt64> { put(0xa000 + page * 8, entry(page << 12)) }
         put(0x9000, random.chance(90) ? 0xa007 : entry(0x9000))
-        for number in 0..<4 as Range<UInt64> { put(0x8000 + number * 8, number == 0 ? 0x9001 : random.chance(50) ? 0 : 0x8001) }
+        for number in 0..<4 as Range<UInt64> {
+            put(0x8000 + number * 8, number == 0 ? 0x9001 : random.chance(50) ? 0 : 0x8001)
+        }
         cpu.s.pageDirectoryPointers[0] = 0x9001
         cpu.s.pageDirectoryPointers[1] = 0x8001
         return 0x8000

@@ -52,7 +52,9 @@ final class SoftSide {
         func map(_ linear: UInt64, _ physical: UInt64, _ rights: UInt64) {
             set(3, linear >> 12 & 511, physical | rights)
         }
-        for page in stride(from: 0, to: Places.codeLength, by: 4096) { map(Places.code + page, SoftSide.codeAt + page, 5) }
+        for page in stride(from: 0, to: Places.codeLength, by: 4096) {
+            map(Places.code + page, SoftSide.codeAt + page, 5)
+        }
         for page in 0..<2 { map(Places.data + UInt64(page) * 4096, SoftSide.writableAt[page], 7) }
         map(Places.readOnly, SoftSide.readOnlyAt, 5)
     }
@@ -87,7 +89,9 @@ final class SoftSide {
 
     /// The code region has new contents.
     func codeChanged() {
-        for page in stride(from: 0, to: Places.codeLength, by: 4096) { cpu.memory.blocks.drop(SoftSide.codeAt + page, 4096) }
+        for page in stride(from: 0, to: Places.codeLength, by: 4096) {
+            cpu.memory.blocks.drop(SoftSide.codeAt + page, 4096)
+        }
     }
 
     /// The data pages have new contents; a wild jump may have run them.
