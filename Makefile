@@ -2,6 +2,7 @@
 #              had, the tour guest
 # make tour    boots the tour guest
 # make test    the same, for the tests
+# make soak    the software CPU's tests, for minutes instead of seconds
 # make check   the ABI's past, the installed tree and the documents; after make test
 # make bench   the measurements, as ratios in one run
 # make install PREFIX=/usr/local [DESTDIR=]
@@ -11,11 +12,14 @@ SWIFT_FLAGS = -c release
 BACKPLANE = .build/release/backplane
 TOUR = .build/guests/tour.elf
 
-.PHONY: all run tour check-linux test check bench build guests setup setup-bench install lint format clean
+.PHONY: all run tour check-linux test check bench build guests setup setup-test soak setup-bench install lint format clean
 all: build guests
 
 setup:
 	@scripts/setup.sh
+
+setup-test: setup
+	@scripts/setup.sh test
 
 setup-bench: setup
 	@scripts/setup.sh bench
@@ -41,9 +45,19 @@ check-linux: build
 
 # Tests run optimized, with testability, in a build folder of their own; so do the plugins that they load.
 TESTS = $(SWIFT_FLAGS) --scratch-path .build-tests -Xswiftc -enable-testing
-test: setup guests
+test: setup-test guests
 	swift build $(TESTS) --build-tests
 	swift test $(TESTS) --skip-build
+
+# The software CPU's tests for longer: millions of cases against the host's CPU, and of random guests, these also with the address sanitizer.
+# BACKPLANE_SEED=N gives others.
+SOAK ?= 20
+soak: setup-test
+	swift build $(TESTS) --build-tests
+	BACKPLANE_SOAK=$(SOAK) swift test $(TESTS) --skip-build --filter EngineSoftTests
+	swift build $(SWIFT_FLAGS) --scratch-path .build-asan -Xswiftc -enable-testing --sanitize address --build-tests
+	BACKPLANE_SOAK=$(SOAK) swift test $(SWIFT_FLAGS) --scratch-path .build-asan -Xswiftc -enable-testing --sanitize address \
+		--skip-build --filter FuzzTests
 
 # With what `make test` has built: the ABI's past minors, the tree that `make install` makes (with the toolchain hidden), and the documents' commands and code.
 INSTALLED = $(CURDIR)/.build-tests/installed

@@ -1,8 +1,9 @@
 #!/bin/sh
 # Installs the Debian packages that Backplane needs and that are missing; quiet where nothing is. `setup.sh bench` adds the
-# peers that the benchmarks measure against.
+# peers that the benchmarks measure against, `setup.sh test` the disassembler that the decoder is compared with.
 set -eu
 need="libffi-dev liblzma-dev libyaml-dev libzstd-dev pkg-config zlib1g-dev"
+[ "${1:-}" = test ] && need="$need libcapstone-dev"
 [ "${1:-}" = bench ] && need="$need qemu-system-x86 valgrind gcc"
 missing=
 for package in $need; do

@@ -24,12 +24,14 @@ ALL_PACKED(PACKED)
     HANDLER(x_##name) { \
         OPERATION; \
         __m128i a = VECTOR(op->dst), b = VECTOR(op->src); \
-        uint64_t flags; \
+        bool zero, parity, carry; \
         FLOATING({ \
-            __asm__ volatile(UNDER(#name " %[b], %[a]\n\tpushfq\n\tpopq %[flags]") \
-                             : [flags] "=r"(flags), [after] "=m"(after) : [a] "x"(a), [b] "x"(b), [control] "m"(control) : "cc"); \
+            /* No PUSHFQ: a leaf function keeps its variables where it would write. */ \
+            __asm__ volatile(UNDER(#name " %[b], %[a]") \
+                             : "=@ccz"(zero), "=@ccp"(parity), "=@ccc"(carry), [after] "=m"(after) \
+                             : [a] "x"(a), [b] "x"(b), [control] "m"(control)); \
         }) \
-        GENERAL(CH_FLAGS) = flags & 0x45; \
+        GENERAL(CH_FLAGS) = (uint64_t)zero << 6 | (uint64_t)parity << 2 | (uint64_t)carry; \
         NEXT; \
     }
 #define ALL_COMPARE(M) M(comiss) M(ucomiss) M(comisd) M(ucomisd)

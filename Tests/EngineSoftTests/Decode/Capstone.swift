@@ -7,10 +7,11 @@ import Glibc
 final class Capstone {
     private typealias Open = @convention(c) (Int32, Int32, UnsafeMutablePointer<UInt>) -> Int32
     private typealias Allocate = @convention(c) (UInt) -> UnsafeMutableRawPointer?
-    private typealias Next = @convention(c) (
-        UInt, UnsafeMutablePointer<UnsafePointer<UInt8>?>, UnsafeMutablePointer<Int>, UnsafeMutablePointer<UInt64>,
-        UnsafeMutableRawPointer
-    ) -> Bool
+    private typealias Next =
+        @convention(c) (
+            UInt, UnsafeMutablePointer<UnsafePointer<UInt8>?>, UnsafeMutablePointer<Int>, UnsafeMutablePointer<UInt64>,
+            UnsafeMutableRawPointer
+        ) -> Bool
     private typealias Version = @convention(c) (UnsafeMutablePointer<Int32>?, UnsafeMutablePointer<Int32>?) -> UInt32
     private typealias Free = @convention(c) (UnsafeMutableRawPointer, Int) -> Void
     private typealias Close = @convention(c) (UnsafeMutablePointer<UInt>) -> Int32
@@ -42,7 +43,9 @@ final class Capstone {
         else { return nil }
         let architectureX86: Int32 = 3
         // CS_MODE_16, 32 and 64 are 1 << 1 to 1 << 3.
-        guard open(architectureX86, Int32(bits / 8), &handle) == 0, let instruction = allocate(handle) else { return nil }
+        guard open(architectureX86, Int32(bits / 8), &handle) == 0, let instruction = allocate(handle) else {
+            return nil
+        }
         (self.instruction, self.next, self.free, self.close) = (instruction, next, free, close)
         textOffset = version(nil, nil) >> 8 >= 5 ? 42 : 34
     }

@@ -47,7 +47,9 @@ private func isCapstonesOwn(_ d: Disagreement) -> Bool {
     // MOV from and to segment registers ignores REX.R.
     if d.starts(0x8c) || d.starts(0x8e), d.rex & 4 != 0, d.theirs == nil { return true }
     // Register forms of the hint NOPs, and PREFETCH with other values of ModRM.reg (SDM volume 2, table B-1 "NOP" and "PREFETCHW").
-    if d.starts(0x0f), d.opcode.count > 1, (0x18...0x1f).contains(d.opcode[1]) || d.opcode[1] == 0x0d, d.theirs == nil { return true }
+    if d.starts(0x0f), d.opcode.count > 1, (0x18...0x1f).contains(d.opcode[1]) || d.opcode[1] == 0x0d, d.theirs == nil {
+        return true
+    }
     // ModRM.rm of the fences is ignored (SDM volume 2, "LFENCE": NP 0F AE E8-EF).
     if d.starts(0x0f, 0xae), d.modRM >= 0xe8, d.theirs == nil { return true }
     return false

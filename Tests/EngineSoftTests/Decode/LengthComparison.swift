@@ -75,8 +75,10 @@ struct LengthComparison {
         compared += 1
         guard ours != theirs else { return }
         let disagreement = Disagreement(
-            bytes: (0..<Decoder.maximumLength).map { bytes[$0] }, bits: bits, ours: ours, mnemonic: ours.map { _ in i.mnemonic },
-            isTooLong: outcome == .tooLong, theirs: theirs, theirName: theirs.map { _ in capstone.mnemonic } ?? "nothing")
+            bytes: (0..<Decoder.maximumLength).map { bytes[$0] }, bits: bits, ours: ours,
+            mnemonic: ours.map { _ in i.mnemonic },
+            isTooLong: outcome == .tooLong, theirs: theirs,
+            theirName: theirs.map { _ in capstone.mnemonic } ?? "nothing")
         if accepts(disagreement) { return }
         disagreementCount += 1
         if disagreements.count < 200 { disagreements.append(disagreement) }

@@ -35,15 +35,20 @@ enum FXState {
         image.storeBytes(of: mxcsr, toByteOffset: 24, as: UInt32.self)
     }
 
-    static func differences(_ a: UnsafeRawPointer, _ b: UnsafeRawPointer) -> [String] {
+    static func differences(_ a: UnsafeRawPointer, _ b: UnsafeRawPointer, statusMask: UInt16) -> [String] {
         let (a, b) = (a + FXImage.offset, b + FXImage.offset)
         var lines: [String] = []
         func compare<T: FixedWidthInteger & UnsignedInteger>(_ name: String, _ offset: Int, _: T.Type) {
-            let (x, y) = (a.loadUnaligned(fromByteOffset: offset, as: T.self), b.loadUnaligned(fromByteOffset: offset, as: T.self))
+            let (x, y) = (
+                a.loadUnaligned(fromByteOffset: offset, as: T.self), b.loadUnaligned(fromByteOffset: offset, as: T.self)
+            )
             if x != y { lines.append("\(name) native 0x\(String(x, radix: 16)) soft 0x\(String(y, radix: 16))") }
         }
         compare("fcw", 0, UInt16.self)
-        compare("fsw", 2, UInt16.self)
+        let (x, y) = (a.load(fromByteOffset: 2, as: UInt16.self), b.load(fromByteOffset: 2, as: UInt16.self))
+        if (x ^ y) & statusMask != 0 {
+            lines.append("fsw native 0x\(String(x, radix: 16)) soft 0x\(String(y, radix: 16))")
+        }
         compare("ftw", 4, UInt8.self)
         compare("mxcsr", 24, UInt32.self)
         for number in 0..<8 {

@@ -10,7 +10,8 @@ struct FlagRules {
     /// Flags whose value before it matters for what it does.
     var read: UInt64 = 0
 
-    private static let cf: UInt64 = 1, pf: UInt64 = 4, af: UInt64 = 0x10, zf: UInt64 = 0x40, sf: UInt64 = 0x80, of: UInt64 = 0x800
+    private static let cf: UInt64 = 1, pf: UInt64 = 4, af: UInt64 = 0x10, zf: UInt64 = 0x40, sf: UInt64 = 0x80,
+        of: UInt64 = 0x800
     static let status = cf | pf | af | zf | sf | of
 
     /// `count`: of a shift, where it is known, masked.

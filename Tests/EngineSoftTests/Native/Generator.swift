@@ -147,7 +147,15 @@ struct Generator {
         if i.mnemonic.isNearBranch {
             // AMD takes the operand size prefix of near branches in 64-bit mode, Intel does not.
             if is64, i.prefixes.contains(.operandSize) { return false }
+            // LOOPE and LOOPNE with a repeat prefix: reserved (SDM volume 2, 2.1.1).
+            if i.repeats { return false }
         }
+        // LZCNT and TZCNT on a host that has them.
+        if i.mnemonic == .bsf || i.mnemonic == .bsr, i.repeats { return false }
+        // An alias of FSTP that no manual describes.
+        if i.mnemonic == .fstp, i.opcode == 0xd9, i.isRegister { return false }
+        // What they store of FIP, FDP and FOP differs between makers, and between exceptions and none.
+        if [.fnstenv, .fnsave, .fxsave, .xsave, .xsaveopt].contains(i.mnemonic) { return false }
         if i.mnemonic == .shld || i.mnemonic == .shrd, i.operandSize == 2, i.operands.2 == .Ib {
             // Undefined beyond 16.
             candidate.bytes[candidate.bytes.count - 1] = UInt8(random.below(17))
@@ -188,7 +196,9 @@ struct Generator {
         return setup
     }
 
-    private mutating func memoryOperand(_ candidate: inout Candidate, at address: UInt64, _ setup: inout Setup) -> UInt64 {
+    private mutating func memoryOperand(_ candidate: inout Candidate, at address: UInt64, _ setup: inout Setup)
+        -> UInt64
+    {
         let i = candidate.instruction
         let wanted = target(16)
         let mask: UInt64 = i.addressSize == 8 ? .max : i.addressSize == 4 ? 0xffff_ffff : 0xffff
@@ -258,7 +268,8 @@ struct Generator {
             if random.chance(60) { setup[1] = UInt64(random.below(3)) | (random.chance(30) ? random.next() << 32 : 0) }
         case .div, .idiv:
             if random.chance(70) { setup[2] = random.chance(50) ? 0 : UInt64(random.below(5)) &- 2 }
-        case .bt, .bts, .btr, .btc where i.isMemory && i.operands.1 == .Gv:
+        case .bt, .bts, .btr,
+            .btc where i.isMemory && i.operands.1 == .Gv:
             if random.chance(85) { setup[Int(i.reg)] = UInt64(bitPattern: Int64(random.below(0x4000)) - 0x2000) }
         case .shld, .shrd:
             if i.operands.2 == .CL { setup[1] = i.operandSize == 2 ? UInt64(random.below(17)) : random.next() }

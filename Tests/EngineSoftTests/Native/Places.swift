@@ -28,7 +28,8 @@ final class NativeMemory {
     nonisolated(unsafe) static let shared = NativeMemory()
 
     private init?() {
-        guard let code = nc_map(Places.code, Places.codeLength, 5), let writable = nc_map(Places.data, Places.writableLength, 3),
+        guard let code = nc_map(Places.code, Places.codeLength, 5),
+            let writable = nc_map(Places.data, Places.writableLength, 3),
             let readOnly = nc_map(Places.readOnly, 4096, 1)
         else { return nil }
         (self.code, self.writable, self.readOnly) = (code, writable, readOnly)

@@ -27,9 +27,13 @@ extension Generator {
         indirectTarget(candidate, address + UInt64(candidate.bytes.count) + 6, &program.setup)
         var count: UInt64?
         if candidate.instruction.operands.1 == .CL || candidate.instruction.operands.2 == .CL {
-            if program.setup[1] == nil { program.setup[1] = random.chance(60) ? UInt64(random.below(70)) : random.value() }
+            if program.setup[1] == nil {
+                program.setup[1] = random.chance(60) ? UInt64(random.below(70)) : random.value()
+            }
             count = program.setup[1].map { $0 & (candidate.instruction.operandSize == 8 ? 63 : 31) }
-            if candidate.instruction.opcode & 1 == 0, candidate.instruction.map == .one { count = count.map { $0 & 31 } }
+            if candidate.instruction.opcode & 1 == 0, candidate.instruction.map == .one {
+                count = count.map { $0 & 31 }
+            }
         } else {
             count = fixedCount(candidate.instruction)
         }
@@ -72,7 +76,6 @@ extension Generator {
             if candidate.instruction.mnemonic == .ret {
                 // Somewhere in its memory: what PUSH leaves there is the address to go on at.
                 returnSequence(&program, candidate, setup, address)
-                undefined = 0
                 continue
             }
             indirectTarget(candidate, end, &setup)
@@ -152,13 +155,19 @@ extension Generator {
             if let stack = setup[4], random.chance(95) { setup.memory.append((stack, target)) }
         case .jmpIndirect, .callIndirect:
             guard random.chance(95) else { return }
-            if i.isRegister { setup[Int(i.rm)] = target } else if let operand = setup.operand { setup.memory.append((operand, target)) }
+            if i.isRegister {
+                setup[Int(i.rm)] = target
+            } else if let operand = setup.operand {
+                setup.memory.append((operand, target))
+            }
         default: break
         }
     }
 
     /// MOV RSP; PUSH target; RET: target is behind it.
-    private mutating func returnSequence(_ program: inout Program, _ candidate: Candidate, _ setup: Setup, _ address: UInt64) {
+    private mutating func returnSequence(
+        _ program: inout Program, _ candidate: Candidate, _ setup: Setup, _ address: UInt64
+    ) {
         program.code += Generator.move(4, setup[4] ?? 0, is64: bits == 64)
         let behind = address + UInt64(program.code.count + 5 + candidate.bytes.count)
         program.code += [0x68] + Generator.bytes(behind, 4)

@@ -52,7 +52,9 @@ final class SoftSide {
         func map(_ linear: UInt64, _ physical: UInt64, _ rights: UInt64) {
             set(3, linear >> 12 & 511, physical | rights)
         }
-        for page in stride(from: 0, to: Places.codeLength, by: 4096) { map(Places.code + page, SoftSide.codeAt + page, 5) }
+        for page in stride(from: 0, to: Places.codeLength, by: 4096) {
+            map(Places.code + page, SoftSide.codeAt + page, 5)
+        }
         for page in 0..<2 { map(Places.data + UInt64(page) * 4096, SoftSide.writableAt[page], 7) }
         map(Places.readOnly, SoftSide.readOnlyAt, 5)
     }
@@ -87,7 +89,9 @@ final class SoftSide {
 
     /// The code region has new contents.
     func codeChanged() {
-        for page in stride(from: 0, to: Places.codeLength, by: 4096) { cpu.memory.blocks.drop(SoftSide.codeAt + page, 4096) }
+        for page in stride(from: 0, to: Places.codeLength, by: 4096) {
+            cpu.memory.blocks.drop(SoftSide.codeAt + page, 4096)
+        }
     }
 
     /// The data pages have new contents; a wild jump may have run them.
@@ -149,7 +153,7 @@ enum FXImage {
         x87.pointee.mxcsr = image.load(fromByteOffset: 24, as: UInt32.self)
         let top = Int(x87.pointee.x87.status >> 11 & 7)
         for number in 0..<8 {
-            memcpy(s + Layout.x87 + (top + number & 7) * 16, image + 32 + number * 16, 16)
+            memcpy(s + Layout.x87 + ((top + number) & 7) * 16, image + 32 + number * 16, 16)
         }
         memcpy(s + Layout.vectors, image + 160, 256)
     }
@@ -162,7 +166,7 @@ enum FXImage {
         image.storeBytes(of: x87.pointee.mxcsr, toByteOffset: 24, as: UInt32.self)
         let top = Int(x87.pointee.x87.status >> 11 & 7)
         for number in 0..<8 {
-            memcpy(image + 32 + number * 16, s + Layout.x87 + (top + number & 7) * 16, 16)
+            memcpy(image + 32 + number * 16, s + Layout.x87 + ((top + number) & 7) * 16, 16)
         }
         memcpy(image + 160, s + Layout.vectors, 256)
     }
