@@ -106,7 +106,7 @@ let core: [Target] = [
     .target(name: "PluginKit", dependencies: ["CBackplane"]),
     .target(name: "Core", dependencies: ["CBackplane", "CHost", "CFFI"], swiftSettings: hot),
     .target(name: "EngineKVM", dependencies: ["CBackplane", "CHost", "Core"], swiftSettings: hot),
-    .target(name: "Control", dependencies: ["CHost", "Core"]),
+    .target(name: "Control", dependencies: ["CBackplane", "CHost", "Core", "MachineFile"]),
     .executableTarget(
         name: "backplane",
         dependencies: [

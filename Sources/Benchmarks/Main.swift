@@ -3,6 +3,7 @@
 //     backplane-bench exits MACHINE GUEST SLICES [kvm] [bare]
 //     backplane-bench dispatch BATCHES ACCESSES MACHINE...
 //     backplane-bench load MACHINE
+//     backplane-bench replace COUNT MACHINE
 //
 // Plugins come from BACKPLANE_PLUGIN_PATH, or from the directory of this executable.
 
@@ -33,10 +34,12 @@ enum Main {
             try print(Dispatch.run(batches: try count(rest[0]), accesses: try count(rest[1]), files: Array(rest[2...])))
         case "load" where rest.count == 1:
             try print(Loading.run(file: rest[0]))
+        case "replace" where rest.count == 2:
+            try print(Replacing.run(file: rest[1], count: try count(rest[0])))
         default:
             throw UsageError(
                 text: "usage: backplane-bench exits MACHINE GUEST SLICES [kvm] [bare] | "
-                    + "dispatch BATCHES ACCESSES MACHINE... | load MACHINE")
+                    + "dispatch BATCHES ACCESSES MACHINE... | load MACHINE | replace COUNT MACHINE")
         }
     }
 
