@@ -30,6 +30,7 @@ run: build guests
 # Tests run optimized, with testability, in a build folder of their own; so do the plugins that they load.
 TESTS = $(SWIFT_FLAGS) --scratch-path .build-tests -Xswiftc -enable-testing
 test: setup guests
+	@scripts/setup-qmp.sh .build-tests/qmp-venv
 	swift build $(TESTS) --build-tests
 	swift test $(TESTS) --skip-build
 

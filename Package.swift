@@ -128,7 +128,7 @@ let benchmarks: [Target] = [
 ]
 
 let machineTests: [Target] = [
-    .testTarget(name: "CommandLineTests"),
+    .testTarget(name: "CommandLineTests", exclude: ["qmp"]),
     .testTarget(name: "MachineTests", dependencies: ["CHost", "Core", "EngineKVM", "MachineFile", "PluginKit"]),
     .testTarget(
         name: "PluginBenchTests", dependencies: ["Core", "PluginBench", "PluginKit"], exclude: ["sequences"]),
@@ -136,7 +136,8 @@ let machineTests: [Target] = [
     .testTarget(
         name: "EngineKVMTests", dependencies: ["CBackplane", "CHost", "Core", "CrashChild", "EngineKVM"]),
     .executableTarget(name: "control-child", dependencies: ["Control"], path: "Tests/ControlTests/Child"),
-    .testTarget(name: "ControlTests", dependencies: ["Control", "control-child"], exclude: ["Child"]),
+    .testTarget(
+        name: "ControlTests", dependencies: ["CBackplane", "Control", "Core", "control-child"], exclude: ["Child"]),
     .testTarget(name: "MachineFileTests", dependencies: ["Core", "MachineFile"]),
 ]
 

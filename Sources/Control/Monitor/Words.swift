@@ -1,3 +1,8 @@
+/// For those who make a command line of words.
+public enum MonitorWords {
+    public static func quoted(_ word: String) -> String { Words.quoted(word) }
+}
+
 /// A command line taken apart: words between spaces, or in double quotes, where `\"` and `\\` stand for a quote and a
 /// backslash.
 enum Words {

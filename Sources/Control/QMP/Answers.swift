@@ -116,6 +116,7 @@ enum Answers {
         let pauses = machine.pauseTimes
         return .members(
             ("virtual-time", .number(machine.virtualTime)),
+            ("halted-time", .number(machine.haltedTime)),
             ("policy-exits", .array(machine.policyExits.map { .number($0) })), ("resets", .number(machine.resetCount)),
             (
                 "pauses",

@@ -84,6 +84,9 @@ extension QMPCommand {
                 property.name, of: instance.description.id, to: try propertyValue(text, of: property))
             return .empty
         },
+        QMPCommand("monitor", ["command-line"], doc: "runs a command of the monitor; its failure is an error") { call in
+            .string(try Monitor(plane: call.plane).run(try call.text("command-line")))
+        },
         QMPCommand(
             "call-method", ["instance", "method", "arguments?", "machine?"], doc: "calls a method of an instance"
         ) { call in

@@ -86,6 +86,10 @@ extension Machine {
     /// How long vCPU 0 stood still for changes of its policies and the like.
     public var pauseTimes: PauseTimes { quickly { state.pauseTimes } }
     public var virtualTime: UInt64 { quickly { clock.now } }
+    /// Virtual time that vCPU 0 has slept in HLT, in nanoseconds.
+    public var haltedTime: UInt64 {
+        quickly { state.haltedTime &+ (state.haltedSince.map { clock.now &- $0 } ?? 0) }
+    }
 
     /// A method of an instance by its id, with arguments as text.
     public func invoke(_ method: String, _ arguments: [String], on id: String) throws(MethodError) -> MethodResult {

@@ -21,6 +21,9 @@ struct RunState {
     var resetCount: UInt64 = 0
     /// One of `pauses` is the operator's.
     var isPausedByOperator = false
+    /// Of vCPU 0, in virtual nanoseconds.
+    var haltedTime: UInt64 = 0
+    var haltedSince: UInt64?
     /// The tables are built once at the end of a change, whatever it asks for.
     var isChangingPolicies = false
     /// How long vCPU 0 has stood still for quiet work.
@@ -374,6 +377,13 @@ extension Machine {
         // With interrupts disabled only an NMI ends the HLT. A pause, or work for a quiet machine, does not.
         let wakes = ch_attention_nmi | (interruptsEnabled ? ch_attention_interrupt : 0)
         let resets = state.resetCount
+        if vcpu.index == 0 { state.haltedSince = clock.now }
+        defer {
+            if let since = state.haltedSince, vcpu.index == 0 {
+                state.haltedTime &+= clock.now &- since
+                state.haltedSince = nil
+            }
+        }
         repeat {
             ch_lock_release(&host.pointee.lock)
             vcpu.sleep(until: wakes | ch_attention_leave)
