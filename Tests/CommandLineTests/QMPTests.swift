@@ -44,7 +44,9 @@ extension Commands {
             #expect(access(machine.path, F_OK) == 0)
             let file = machine.folder.path + "/machine.yaml"
             let again = try Child(["run", file, "--qmp", "unix:\(machine.path),server=on,wait=off"], input: .pipe)
-            #expect(await eventually(20) { (try? QMPConnection.negotiated(machine.path)) != nil })
+            for _ in 0..<100 where try await backplane("ctl", machine.path, "info").status != 0 {
+                try await Task.sleep(for: .milliseconds(50))
+            }
             _ = try QMPConnection.negotiated(machine.path).ask(#"{"execute": "quit"}"#)
             #expect(await again.end().status == 0)
 

@@ -50,7 +50,7 @@ extension Commands {
             #expect(await terminal.shows("Error: there is no policy 'nobody'"))
             // Back at the guest, keys are the guest's again.
             terminal.type("\u{1}c")
-            #expect(await terminal.shows("backplane: small: com1"))
+            #expect(await terminal.shows("backplane: small: term"))
             terminal.type("\u{1}a")
             #expect(await child.end().status == 1 << 1 | 1)
             #expect(terminal.settings == before)

@@ -81,11 +81,12 @@ import Testing
         var editor = editor()
         #expect(lines(&editor, "po\t\r") == ["policy "])
         #expect(lines(&editor, "p\t\r") == ["p"])
+        _ = lines(&editor, "p")
         #expect(
             Array("\t".utf8).flatMap { editor.feed($0) }.contains {
                 if case .show(let text) = $0 { text.contains("pause") && text.contains("print") } else { false }
             })
-        #expect(lines(&editor, "zz\t\r") == ["zz"])
+        #expect(lines(&editor, "\u{15}zz\t\r") == ["zz"])
     }
 
     @Test func controlDOnAnEmptyLineEnds() {

@@ -9,8 +9,8 @@ async def fails(client, word, command, arguments=None):
     try:
         answer = await client.execute(command, arguments or {})
     except ExecuteError as error:
-        assert word in str(error.error), error.error
-        return error.error.class_ if hasattr(error.error, "class_") else error.error._asdict()["error"]["class"]
+        assert word in str(error), error
+        return error.error_class
     raise AssertionError(f"{command} answered {answer}")
 
 
