@@ -91,6 +91,15 @@ let plugins = [
         kind: "loaders", name: "flat", model: "FlatImage", modelFolder: "Format", shared: ["Images", "Loading"]),
     PluginFolder(
         kind: "loaders", name: "multiboot", model: "Multiboot", modelFolder: "Format", shared: ["Images", "Loading"]),
+    PluginFolder(kind: "policies", name: "budget", model: "ExitMeter", modelFolder: "Meter"),
+    PluginFolder(kind: "policies", name: "cpuid", model: "CPUTemplates", modelFolder: "Templates"),
+    PluginFolder(
+        kind: "policies", name: "fault-inject", model: "FaultPlan", modelFolder: "Faults", modelUsesKit: true),
+    PluginFolder(kind: "policies", name: "guard", model: "GuardRules", modelFolder: "Rules", modelUsesKit: true),
+    PluginFolder(kind: "policies", name: "paravirt", model: "HypercallInterface", modelFolder: "Interface"),
+    PluginFolder(kind: "policies", name: "memory-watch", model: "PageWatch", modelFolder: "Pages"),
+    PluginFolder(
+        kind: "policies", name: "watchpoint", model: "WatchPoints", modelFolder: "Points", modelUsesKit: true),
     PluginFolder(
         kind: "policies", name: "standard", model: "StandardDecisions", modelFolder: "Decisions", modelUsesKit: true),
     PluginFolder(kind: "policies", name: "stats", model: "ExitCounters", modelFolder: "Counters", modelUsesKit: true),

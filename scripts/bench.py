@@ -122,6 +122,13 @@ policies:
   - {{ id: counts, plugin: stats }}
   - {{ id: allowed, plugin: strict }}
   - {{ id: record, plugin: trace, file: {directory}/trace }}
+  - {{ id: lists, plugin: guard, deny-ports: 0x70-0x71 }}
+  - {{ id: limit, plugin: budget, exits: 1000 }}
+  - {{ id: point, plugin: watchpoint, ports: 0x43 }}
+  - {{ id: faults, plugin: fault-inject, exits: io, addresses: 0x1f7, probability: 0.5 }}
+  - {{ id: cpu, plugin: cpuid, template: pentium }}
+  - {{ id: calls, plugin: paravirt }}
+  - {{ id: pages, plugin: memory-watch, ranges: 0-0xfff, at-end: off }}
 devices:
   - {{ id: pic, plugin: pic8259 }}
   - {{ id: pit, plugin: pit8254, irq: pic.0 }}

@@ -153,7 +153,12 @@ extension ExitHandler {
             let frame = ch_enter(host, node, ch_activity_decide, exit.address)
             let action = call(policy.pointee.instance, &exit, &verdict)
             ch_leave(host, node, frame)
-            if action != UInt32(BP_VERDICT_CONTINUE) { return (action, node) }
+            // The exit is not the guest's loss: the chain goes on, and the machine stands still once it is over.
+            if action == UInt32(BP_VERDICT_PAUSE) {
+                machine.carryOut(action, verdict, of: node)
+            } else if action != UInt32(BP_VERDICT_CONTINUE) {
+                return (action, node)
+            }
         }
         return (UInt32(BP_VERDICT_CONTINUE), nil)
     }

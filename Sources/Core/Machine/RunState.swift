@@ -293,6 +293,11 @@ extension Machine {
         clock.pause()
         var wasStopped = false
         repeat {
+            // Before the work of a command that comes after `stop`, so that its answer comes after the event.
+            if state.pauses > 0, !wasStopped {
+                wasStopped = true
+                tell(.stopped)
+            }
             let work = state.quietWork
             state.quietWork = []
             for item in work { item() }
@@ -302,11 +307,7 @@ extension Machine {
                 state.end = end
                 break
             }
-            if state.pauses > 0, state.quietWork.isEmpty, !state.wantsReset {
-                if !wasStopped { tell(.stopped) }
-                wasStopped = true
-                waitParked()
-            }
+            if state.pauses > 0, state.quietWork.isEmpty, !state.wantsReset { waitParked() }
         } while state.mustPark
         if state.end == nil {
             let duration = clock.resume()
