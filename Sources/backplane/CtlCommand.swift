@@ -1,6 +1,6 @@
 import ArgumentParser
 import Control
-import Foundation
+import Glibc
 
 struct Ctl: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -16,7 +16,7 @@ struct Ctl: ParsableCommand {
     func run() throws {
         do {
             let answer = try QMPClient(path: socket).monitor(command.map(MonitorWords.quoted).joined(separator: " "))
-            FileHandle.standardOutput.write(Data(answer.utf8))
+            Output.write(answer)
         } catch {
             complain("\(error)")
             throw ExitCode(2)
@@ -56,12 +56,25 @@ struct Top: ParsableCommand {
                 let text =
                     (isScreen ? "\u{1b}[H\u{1b}[2J" : "") + lines.joined(separator: "\n") + "\n"
                     + (isScreen ? "" : "\n")
-                FileHandle.standardOutput.write(Data(text.utf8))
+                Output.write(text)
                 left -= 1
             }
         } catch {
             complain("\(error)")
             throw ExitCode(2)
+        }
+    }
+}
+
+private enum Output {
+    /// All of it; a reader that has gone ends it.
+    static func write(_ text: String) {
+        var rest = Array(text.utf8)[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { Glibc.write(STDOUT_FILENO, $0.baseAddress, $0.count) }
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { return }
+            rest = rest.dropFirst(count)
         }
     }
 }
