@@ -111,6 +111,7 @@ let plugins = [
 let core: [Target] = [
     .target(name: "CBackplane"),
     .systemLibrary(name: "CFFI", pkgConfig: "libffi", providers: [.apt(["libffi-dev"])]),
+    .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
     .target(name: "CHost", cSettings: [.unsafeFlags(["-O2"])]),
     .target(name: "PluginKit", dependencies: ["CBackplane"]),
     .target(name: "Core", dependencies: ["CBackplane", "CHost", "CFFI"], swiftSettings: hot),
@@ -125,7 +126,7 @@ let core: [Target] = [
         // The installed program finds the Swift runtime beside it.
         linkerSettings: [.unsafeFlags(["-Xlinker", "-rpath=$ORIGIN/../lib/backplane/runtime"])]),
     .target(name: "PluginBench", dependencies: ["CBackplane", "CHost", "Core", "PluginKit"]),
-    .target(name: "MachineFile", dependencies: ["Core", .product(name: "Yams", package: "Yams")]),
+    .target(name: "MachineFile", dependencies: ["Core", "CYAML"]),
 ]
 
 /// What `scripts/bench.py` drives.
@@ -138,6 +139,7 @@ let benchmarks: [Target] = [
 
 let machineTests: [Target] = [
     .testTarget(name: "CommandLineTests", exclude: ["qmp"]),
+    .testTarget(name: "CoreTests", dependencies: ["CBackplane", "CHost", "Core"]),
     .testTarget(name: "MachineTests", dependencies: ["CHost", "Core", "EngineKVM", "MachineFile", "PluginKit"]),
     .testTarget(
         name: "PluginBenchTests", dependencies: ["Core", "PluginBench", "PluginKit"], exclude: ["sequences"]),
@@ -169,8 +171,7 @@ let package = Package(
         .executable(name: "backplane-bench", targets: ["Benchmarks"]),
     ] + plugins.map(\.product),
     dependencies: [
-        .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
     ],
     targets: core + benchmarks + machineTests + shared + plugins.flatMap(\.targets)
 )

@@ -96,6 +96,18 @@ devices:
 {devices}"""
 
 
+PORTS_MACHINE = """\
+machine: ports
+cpu: { interrupts: pic }
+memory: 1MiB
+devices:
+  - { id: pic, plugin: pic8259 }
+  - { id: pit, plugin: pit8254, irq: pic.0 }
+  - { id: com1, plugin: uart16550, at: 0x3f8, irq: pic.4, stream: nothing }
+backends: [{ id: nothing, plugin: "null" }]
+"""
+
+
 TOUR_DEVICES = """\
   - { id: pic, plugin: pic8259 }
   - { id: pit, plugin: pit8254, irq: pic.0 }
@@ -343,6 +355,17 @@ def dispatch_time(bench):
                          f"{len(times)} batches of {ACCESSES:,} accesses, {min(times):.1f} to {max(times):.1f} ns")
 
 
+def port_time(bench):
+    """What guests access most, on a running machine, without an engine."""
+    machine = bench.file("ports.yaml", PORTS_MACHINE)
+    samples = [bench.measure("ports", BATCHES, ACCESSES // 5, machine) for _ in range(bench.rounds)]
+    for name in samples[0]:
+        times = [ns for sample in samples for ns in sample[name]]
+        bench.report.details[f"dispatch, {name}"] = times
+        bench.report.add(f"dispatch, {name}", statistics.median(times), None, "ns",
+                         f"{len(times)} batches of {ACCESSES // 5:,} accesses, {min(times):.1f} to {max(times):.1f} ns")
+
+
 def dispatch_calls(bench):
     for number, (name, policy, _) in enumerate(CHAINS):
         path = bench.file(f"counted{number}.yaml", dispatch_machine(policy))
@@ -473,7 +496,8 @@ def wait_for_end(terminal):
 # ---- All of it
 
 MEASUREMENTS = [("port exit", exit_time), ("port exit, our user-space instructions", exit_instructions),
-                ("dispatch", dispatch_time), ("allocations, retains, releases", dispatch_calls),
+                ("dispatch", dispatch_time), ("port accesses", port_time),
+                ("allocations, retains, releases", dispatch_calls),
                 ("replacing a policy", policy_replacement), ("start to first instruction", start_time), ("memory at the tour's prompt", memory),
                 ("loading plugins", plugin_loading)]
 

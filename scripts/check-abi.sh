@@ -13,24 +13,7 @@ kept=$repository/Tests/abi
 plugin=$repository/Plugins/devices/lfsr/lfsr.c
 [ -x "$backplane" ] || { echo "check-abi.sh: there is no $backplane: run 'swift build -c release' first" >&2; exit 2; }
 case $backplane in */*) backplane=$(cd "$(dirname "$backplane")" && pwd)/$(basename "$backplane") ;; esac
-work=$(mktemp -d "${TMPDIR:-/tmp}/check-abi.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT TERM
-passed=0
-failed=0
-
-check() {
-    outcome=$1
-    shift
-    if "$@" >"$work/log" 2>&1; then
-        passed=$((passed + 1))
-        echo "ok     $outcome"
-    else
-        failed=$((failed + 1))
-        echo "FAILED $outcome"
-        sed 's/^/    /' "$work/log" | tail -n 40
-    fi
-}
+. "$repository/scripts/checks.sh"
 
 number() { sed -n "s/^#define BP_ABI_$1 \([0-9]*\)\$/\1/p" "$2"; }
 

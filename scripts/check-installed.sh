@@ -6,25 +6,7 @@ set -u
 
 [ $# -eq 1 ] && [ -d "$1" ] || { echo "usage: check-installed.sh PREFIX" >&2; exit 2; }
 prefix=$(cd "$1" && pwd)
-work=$(mktemp -d "${TMPDIR:-/tmp}/check-installed.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT TERM
-passed=0
-failed=0
-
-# check OUTCOME COMMAND...: the command's output is shown where it fails.
-check() {
-    outcome=$1
-    shift
-    if "$@" >"$work/log" 2>&1; then
-        passed=$((passed + 1))
-        echo "ok     $outcome"
-    else
-        failed=$((failed + 1))
-        echo "FAILED $outcome"
-        sed 's/^/    /' "$work/log" | tail -n 40
-    fi
-}
+. "$(dirname "$0")/checks.sh"
 
 # ---- The toolchain, and how to hide it ------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 # Installs the Debian packages that Backplane needs and that are missing; quiet where nothing is. `setup.sh bench` adds the
 # peers that the benchmarks measure against.
 set -eu
-need="libffi-dev pkg-config"
+need="libffi-dev libyaml-dev pkg-config"
 [ "${1:-}" = bench ] && need="$need qemu-system-x86 valgrind gcc"
 missing=
 for package in $need; do

@@ -2,6 +2,7 @@
 //
 //     backplane-bench exits MACHINE GUEST SLICES [kvm] [bare]
 //     backplane-bench dispatch BATCHES ACCESSES MACHINE...
+//     backplane-bench ports BATCHES ACCESSES MACHINE [ACCESS]
 //     backplane-bench load MACHINE
 //     backplane-bench replace COUNT MACHINE
 //
@@ -32,6 +33,11 @@ enum Main {
             try print(Exits(machine: rest[0], guest: rest[1]).run(slices: try count(rest[2]), Set(rest[3...])))
         case "dispatch" where rest.count >= 3:
             try print(Dispatch.run(batches: try count(rest[0]), accesses: try count(rest[1]), files: Array(rest[2...])))
+        case "ports" where rest.count == 3 || rest.count == 4:
+            try print(
+                Ports.run(
+                    batches: try count(rest[0]), accesses: try count(rest[1]), file: rest[2],
+                    only: rest.count == 4 ? rest[3] : nil))
         case "load" where rest.count == 1:
             try print(Loading.run(file: rest[0]))
         case "replace" where rest.count == 2:
@@ -39,7 +45,8 @@ enum Main {
         default:
             throw UsageError(
                 text: "usage: backplane-bench exits MACHINE GUEST SLICES [kvm] [bare] | "
-                    + "dispatch BATCHES ACCESSES MACHINE... | load MACHINE | replace COUNT MACHINE")
+                    + "dispatch BATCHES ACCESSES MACHINE... | ports BATCHES ACCESSES MACHINE [ACCESS] | load MACHINE "
+                    + "| replace COUNT MACHINE")
         }
     }
 

@@ -294,6 +294,38 @@ int32_t ch_kvm_set_msr(int32_t vcpu, uint32_t index, uint64_t value) {
     return result < 0 ? result : result == 1 ? 0 : -EINVAL;
 }
 
+/* KVM does the entries of a list in order, stops at the first that it cannot do, and says how many it did. */
+enum { MSR_LIST_ROOM = 128 };
+typedef union msr_list {
+    struct kvm_msrs list;
+    uint8_t room[sizeof(struct kvm_msrs) + MSR_LIST_ROOM * sizeof(struct kvm_msr_entry)];
+} msr_list;
+static uint32_t do_msrs(int32_t vcpu, unsigned long request, msr_list *msrs, const struct kvm_msr_entry *entries,
+                        uint32_t count) {
+    msrs->list.nmsrs = count < MSR_LIST_ROOM ? count : MSR_LIST_ROOM;
+    memcpy(msrs->list.entries, entries, msrs->list.nmsrs * sizeof *entries);
+    int32_t done = call(vcpu, request, msrs);
+    return done < 0 ? 0 : (uint32_t)done;
+}
+uint32_t ch_kvm_get_msrs(int32_t vcpu, struct kvm_msr_entry *entries, uint32_t count) {
+    msr_list msrs = {.room = {0}};
+    uint32_t left = 0;
+    for (uint32_t at = 0; at < count;) {
+        uint32_t done = do_msrs(vcpu, KVM_GET_MSRS, &msrs, entries + at, count - at);
+        memcpy(entries + left, msrs.list.entries, done * sizeof *entries);
+        left += done;
+        at += done + (done < msrs.list.nmsrs);
+    }
+    return left;
+}
+void ch_kvm_set_msrs(int32_t vcpu, const struct kvm_msr_entry *entries, uint32_t count) {
+    msr_list msrs = {.room = {0}};
+    for (uint32_t at = 0; at < count;) {
+        uint32_t done = do_msrs(vcpu, KVM_SET_MSRS, &msrs, entries + at, count - at);
+        at += done + (done < msrs.list.nmsrs);
+    }
+}
+
 static int32_t tsc_offset(int32_t vcpu, unsigned long request, uint64_t *value) {
     struct kvm_device_attr attribute = {.group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET};
     attribute.addr = (uintptr_t)value;

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "chost_os.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -13,6 +14,8 @@
 static int32_t result(int value) { return value < 0 ? -errno : value; }
 
 int32_t ch_epoll_create(void) { return result(epoll_create1(EPOLL_CLOEXEC)); }
+
+int32_t ch_pipe(int32_t ends[2]) { return result(pipe2(ends, O_CLOEXEC)); }
 
 static int32_t control(int32_t epoll, int operation, int32_t fd, uint32_t events, uint64_t tag) {
     struct epoll_event event = {.events = events, .data.u64 = tag};

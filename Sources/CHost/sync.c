@@ -1,5 +1,6 @@
 #include "chost_sync.h"
 #include <linux/futex.h>
+#include <linux/membarrier.h>
 #include <limits.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -12,16 +13,35 @@ void ch_wait(const uint32_t *word, uint32_t expected, int64_t nanoseconds) {
 
 void ch_wake(const uint32_t *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0); }
 
-void ch_lock_wait(ch_lock *lock, uint32_t ticket) {
-    for (int spins = 0;; spins++) {
-        uint32_t now = __atomic_load_n(&lock->serving, __ATOMIC_ACQUIRE);
-        if (now == ticket) return;
-        if (spins < 200) {
-            __builtin_ia32_pause();
-            continue;
-        }
-        ch_wait(&lock->serving, now, -1);
+/* Whether a barrier on all running threads of the process can be had; asked for once (the kernel takes it twice too). */
+static bool has_barrier(void) {
+    static uint32_t answer; /* 0: not asked yet, 1: no, 2: yes */
+    uint32_t known = __atomic_load_n(&answer, __ATOMIC_RELAXED);
+    if (!known) {
+        known = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0 ? 2 : 1;
+        __atomic_store_n(&answer, known, __ATOMIC_RELAXED);
     }
+    return known == 2;
+}
+
+static void lock_sleep(ch_lock *lock, uint32_t ticket) {
+    __atomic_fetch_add(&lock->sleepers, 1, __ATOMIC_SEQ_CST);
+    /* Once is enough: whoever looks at `sleepers` after the barrier sees this waiter, whatever woke it meanwhile. */
+    bool is_ordered = has_barrier() && syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0;
+    for (;;) {
+        uint32_t now = __atomic_load_n(&lock->serving, __ATOMIC_ACQUIRE);
+        if (now == ticket) break;
+        ch_wait(&lock->serving, now, is_ordered ? -1 : 1000000);
+    }
+    __atomic_fetch_sub(&lock->sleepers, 1, __ATOMIC_SEQ_CST);
+}
+
+void ch_lock_wait(ch_lock *lock, uint32_t ticket) {
+    for (int spins = 0; spins < 200; spins++) {
+        if (__atomic_load_n(&lock->serving, __ATOMIC_ACQUIRE) == ticket) return;
+        __builtin_ia32_pause();
+    }
+    lock_sleep(lock, ticket);
 }
 
 void ch_lock_wake(ch_lock *lock) { ch_wake(&lock->serving); }

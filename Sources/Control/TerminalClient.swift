@@ -25,7 +25,7 @@ package protocol ControlledMachine: AnyObject, Sendable {
 }
 
 extension TerminalClient {
-    // For a ConsoleClient until it has these itself.
+    // For clients that buffer nothing and know no break.
     package var undelivered: UInt64 { 0 }
     package func sendBreak() -> Bool { false }
 }

@@ -1,35 +1,16 @@
 import CHost
+import Core
 import Glibc
 
 enum Threads {
-    private final class Box {
-        let name: String
-        let body: @Sendable () -> Void
-        init(_ name: String, _ body: @escaping @Sendable () -> Void) {
-            self.name = name
-            self.body = body
-        }
-    }
-
     /// `name`: at most 15 bytes, for debuggers. To be joined or detached.
     static func start(_ name: String, _ body: @escaping @Sendable () -> Void) throws(ControlError) -> pthread_t {
-        var thread = pthread_t()
-        // SAFETY: the box is released by the new thread, or below.
-        let box = Unmanaged.passRetained(Box(name, body))
-        let code = pthread_create(
-            &thread, nil,
-            { raw in
-                let box = Unmanaged<Box>.fromOpaque(raw!).takeRetainedValue()
-                ch_thread_name(box.name)
-                ch_thread_begin(nil)
-                box.body()
-                ch_thread_end()
-                return nil
-            }, box.toOpaque())
-        if code != 0 {
-            box.release()
-            throw ControlError("starting the thread '\(name)'", code: code)
+        let (thread, code) = startThread(name) {
+            ch_thread_begin(nil)
+            body()
+            ch_thread_end()
         }
+        guard let thread else { throw ControlError("starting the thread '\(name)'", code: code) }
         return thread
     }
 }

@@ -34,7 +34,8 @@ public final class KVMCPU: CPU {
 
     var deferred: (from: bp_registers, to: bp_registers)?
     var stashed: RunEnd?
-    let powerOnMSRs: [(index: UInt32, value: UInt64)]
+    /// Without EFER, which KVM_SET_SREGS sets.
+    let powerOnMSRs: [kvm_msr_entry]
     var debug = DebugControl()
 
     init(engine: KVMEngine, vcpu: VCPU) throws(EngineError) {
@@ -59,7 +60,7 @@ public final class KVMCPU: CPU {
         shared = core.pointee.run
         progress = .allocate(capacity: 1)
         progress.initialize(to: Progress())
-        powerOnMSRs = PowerOn.msrs(kvm: engine.kvm, vcpu: core.pointee.fd)
+        powerOnMSRs = PowerOn.msrs(kvm: engine.kvm, vcpu: core.pointee.fd).filter { $0.index != 0xc000_0080 }
         ch_run_sync_registers(shared)
         try reset()
     }
@@ -269,7 +270,9 @@ public final class KVMCPU: CPU {
         let msr = ch_run_msr_index(shared)
         var value = ch_run_msr_value(shared)
         let isDone: Bool
-        switch engine.intercepts.wants(msr, write: write) ? ask(msr, &value, write: write) : .unhandled {
+        let isUnknown = isUnknown(msr)
+        let isWanted = engine.intercepts.wants(msr, write: write, isUnknown: isUnknown)
+        switch isWanted ? ask(msr, &value, write: write, isUnknown: isUnknown) : .unhandled {
         case .handled: isDone = true
         case .inject: isDone = false  // KVM can answer with #GP only
         case .unhandled:
@@ -280,11 +283,20 @@ public final class KVMCPU: CPU {
         progress.pointee.inExit = false
     }
 
-    private func ask(_ msr: UInt32, _ value: inout UInt64, write: Bool) -> EventResult {
+    /// Whether the CPU has no such MSR. KVM says so of what it did not filter; of the rest a read tells, but for two commands
+    /// that can only be written (IA32_PRED_CMD, IA32_FLUSH_CMD).
+    private func isUnknown(_ msr: UInt32) -> Bool {
+        if ch_run_msr_is_unknown(shared) { return true }
+        guard engine.intercepts.wantsUnknown, msr != 0x49, msr != 0x10b else { return false }
+        var value: UInt64 = 0
+        return ch_kvm_get_msr(core.pointee.fd, msr, &value) != 0
+    }
+
+    private func ask(_ msr: UInt32, _ value: inout UInt64, write: Bool, isUnknown: Bool) -> EventResult {
         var exit = bp_exit()
         exit.size = UInt32(MemoryLayout<bp_exit>.size)
         exit.reason = write ? 32 : 31
-        exit.flags = write ? 1 : 0
+        exit.flags = (write ? UInt16(BP_EXITF_WRITE) : 0) | (isUnknown ? UInt16(BP_EXITF_UNCLAIMED) : 0)
         exit.vcpu = index
         exit.rip = ch_run_rip(shared)
         exit.address = UInt64(msr)

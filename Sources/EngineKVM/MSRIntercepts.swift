@@ -25,16 +25,25 @@ struct MSRIntercepts: Equatable {
 
     private(set) var reads: [ClosedRange<UInt64>] = []
     private(set) var writes: [ClosedRange<UInt64>] = []
+    /// Where only those are wanted that KVM does not know; they come out by themselves and need no filter.
+    private(set) var unknownReads: [ClosedRange<UInt64>] = []
+    private(set) var unknownWrites: [ClosedRange<UInt64>] = []
 
     init() {}
 
     init(_ intercepts: Intercepts) {
-        reads = Self.merged(intercepts.ranges.filter { $0.reason == 31 })
-        writes = Self.merged(intercepts.ranges.filter { $0.reason == 32 })
+        func ranges(_ reason: UInt16, unknown: Bool) -> [ClosedRange<UInt64>] {
+            Self.merged(intercepts.ranges.filter { $0.reason == reason && $0.isUnclaimedOnly == unknown })
+        }
+        (reads, writes) = (ranges(31, unknown: false), ranges(32, unknown: false))
+        (unknownReads, unknownWrites) = (ranges(31, unknown: true), ranges(32, unknown: true))
     }
 
-    func wants(_ index: UInt32, write: Bool) -> Bool {
+    var wantsUnknown: Bool { !unknownReads.isEmpty || !unknownWrites.isEmpty }
+
+    func wants(_ index: UInt32, write: Bool, isUnknown: Bool = false) -> Bool {
         (write ? writes : reads).contains { $0.contains(UInt64(index)) }
+            || isUnknown && (write ? unknownWrites : unknownReads).contains { $0.contains(UInt64(index)) }
     }
 
     /// The filter: the blocks, and whether MSRs outside of them come out.
@@ -55,13 +64,15 @@ struct MSRIntercepts: Equatable {
     }
 
     func install(vm: Int32) throws(EngineError) {
-        let isWanted = !reads.isEmpty || !writes.isEmpty
+        let isFiltered = !reads.isEmpty || !writes.isEmpty
+        let isWanted = isFiltered || wantsUnknown
         let capability = UInt32(KVM_CAP_X86_USER_SPACE_MSR)
         if isWanted, ch_kvm_check(vm, capability) <= 0 || ch_kvm_check(vm, UInt32(KVM_CAP_X86_MSR_FILTER)) <= 0 {
             throw EngineError("this kernel's KVM cannot filter MSRs (KVM_CAP_X86_MSR_FILTER)")
         }
         if !isWanted, ch_kvm_check(vm, UInt32(KVM_CAP_X86_MSR_FILTER)) <= 0 { return }
-        let mask = isWanted ? UInt64(KVM_MSR_EXIT_REASON_FILTER) : 0
+        let mask =
+            UInt64(isFiltered ? KVM_MSR_EXIT_REASON_FILTER : 0) | UInt64(wantsUnknown ? KVM_MSR_EXIT_REASON_UNKNOWN : 0)
         _ = try check(ch_kvm_enable(vm, capability, mask), "KVM_CAP_X86_USER_SPACE_MSR")
         let (denyOthers, blocks) = plan()
         var bytes = blocks.flatMap(\.bitmap)

@@ -7,16 +7,17 @@ import Core
 
 enum PowerOn {
     /// The MSRs of a new vCPU, but for those that are clocks.
-    static func msrs(kvm: Int32, vcpu: Int32) -> [(index: UInt32, value: UInt64)] {
+    static func msrs(kvm: Int32, vcpu: Int32) -> [kvm_msr_entry] {
         var indices = [UInt32](repeating: 0, count: 1024)
         var count = UInt32(indices.count)
         guard ch_kvm_msr_list(kvm, &indices, &count) >= 0 else { return [] }
-        return indices.prefix(Int(count)).compactMap { index in
+        var entries: [kvm_msr_entry] = indices.prefix(Int(count)).compactMap { index in
             // TSC, TSC_ADJUST, TSC deadline; APIC base, which has its own place; paravirtual clocks
             if [0x10, 0x3b, 0x6e0, 0x1b].contains(index) || index & 0xf000_0000 == 0x4000_0000 { return nil }
-            var value: UInt64 = 0
-            return ch_kvm_get_msr(vcpu, index, &value) == 0 ? (index, value) : nil
+            return kvm_msr_entry(index: index, reserved: 0, data: 0)
         }
+        let left = ch_kvm_get_msrs(vcpu, &entries, UInt32(entries.count))
+        return Array(entries.prefix(Int(left)))
     }
 
     static func registers(signature: UInt32) -> bp_registers {
@@ -59,7 +60,7 @@ enum PowerOn {
         // Bit 11 enables the APIC, and with it KVM would show CPUID's APIC bit.
         system.apic_base = cpu.index == 0 ? 0xfee0_0100 : 0xfee0_0000
         _ = try check(ch_kvm_set_sregs(fd, &system), "KVM_SET_SREGS")
-        for msr in cpu.powerOnMSRs where msr.index != 0xc000_0080 { _ = ch_kvm_set_msr(fd, msr.index, msr.value) }
+        ch_kvm_set_msrs(fd, cpu.powerOnMSRs, UInt32(cpu.powerOnMSRs.count))
         var tsc: UInt64 = 0
         if ch_kvm_get_msr(fd, 0x10, &tsc) == 0 { cpu.moveTSC(by: 0 &- tsc) }
         try resetFPU(cpu)

@@ -1,5 +1,5 @@
 import Core
-import Foundation
+import Glibc
 
 /// A machine file and those that it extends, read and composed, the machine file first.
 struct FileChain {
@@ -120,15 +120,32 @@ struct FileChain {
 
     /// The same for every way to write one file's path.
     private static func identity(_ path: String) -> String {
-        URL(fileURLWithPath: path).resolvingSymlinksInPath().standardizedFileURL.path
+        // SAFETY: the path is NUL-terminated by the bridge; what realpath allocates is freed here.
+        guard let real = unsafe realpath(path, nil) else { return path }
+        defer { unsafe free(real) }
+        return unsafe String(cString: real)
     }
 
     /// A machine file of that directory with nearly that name.
     private static func suggestion(for path: String) -> String {
         let directory = FilePath.directory(of: path)
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: directory.isEmpty ? "." : directory)) ?? []
+        let names = names(in: directory.isEmpty ? "." : directory)
         let files = names.filter { name in [".yaml", ".yml", ".json"].contains { name.hasSuffix($0) } }.sorted()
         let name = String(path.split(separator: "/").last ?? "")
         return DidYouMean.hint(for: name, in: files)
+    }
+
+    private static func names(in directory: String) -> [String] {
+        guard let stream = unsafe opendir(directory) else { return [] }
+        defer { unsafe closedir(stream) }
+        var names: [String] = []
+        // SAFETY: an entry lives until the next readdir, and its name is NUL-terminated.
+        while let entry = unsafe readdir(stream), names.count < 65536 {
+            names.append(
+                unsafe withUnsafePointer(to: &entry.pointee.d_name) {
+                    unsafe String(cString: UnsafeRawPointer($0).assumingMemoryBound(to: CChar.self))
+                })
+        }
+        return names
     }
 }

@@ -1,4 +1,4 @@
-import Foundation
+import Glibc
 
 /// What stands at a path, links followed.
 enum FileKind {

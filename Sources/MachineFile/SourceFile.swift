@@ -1,4 +1,4 @@
-import Foundation
+import Glibc
 
 /// A machine file as it was read: bounded, valid UTF-8, without a byte order mark.
 final class SourceFile {
@@ -63,35 +63,31 @@ final class SourceFile {
         case .other: throw .unreadable("this is a device or a socket, not a machine file")
         case .regular, .pipe, .unknown: break
         }
-        do {
-            return try contents(of: FileHandle(forReadingFrom: URL(fileURLWithPath: path)))
-        } catch let failure as Failure {
-            throw failure
-        } catch {
-            throw .unreadable(reason(error as NSError))
-        }
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw .unreadable(reason(errno)) }
+        defer { close(descriptor) }
+        return try contents(of: descriptor)
     }
 
-    private static func contents(of handle: FileHandle) throws -> [UInt8] {
-        var data = Data()
-        while data.count <= maximumBytes, let more = try handle.read(upToCount: maximumBytes + 1 - data.count),
-            !more.isEmpty
-        {
-            data.append(more)
+    private static func contents(of descriptor: Int32) throws(Failure) -> [UInt8] {
+        var bytes: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 65536)
+        while bytes.count <= maximumBytes {
+            // SAFETY: the array's own storage, for the call.
+            let count = unsafe chunk.withUnsafeMutableBytes { unsafe Glibc.read(descriptor, $0.baseAddress, $0.count) }
+            if count == 0 { return bytes }
+            if count > 0 {
+                bytes += chunk[..<count]
+            } else if errno != EINTR {
+                throw .unreadable(reason(errno))
+            }
         }
-        try handle.close()
-        guard data.count <= maximumBytes else {
-            throw Failure.unreadable("the file is too large: a machine file has at most 1MiB")
-        }
-        return [UInt8](data)
+        throw .unreadable("the file is too large: a machine file has at most 1MiB")
     }
 
-    private static func reason(_ error: NSError) -> String {
-        if error.domain == NSCocoaErrorDomain, error.code == CocoaError.fileReadNoPermission.rawValue {
-            return "permission denied"
-        }
-        let cause = error.userInfo[NSUnderlyingErrorKey] as? NSError
-        return "cannot be read: " + (cause ?? error).localizedDescription
+    private static func reason(_ code: Int32) -> String {
+        // SAFETY: the C library's text, copied before the next call.
+        code == EACCES ? "permission denied" : "cannot be read: " + (unsafe String(cString: strerror(code)))
     }
 
     private static func invalidOffset(_ bytes: [UInt8]) -> Int? {

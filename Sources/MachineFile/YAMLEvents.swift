@@ -1,7 +1,7 @@
-// The events of libyaml, as Yams carries it (module CYaml), in plain Swift. Yams's own composer is not used: it gives
+// The events of libyaml in plain Swift. Yams is not used: its composer gives
 // up at the first mapping with a duplicate key and names only one of the two places, it hashes keys through aliases
 // (time exponential in the size of a hostile file), and an alias keeps no place of its own.
-internal import CYaml
+internal import CYAML
 
 /// A place in a file: both from 1, the column counted in Unicode scalars.
 struct Mark: Equatable {

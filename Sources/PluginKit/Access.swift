@@ -33,9 +33,9 @@ public struct ReadResult: Sendable {
         ReadResult(status: .ok, value: UInt64(truncatingIfNeeded: value))
     }
     /// Reads as all ones.
-    public static let noRegister = ReadResult(status: .noRegister, value: 0)
-    public static let badWidth = ReadResult(status: .badWidth, value: 0)
-    public static let deferred = ReadResult(status: .deferred, value: 0)
+    @inlinable public static var noRegister: ReadResult { ReadResult(status: .noRegister, value: 0) }
+    @inlinable public static var badWidth: ReadResult { ReadResult(status: .badWidth, value: 0) }
+    @inlinable public static var deferred: ReadResult { ReadResult(status: .deferred, value: 0) }
     /// Say why with `host.fail` before.
-    public static let fault = ReadResult(status: .fault, value: 0)
+    @inlinable public static var fault: ReadResult { ReadResult(status: .fault, value: 0) }
 }

@@ -60,6 +60,7 @@ enum Handlers {
     static let consoleReceive: @convention(c) (Raw, UnsafeRawPointer?, UInt64) -> Void = { raw, bytes, length in
         with(raw) { $0.consoleReceived(UnsafeRawBufferPointer(start: bytes, count: Int(clamping: length))) }
     }
+    static let consoleBreak: @convention(c) (Raw) -> Void = { raw in with(raw) { $0.consoleBreak() } }
     static let consoleThrottle: @convention(c) (Raw, UInt32) -> Void = { raw, on in
         with(raw) { $0.consoleThrottled(on != 0) }
     }

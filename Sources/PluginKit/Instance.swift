@@ -35,6 +35,8 @@ open class Instance {
     open func powerButton() {}
     open func consoleReceived(_ bytes: UnsafeRawBufferPointer) {}
     open func consoleThrottled(_ on: Bool) {}
+    /// The operator sends a break.
+    open func consoleBreak() {}
 
     // MARK: Accesses to claims
 

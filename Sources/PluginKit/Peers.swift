@@ -35,16 +35,16 @@ public struct StreamClient: @unchecked Sendable {
 
 public struct StreamEvent: RawRepresentable, Equatable, Sendable {
     public let rawValue: UInt32
-    public init(rawValue: UInt32) { self.rawValue = rawValue }
-    public static let breakBegin = StreamEvent(rawValue: UInt32(BP_STREAM_BREAK))
-    public static let breakEnd = StreamEvent(rawValue: UInt32(BP_STREAM_BREAK_END))
+    @inlinable public init(rawValue: UInt32) { self.rawValue = rawValue }
+    @inlinable public static var breakBegin: StreamEvent { StreamEvent(rawValue: UInt32(BP_STREAM_BREAK)) }
+    @inlinable public static var breakEnd: StreamEvent { StreamEvent(rawValue: UInt32(BP_STREAM_BREAK_END)) }
     /// Somebody is at the other end: carrier.
-    public static let open = StreamEvent(rawValue: UInt32(BP_STREAM_OPEN))
-    public static let closed = StreamEvent(rawValue: UInt32(BP_STREAM_CLOSED))
-    public static let dtrOn = StreamEvent(rawValue: UInt32(BP_STREAM_DTR_ON))
-    public static let dtrOff = StreamEvent(rawValue: UInt32(BP_STREAM_DTR_OFF))
-    public static let rtsOn = StreamEvent(rawValue: UInt32(BP_STREAM_RTS_ON))
-    public static let rtsOff = StreamEvent(rawValue: UInt32(BP_STREAM_RTS_OFF))
+    @inlinable public static var open: StreamEvent { StreamEvent(rawValue: UInt32(BP_STREAM_OPEN)) }
+    @inlinable public static var closed: StreamEvent { StreamEvent(rawValue: UInt32(BP_STREAM_CLOSED)) }
+    @inlinable public static var dtrOn: StreamEvent { StreamEvent(rawValue: UInt32(BP_STREAM_DTR_ON)) }
+    @inlinable public static var dtrOff: StreamEvent { StreamEvent(rawValue: UInt32(BP_STREAM_DTR_OFF)) }
+    @inlinable public static var rtsOn: StreamEvent { StreamEvent(rawValue: UInt32(BP_STREAM_RTS_ON)) }
+    @inlinable public static var rtsOff: StreamEvent { StreamEvent(rawValue: UInt32(BP_STREAM_RTS_OFF)) }
 }
 
 /// What a "block/1" slot is wired to.

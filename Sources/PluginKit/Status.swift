@@ -1,30 +1,30 @@
 @_exported public import CBackplane
 
-/// The result of a callback or a service (`bp_status`).
+/// The result of a callback or a service (`bp_status`). Its constants are computed: a global costs a call on every access.
 public struct Status: RawRepresentable, Equatable, Sendable {
     public let rawValue: Int32
-    public init(rawValue: Int32) { self.rawValue = rawValue }
-    init(_ constant: Int) { rawValue = Int32(truncatingIfNeeded: constant) }
+    @inlinable public init(rawValue: Int32) { self.rawValue = rawValue }
+    @inlinable init(_ constant: Int) { rawValue = Int32(truncatingIfNeeded: constant) }
 
-    public static let ok = Status(BP_OK)
+    @inlinable public static var ok: Status { Status(BP_OK) }
     /// The claim has no register here.
-    public static let noRegister = Status(BP_NO_REGISTER)
-    public static let badWidth = Status(BP_BAD_WIDTH)
-    public static let deferred = Status(BP_DEFERRED)
-    public static let fault = Status(BP_FAULT)
-    public static let pending = Status(BP_PENDING)
-    public static let busy = Status(BP_BUSY)
-    public static let notFound = Status(BP_NOT_FOUND)
-    public static let invalid = Status(BP_INVALID)
-    public static let overlap = Status(BP_OVERLAP)
-    public static let noMemory = Status(BP_NO_MEMORY)
-    public static let refused = Status(BP_REFUSED)
-    public static let stale = Status(BP_STALE)
-    public static let ioError = Status(BP_IO_ERROR)
-    public static let readOnly = Status(BP_READ_ONLY)
-    public static let noSpace = Status(BP_NO_SPACE)
-    public static let unsupported = Status(BP_UNSUPPORTED)
-    public static let outOfRange = Status(BP_OUT_OF_RANGE)
+    @inlinable public static var noRegister: Status { Status(BP_NO_REGISTER) }
+    @inlinable public static var badWidth: Status { Status(BP_BAD_WIDTH) }
+    @inlinable public static var deferred: Status { Status(BP_DEFERRED) }
+    @inlinable public static var fault: Status { Status(BP_FAULT) }
+    @inlinable public static var pending: Status { Status(BP_PENDING) }
+    @inlinable public static var busy: Status { Status(BP_BUSY) }
+    @inlinable public static var notFound: Status { Status(BP_NOT_FOUND) }
+    @inlinable public static var invalid: Status { Status(BP_INVALID) }
+    @inlinable public static var overlap: Status { Status(BP_OVERLAP) }
+    @inlinable public static var noMemory: Status { Status(BP_NO_MEMORY) }
+    @inlinable public static var refused: Status { Status(BP_REFUSED) }
+    @inlinable public static var stale: Status { Status(BP_STALE) }
+    @inlinable public static var ioError: Status { Status(BP_IO_ERROR) }
+    @inlinable public static var readOnly: Status { Status(BP_READ_ONLY) }
+    @inlinable public static var noSpace: Status { Status(BP_NO_SPACE) }
+    @inlinable public static var unsupported: Status { Status(BP_UNSUPPORTED) }
+    @inlinable public static var outOfRange: Status { Status(BP_OUT_OF_RANGE) }
 
     /// In words, for messages.
     public var text: String {
@@ -65,7 +65,7 @@ public struct PluginError: Error {
 
 extension Status {
     /// Throws unless ok; `doing` names the operation: "claiming ports".
-    func check(_ doing: String) throws(PluginError) {
-        if self != .ok { throw PluginError(doing + ": " + text, status: self) }
+    func check(_ doing: @autoclosure () -> String) throws(PluginError) {
+        if self != .ok { throw PluginError(doing() + ": " + text, status: self) }
     }
 }

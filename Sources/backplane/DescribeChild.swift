@@ -1,7 +1,8 @@
 import ArgumentParser
 import CHost
 import Core
-import Foundation
+import FoundationEssentials
+import Glibc
 
 /// Describes plugin libraries in a throw-away child process with a time limit, so that one that crashes or hangs on load takes
 /// nothing down. One child describes many; after a broken one the next child goes on with the rest.
@@ -37,15 +38,16 @@ enum DescribeChild {
 
     /// The answers, and what became of the child where it did not describe all.
     private static func run(_ paths: [String]) -> ([Answer], String?) {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/proc/self/exe")
-        process.arguments = ["plugin", "describe-for-parent"] + paths
-        let output = Pipe()
-        process.standardOutput = output
-        process.standardError = FileHandle.nullDevice
-        process.standardInput = FileHandle.nullDevice
-        do { try process.run() } catch { return ([], "the child process cannot be started: \(error)") }
-        let reader = LineReader(descriptor: output.fileHandleForReading.fileDescriptor)
+        let output: ClosingPipe
+        let process: ChildProcess
+        do throws(HostError) {
+            output = try ClosingPipe()
+            process = try ChildProcess(["plugin", "describe-for-parent"] + paths, output: output.writing)
+        } catch {
+            return ([], error.description)
+        }
+        output.closeWriting()
+        let reader = LineReader(descriptor: output.reading)
         var answers: [Answer] = []
         var end: String?
         while answers.count < paths.count {
@@ -56,18 +58,18 @@ enum DescribeChild {
             guard let answer = try? JSONDecoder().decode(Answer.self, from: line) else { continue }
             answers.append(answer)
         }
-        if process.isRunning { kill(process.processIdentifier, SIGKILL) }
-        process.waitUntilExit()
-        if end == nil, answers.count < paths.count { end = text(of: process) }
+        // One that has ended by itself is waited for, and nothing of it is killed any more.
+        if !reader.hasEnded { process.kill() }
+        let fate = process.wait()
+        if end == nil, answers.count < paths.count { end = text(of: fate) }
         return (answers, end)
     }
 
-    private static func text(of process: Process) -> String {
-        guard process.terminationReason == .uncaughtSignal else {
-            return "it ends the process that loads it, with status \(process.terminationStatus)"
+    private static func text(of end: ChildProcess.End) -> String {
+        switch end {
+        case .exited(let status): "it ends the process that loads it, with status \(status)"
+        case .killed(let signal): "it crashes when it is loaded: \(String(cString: strsignal(signal)))"
         }
-        let name = String(cString: strsignal(process.terminationStatus))
-        return "it crashes when it is loaded: \(name)"
     }
 }
 
@@ -90,7 +92,7 @@ final class LineReader {
             let left = deadline.timeIntervalSinceNow
             if left <= 0 || hasEnded || buffer.count > 64 << 20 { return nil }
             var poll = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-            guard Foundation.poll(&poll, 1, Int32(left * 1000) + 1) > 0 else { continue }
+            guard Glibc.poll(&poll, 1, Int32(left * 1000) + 1) > 0 else { continue }
             var chunk = [UInt8](repeating: 0, count: 65536)
             let count = read(descriptor, &chunk, chunk.count)
             if count > 0 {
@@ -119,8 +121,7 @@ struct DescribeForParent: ParsableCommand {
             } catch {
                 answer.problem = error.description
             }
-            let line = try JSONEncoder().encode(answer) + Data([10])
-            FileHandle(fileDescriptor: answers).write(line)
+            writeAll(answers, try JSONEncoder().encode(answer) + [10])
         }
     }
 }

@@ -1,5 +1,4 @@
 import Core
-import Foundation
 
 /// `show --svg`: the machine as a backplane. The CPU and memory stand on the left, devices in the middle, backends on the
 /// right; each interrupt line is a wire on the left of the devices, every other wire runs to the right.
@@ -184,7 +183,7 @@ struct MachineDrawing {
         _ x: Double, _ y: Double, _ text: String, size: Int, weight: String = "normal", color: String,
         anchor: String = "start"
     ) -> String {
-        let safe = text.replacingOccurrences(of: "&", with: "&amp;").replacingOccurrences(of: "<", with: "&lt;")
+        let safe = text.replacing("&", with: "&amp;").replacing("<", with: "&lt;")
         return
             "<text x=\"\(x)\" y=\"\(y)\" font-size=\"\(size)\" font-weight=\"\(weight)\" fill=\"\(color)\" text-anchor=\"\(anchor)\">\(safe)</text>\n"
     }

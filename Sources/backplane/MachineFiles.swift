@@ -1,6 +1,6 @@
 import ArgumentParser
 import Core
-import Foundation
+import Glibc
 import MachineFile
 
 extension MachineFileArguments {
@@ -9,9 +9,9 @@ extension MachineFileArguments {
         let options = MachineFileOptions(
             settings: try parsedSettings(), engine: try parsedEngine(), extraPolicies: policies)
         let result = loadMachineFile(path: file, options: options, catalog: finder)
-        let useColor = isatty(STDERR_FILENO) != 0 && ProcessInfo.processInfo.environment["NO_COLOR"] == nil
+        let useColor = isatty(STDERR_FILENO) != 0 && getenv("NO_COLOR") == nil
         for diagnostic in result.diagnostics {
-            FileHandle.standardError.write(Data((diagnostic.rendered(color: useColor) + "\n").utf8))
+            writeAll(STDERR_FILENO, (diagnostic.rendered(color: useColor) + "\n").utf8)
         }
         guard let description = result.description else { throw ExitCode(2) }
         return description

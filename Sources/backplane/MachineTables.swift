@@ -1,5 +1,4 @@
 import Core
-import Foundation
 
 /// The tables of `show`.
 struct MachineTables {
@@ -47,12 +46,12 @@ struct MachineTables {
     }
 
     private var lines: String {
-        var drivers: [String: [String]] = [:]
+        var drivers: [Endpoint: [String]] = [:]
         for wire in survey.wires where wire.slot.interface == "irq-line/1" {
-            drivers["\(wire.target.instance).\(wire.target.index)", default: []].append(wire.instance.id)
+            drivers[wire.target, default: []].append(wire.instance.id)
         }
-        let rows = drivers.sorted { $0.key.localizedStandardCompare($1.key) == .orderedAscending }
-            .map { [$0.key, $0.value.joined(separator: ", ")] }
+        let rows = drivers.sorted { ($0.key.instance, $0.key.index) < ($1.key.instance, $1.key.index) }
+            .map { ["\($0.key.instance).\($0.key.index)", $0.value.joined(separator: ", ")] }
         return table("Interrupt lines", ["LINE", "DRIVEN BY"], rows)
     }
 

@@ -1,6 +1,6 @@
 import ArgumentParser
 import CHost
-import Foundation
+import Glibc
 
 @main
 struct Backplane: ParsableCommand {
@@ -23,8 +23,8 @@ struct Backplane: ParsableCommand {
         } catch {
             let isUsage = exitCode(for: error) == .validationFailure
             if isUsage {
-                FileHandle.standardError.write(Data((fullMessage(for: error) + "\n").utf8))
-                Foundation.exit(2)
+                writeAll(STDERR_FILENO, (fullMessage(for: error) + "\n").utf8)
+                Glibc.exit(2)
             }
             exit(withError: error)
         }
@@ -59,9 +59,4 @@ struct MachineFileArguments: ParsableArguments {
     var policies: [String] = []
 
     @OptionGroup var plugins: PluginOptions
-}
-
-/// Writes a line to standard error.
-func complain(_ text: String) {
-    FileHandle.standardError.write(Data(("backplane: " + text + "\n").utf8))
 }

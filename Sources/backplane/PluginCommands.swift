@@ -1,6 +1,5 @@
 import ArgumentParser
 import Core
-import Foundation
 import MachineFile
 
 struct PluginCommand: ParsableCommand {
@@ -134,7 +133,7 @@ enum Columns {
             var line = ""
             for (index, cell) in cells.enumerated() {
                 let isLast = index == cells.count - 1
-                line += isLast ? cell : cell.padding(toLength: widths[index] + 2, withPad: " ", startingAt: 0)
+                line += isLast ? cell : cell + String(repeating: " ", count: widths[index] + 2 - cell.count)
             }
             while line.hasSuffix(" ") { line.removeLast() }
             return line + "\n"

@@ -1,5 +1,6 @@
 import Core
-import Foundation
+import FoundationEssentials
+import Glibc
 import MachineFile
 
 /// Finds plugin libraries by name: `--plugin-path`, `BACKPLANE_PLUGIN_PATH`, the directory beside the executable, and the
@@ -75,8 +76,8 @@ final class PluginFinder: PluginCatalog {
     }
 
     private static func isFile(_ path: String) -> Bool {
-        var isDirectory: ObjCBool = false
-        return FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) && !isDirectory.boolValue
+        var isDirectory = false
+        return FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) && !isDirectory
     }
 
     /// Every library file of the search path, the first of a name wins.

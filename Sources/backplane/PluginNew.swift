@@ -1,5 +1,5 @@
 import ArgumentParser
-import Foundation
+import Glibc
 
 struct PluginNew: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -16,7 +16,7 @@ struct PluginNew: ParsableCommand {
             complain(problem)
             throw ExitCode(2)
         }
-        let folder = URL(fileURLWithPath: directory).appendingPathComponent(name).path
+        let folder = "\(directory)/\(name)"
         try Scaffold(name: name, language: language, kind: kind).write(to: folder)
         warnOfNamesake()
         let shown = directory == "." ? name : (directory.hasSuffix("/") ? directory : directory + "/") + name
@@ -43,13 +43,18 @@ extension Scaffold {
             throw ExitCode(2)
         }
         for file in files {
-            let url = URL(fileURLWithPath: folder).appendingPathComponent(file.path)
-            do {
-                try FileManager.default.createDirectory(
-                    at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
-                try Data(file.text.utf8).write(to: url)
-            } catch {
-                complain("\(url.path) cannot be written: \(error.localizedDescription)")
+            var parent = folder
+            for part in file.path.split(separator: "/").dropLast() {
+                parent += "/\(part)"
+                mkdir(parent, 0o777)
+            }
+            let path = "\(folder)/\(file.path)"
+            let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
+            let isWritten = descriptor >= 0 && writeAll(descriptor, file.text.utf8)
+            let code = errno
+            if descriptor >= 0 { close(descriptor) }
+            guard isWritten else {
+                complain("\(path) cannot be written: \(String(cString: strerror(code)))")
                 throw ExitCode(2)
             }
         }

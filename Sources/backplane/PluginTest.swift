@@ -1,7 +1,7 @@
 import ArgumentParser
 import CHost
 import Core
-import Foundation
+import Glibc
 import PluginBench
 
 struct PluginTest: ParsableCommand {
@@ -31,16 +31,19 @@ struct PluginTest: ParsableCommand {
 
     func run() throws {
         if isInProcess { return try test() }
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/proc/self/exe")
-        process.arguments = Array(CommandLine.arguments.dropFirst()) + ["--in-process"]
-        try process.run()
-        process.waitUntilExit()
-        if process.terminationReason == .uncaughtSignal {
-            complain("the plugin did not survive the test: \(String(cString: strsignal(process.terminationStatus)))")
+        let process: ChildProcess
+        do throws(HostError) {
+            process = try ChildProcess(Array(CommandLine.arguments.dropFirst()) + ["--in-process"])
+        } catch {
+            complain(error.description)
+            throw ExitCode(2)
+        }
+        switch process.wait() {
+        case .exited(let status): if status != 0 { throw ExitCode(status) }
+        case .killed(let signal):
+            complain("the plugin did not survive the test: \(String(cString: strsignal(signal)))")
             throw ExitCode(4)
         }
-        if process.terminationStatus != 0 { throw ExitCode(process.terminationStatus) }
     }
 
     private func test() throws {

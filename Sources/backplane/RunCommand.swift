@@ -2,7 +2,7 @@ import ArgumentParser
 import CHost
 import Control
 import Core
-import Foundation
+import Glibc
 import MachineFile
 
 struct Run: ParsableCommand {
@@ -113,12 +113,17 @@ struct PIDFile {
 
     init(path: String) throws {
         self.path = path
-        do {
-            try "\(getpid())\n".write(toFile: path, atomically: true, encoding: .utf8)
-        } catch {
-            complain("--pid-file: \(path) cannot be written: \(error.localizedDescription)")
-            throw ExitCode(2)
-        }
+        // Whole or not at all: who waits for the file must not read half a number.
+        let fresh = "\(path).\(getpid())"
+        let descriptor = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        let isWritten = descriptor >= 0 && writeAll(descriptor, "\(getpid())\n".utf8)
+        var code = errno
+        if descriptor >= 0 { close(descriptor) }
+        if isWritten, rename(fresh, path) == 0 { return }
+        if isWritten { code = errno }
+        if descriptor >= 0 { unlink(fresh) }
+        complain("--pid-file: \(path) cannot be written: \(String(cString: strerror(code)))")
+        throw ExitCode(2)
     }
 
     func remove() { unlink(path) }

@@ -1,6 +1,5 @@
 import ArgumentParser
 import Core
-import Foundation
 import MachineFile
 
 struct Show: ParsableCommand {

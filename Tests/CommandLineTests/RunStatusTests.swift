@@ -42,6 +42,16 @@ extension Commands {
             #expect(end.error.contains("reset loop"))
         }
 
+        @Test func anUnknownMSRReadsAsZeroAndIsLoggedWhereTheFileSaysSo() async throws {
+            let folder = Folder()
+            let end = try await backplane("run", try folder.machine(Guest.unknownMSR, rules: "unhandled-msr: log"))
+            #expect(end.status == 1, "al is 0")
+            #expect(end.error.contains("guest read MSR 0x1234"))
+            #expect(end.error.contains("reads as zero"))
+            let quiet = try await backplane("run", try folder.machine(Guest.unknownMSR, rules: "unhandled-msr: ignore"))
+            #expect(quiet.status == 1 && quiet.error == "")
+        }
+
         @Test func anUnclaimedPortFloatsByDefault() async throws {
             let folder = Folder()
             let end = try await backplane("run", try folder.machine(Guest.port80))

@@ -49,6 +49,44 @@ struct ExitTests {
         #expect(value == 0x5566_7788)
     }
 
+    /// 0x1234 is no MSR of any CPU; 0x174 is one, and is not shown.
+    @Test func unknownMSRsComeOutAsUnclaimed() throws {
+        let bench = try GuestBench(Guests.unknownMSR32, .protected)
+        try bench.engine.setIntercepts(
+            Intercepts(ranges: [
+                .init(reason: 31, first: 0, last: .max, isUnclaimedOnly: true),
+                .init(reason: 32, first: 0, last: .max, isUnclaimedOnly: true),
+            ]))
+        var seen: [[UInt64]] = []
+        bench.exits.onEvent = { exit in
+            seen.append([UInt64(exit.reason), exit.address, UInt64(exit.flags & 4)])
+            if exit.reason == 31 { exit.value = 0 }
+            return .handled
+        }
+        try bench.runToHalt()
+        #expect(seen == [[31, 0x1234, 4], [32, 0x1234, 4]])
+        #expect(bench.word32(0x700) == 0, "reads as the policy says")
+        #expect(bench.word32(0x704) == 0x10, "0x174 is the CPU's own")
+    }
+
+    /// A policy that wants every MSR, beside one that wants those that are not there: each access comes once.
+    @Test func unknownMSRsAreFlaggedAmongFilteredOnes() throws {
+        let bench = try GuestBench(Guests.unknownMSR32, .protected)
+        try bench.engine.setIntercepts(
+            Intercepts(ranges: [
+                .init(reason: 31, first: 0, last: .max), .init(reason: 32, first: 0, last: .max),
+                .init(reason: 31, first: 0, last: .max, isUnclaimedOnly: true),
+                .init(reason: 32, first: 0, last: .max, isUnclaimedOnly: true),
+            ]))
+        var seen: [[UInt64]] = []
+        bench.exits.onEvent = { exit in
+            seen.append([UInt64(exit.reason), exit.address, UInt64(exit.flags & 4)])
+            return exit.flags & 4 != 0 ? .handled : .unhandled
+        }
+        try bench.runToHalt()
+        #expect(seen == [[31, 0x1234, 4], [32, 0x1234, 4], [32, 0x174, 0], [31, 0x174, 0]])
+    }
+
     @Test func injectedFaultReachesTheGuest() throws {
         let bench = try GuestBench(Guests.fault16, .real)
         bench.installInterrupts(handler: [0xe6, 0x90, 0xf4])  // out %al,$0x90; hlt

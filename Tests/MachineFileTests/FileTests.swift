@@ -177,11 +177,11 @@ import Testing
     @Test func depthIsBounded() throws {
         let deep = String(repeating: "[", count: 31) + "§" + String(repeating: "[", count: 500)
         try expectErrors("machine: " + deep, "nested deeper than 32 levels")
-        // The scanner runs ahead and meets a limit of its own.
-        try expectErrors("machine: [§" + String(repeating: "[", count: 5000), "nested deeper than 32 levels")
-        let flow = String(repeating: "{ a: ", count: 100_000)
-        let fixture = try Fixture(["m.yaml": flow])
-        #expect(fixture.load().diagnostics.map(\.message) == ["nested deeper than 32 levels"])
+        // The scanner runs ahead, and in later versions of libyaml meets a limit of its own, at another place.
+        for text in ["machine: " + String(repeating: "[", count: 5000), String(repeating: "{ a: ", count: 100_000)] {
+            let fixture = try Fixture(["m.yaml": text])
+            #expect(fixture.load().diagnostics.map(\.message) == ["nested deeper than 32 levels"])
+        }
     }
 
     @Test func linesMayEndInAnyWay() throws {

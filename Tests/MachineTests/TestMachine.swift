@@ -53,7 +53,7 @@ struct TestMachine {
     let machine: Machine
     let log: Mutexed<[String]>
 
-    init(_ yaml: String, engine: Bool = true) throws {
+    init(_ yaml: String, engine: Bool = true, console: (any ConsoleProvider)? = nil) throws {
         let directory = FileManager.default.temporaryDirectory.appendingPathComponent("bp-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: directory) }
@@ -75,6 +75,7 @@ struct TestMachine {
                 try TestPlugins.load(instance.libraryPath)
             })
         if engine { options.makeEngine = TestMachine.makeKVM }
+        options.console = console
         machine = try Machine(description, options: options)
         log = lines
     }

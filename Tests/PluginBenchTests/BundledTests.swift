@@ -3,8 +3,8 @@ import Testing
 
 import PluginBench
 
-/// Every plugin of the house on the bench. `BACKPLANE_BENCH_OPERATIONS` and `BACKPLANE_BENCH_SEED` make it longer and
-/// other; `BACKPLANE_REQUIRE_PLUGINS=1` makes a plugin that is not built an error.
+/// Every plugin of the house on the bench. A million operations each: two or three seconds. `BACKPLANE_BENCH_OPERATIONS` and
+/// `BACKPLANE_BENCH_SEED` make it other; `BACKPLANE_REQUIRE_PLUGINS=1` makes a plugin that is not built an error.
 @Suite(.serialized) struct BundledTests {
     private func sequences(of plugin: BundledPlugin) throws -> [[PluginBench.Operation]] {
         let folder = #filePath.split(separator: "/").dropLast().joined(separator: "/")
@@ -25,14 +25,20 @@ import PluginBench
         let library = try PluginLibrary(path: plugin.path)
         let type = try #require(library.description.classes.first)
         var options = TestOptions()
-        options.operations = BundledPlugin.setting("BACKPLANE_BENCH_OPERATIONS").flatMap { Int($0) } ?? 60_000
+        options.operations = BundledPlugin.setting("BACKPLANE_BENCH_OPERATIONS").flatMap { Int($0) } ?? 1_000_000
         options.seed = BundledPlugin.setting("BACKPLANE_BENCH_SEED").flatMap { UInt64($0) } ?? 1
         options.sequences = try sequences(of: plugin)
         let plan = try BenchPlan(
             library: library, className: type.name, properties: plugin.properties.mapValues { files.resolve($0) })
-        let report = try testPlugin(plan, options)
+        var report = try testPlugin(plan, options)
+        // A child that another test is just starting holds the image's lock until its exec, as it holds all descriptors.
+        for _ in 0..<3 where report.results.contains(where: isLockedByChild) { report = try testPlugin(plan, options) }
         #expect(report.passed, "\(report.text)")
         withExtendedLifetime(files) {}
+    }
+
+    private func isLockedByChild(_ result: CheckResult) -> Bool {
+        result.verdict == .failed && result.sentence.contains("in use by another writer")
     }
 
     /// A driver's own sequence, unchanged, does what it is there for.

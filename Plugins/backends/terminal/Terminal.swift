@@ -52,6 +52,8 @@ final class TerminalBackend: StreamBackend {
         lost &+= UInt64(bytes.count - taken)
     }
 
+    override func consoleBreak() { receivedBreak() }
+
     override func inputSpaceGrew() { askForMore() }
 
     private func askForMore() {

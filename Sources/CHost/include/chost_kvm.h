@@ -86,6 +86,11 @@ int32_t ch_kvm_get_mp_state(int32_t vcpu, uint32_t *out);
 int32_t ch_kvm_set_mp_state(int32_t vcpu, uint32_t state);
 int32_t ch_kvm_get_msr(int32_t vcpu, uint32_t index, uint64_t *out); /* -EINVAL: no such MSR */
 int32_t ch_kvm_set_msr(int32_t vcpu, uint32_t index, uint64_t value);
+/* Many in a few calls. Reads the MSRs that `entries` names; those that cannot be read are taken out. Returns how many are
+ * left. */
+uint32_t ch_kvm_get_msrs(int32_t vcpu, struct kvm_msr_entry *entries, uint32_t count);
+/* Writes them in order; one that cannot be written is passed over. */
+void ch_kvm_set_msrs(int32_t vcpu, const struct kvm_msr_entry *entries, uint32_t count);
 int32_t ch_kvm_get_tsc_khz(int32_t vcpu);
 int32_t ch_kvm_get_tsc_offset(int32_t vcpu, uint64_t *out);
 int32_t ch_kvm_set_tsc_offset(int32_t vcpu, uint64_t value);
@@ -123,6 +128,9 @@ static inline void ch_run_set_mmio_value(struct kvm_run *run, uint64_t value) {
 /* KVM_EXIT_X86_RDMSR, KVM_EXIT_X86_WRMSR */
 static inline uint32_t ch_run_msr_index(const struct kvm_run *run) { return run->msr.index; }
 static inline uint64_t ch_run_msr_value(const struct kvm_run *run) { return run->msr.data; }
+static inline bool ch_run_msr_is_unknown(const struct kvm_run *run) {
+    return run->msr.reason == KVM_MSR_EXIT_REASON_UNKNOWN;
+}
 static inline void ch_run_set_msr(struct kvm_run *run, uint64_t value, bool fault) {
     run->msr.data = value;
     run->msr.error = fault;

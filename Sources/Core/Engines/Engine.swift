@@ -32,11 +32,14 @@ public struct Intercepts: Sendable, Equatable {
         /// MSRs, CPUID leaves, CR numbers, vectors, guest-physical addresses...: inclusive.
         public var first: UInt64
         public var last: UInt64
+        /// Only what the CPU does not have: unknown MSRs. Their exits carry BP_EXITF_UNCLAIMED.
+        public var isUnclaimedOnly: Bool
 
-        public init(reason: UInt16, first: UInt64, last: UInt64) {
+        public init(reason: UInt16, first: UInt64, last: UInt64, isUnclaimedOnly: Bool = false) {
             self.reason = reason
             self.first = first
             self.last = last
+            self.isUnclaimedOnly = isUnclaimedOnly
         }
     }
 

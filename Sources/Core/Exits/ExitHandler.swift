@@ -53,7 +53,13 @@ public final class ExitHandler {
     let tokens: UnsafeMutablePointer<UInt64>
     unowned(unsafe) var machine: Machine
     /// The segment that answered last: MMIO comes in runs.
-    var lastSegment: AddressSegment?
+    var lastSegment: AddressSegment? {
+        didSet { rememberClaim() }
+    }
+    /// Of that segment where a claim answers it: first address, bytes (0: none) and the claim.
+    private var recentFirst: UInt64 = 0
+    private var recentRoom: UInt64 = 0
+    private var recentRecord: UnsafeMutablePointer<ClaimRecord>
     static let maximumCPUs = 64
 
     init(host: UnsafeMutablePointer<ch_machine>, machine: Machine) {
@@ -62,6 +68,7 @@ public final class ExitHandler {
         ports = PortSpace()
         claims = ClaimTable()
         claimRecords = claims.records
+        recentRecord = claims.records
         sequences = .allocate(capacity: ExitHandler.maximumCPUs)
         sequences.initialize(repeating: 0, count: ExitHandler.maximumCPUs)
         threads = .allocate(capacity: ExitHandler.maximumCPUs)
@@ -83,60 +90,106 @@ public final class ExitHandler {
     // MARK: Ports
 
     public func portRead(_ vcpu: UInt32, port: UInt16, width: UInt8, rip: UInt64) -> AccessResult {
-        ch_lock_acquire(&host.pointee.lock)
-        host.pointee.holder = threads[Int(vcpu)]
+        take(vcpu)
         let entry = ports.entries[Int(port)]
         let record = claimRecords + Int(entry & 0xffff)
         let offset = UInt64(port) &- record.pointee.base
-        // One test for the common case: no policy, a width that the handler takes, all of it inside the claim.
-        if entry & PortSpace.policyBit == 0, record.pointee.widths & width != 0, !record.pointee.isCovered,
-            offset &+ UInt64(width) <= record.pointee.length
-        {
-            var value: UInt64 = 0
-            let status = callRead(record, vcpu, offset, UInt64(port), width, &value)
-            if status == 0, host.pointee.has_pending == 0 {
-                ch_lock_release(&host.pointee.lock)
-                return AccessResult(value: value & allOnes(width))
-            }
-            value = settle(status, record, value, vcpu) & allOnes(width)
-            return leave(AccessResult(value: value))
+        guard takes(record, offset, width) else {
+            return other(vcpu, BP_SPACE_PORT, UInt64(port), width, nil, rip)
         }
-        return leave(access(vcpu, BP_SPACE_PORT, UInt64(port), width, nil, rip, flags: 0))
+        if entry & PortSpace.policyBit != 0 { return decided(vcpu, record, port, width, nil, rip) }
+        var value: UInt64 = 0
+        let status = callReadFirst(record, vcpu, offset, UInt64(port), width, &value)
+        if status == 0, host.pointee.has_pending == 0 {
+            ch_lock_release(&host.pointee.lock)
+            return AccessResult(value: value & allOnes(width))
+        }
+        return leave(AccessResult(value: settle(status, record, value, vcpu) & allOnes(width)))
     }
 
     public func portWrite(_ vcpu: UInt32, port: UInt16, width: UInt8, value: UInt64, rip: UInt64) -> AccessResult {
-        ch_lock_acquire(&host.pointee.lock)
-        host.pointee.holder = threads[Int(vcpu)]
+        take(vcpu)
         let entry = ports.entries[Int(port)]
         let record = claimRecords + Int(entry & 0xffff)
         let offset = UInt64(port) &- record.pointee.base
-        if entry & PortSpace.policyBit == 0, record.pointee.widths & width != 0, !record.pointee.isCovered,
-            offset &+ UInt64(width) <= record.pointee.length
-        {
-            let status = callWrite(record, vcpu, offset, UInt64(port), width, value & allOnes(width))
-            if status == 0, host.pointee.has_pending == 0 {
-                ch_lock_release(&host.pointee.lock)
-                return AccessResult(value: 0)
-            }
-            _ = settle(status, record, 0, vcpu)
-            return leave(AccessResult(value: 0))
+        guard takes(record, offset, width) else {
+            return other(vcpu, BP_SPACE_PORT, UInt64(port), width, value & allOnes(width), rip)
         }
-        return leave(access(vcpu, BP_SPACE_PORT, UInt64(port), width, value & allOnes(width), rip, flags: 0))
+        if entry & PortSpace.policyBit != 0 {
+            return decided(vcpu, record, port, width, value & allOnes(width), rip)
+        }
+        let status = callWriteFirst(record, vcpu, offset, UInt64(port), width, value & allOnes(width))
+        if status == 0, host.pointee.has_pending == 0 {
+            ch_lock_release(&host.pointee.lock)
+            return AccessResult(value: 0)
+        }
+        _ = settle(status, record, 0, vcpu)
+        return leave(AccessResult(value: 0))
     }
 
     // MARK: Guest-physical memory that is not RAM
 
     /// `width` 1...8, any alignment.
     public func memoryRead(_ vcpu: UInt32, address: UInt64, width: UInt8, rip: UInt64) -> AccessResult {
-        ch_lock_acquire(&host.pointee.lock)
-        host.pointee.holder = threads[Int(vcpu)]
-        return leave(access(vcpu, BP_SPACE_MEMORY, address, width, nil, rip, flags: 0))
+        take(vcpu)
+        let record = recentRecord
+        let offset = address &- recentFirst
+        guard policies.reasons >> UInt64(BP_EXIT_EPT_VIOLATION) & 1 == 0, recentRoom > offset,
+            recentRoom &- offset >= UInt64(width), record.pointee.widths & width != 0
+        else { return other(vcpu, BP_SPACE_MEMORY, address, width, nil, rip) }
+        var value: UInt64 = 0
+        let status = callReadFirst(record, vcpu, address &- record.pointee.base, address, width, &value)
+        if status == 0, host.pointee.has_pending == 0 {
+            ch_lock_release(&host.pointee.lock)
+            return AccessResult(value: value & allOnes(width))
+        }
+        return leave(AccessResult(value: settle(status, record, value, vcpu) & allOnes(width)))
     }
 
     public func memoryWrite(_ vcpu: UInt32, address: UInt64, width: UInt8, value: UInt64, rip: UInt64) -> AccessResult {
+        take(vcpu)
+        let record = recentRecord
+        let offset = address &- recentFirst
+        guard policies.reasons >> UInt64(BP_EXIT_EPT_VIOLATION) & 1 == 0, recentRoom > offset,
+            recentRoom &- offset >= UInt64(width), record.pointee.widths & width != 0
+        else { return other(vcpu, BP_SPACE_MEMORY, address, width, value & allOnes(width), rip) }
+        let status = callWriteFirst(
+            record, vcpu, address &- record.pointee.base, address, width, value & allOnes(width))
+        if status == 0, host.pointee.has_pending == 0 {
+            ch_lock_release(&host.pointee.lock)
+            return AccessResult(value: 0)
+        }
+        _ = settle(status, record, 0, vcpu)
+        return leave(AccessResult(value: 0))
+    }
+
+    // MARK: Parts of an access
+
+    /// The machine's lock, for a vCPU's thread that is in no callback.
+    @inline(__always)
+    private func take(_ vcpu: UInt32) {
         ch_lock_acquire(&host.pointee.lock)
         host.pointee.holder = threads[Int(vcpu)]
-        return leave(access(vcpu, BP_SPACE_MEMORY, address, width, value & allOnes(width), rip, flags: 0))
+    }
+
+    /// The common case: a width that the handler takes, all of it inside the claim, and nothing lies over it.
+    @inline(__always)
+    func takes(_ record: UnsafeMutablePointer<ClaimRecord>, _ offset: UInt64, _ width: UInt8) -> Bool {
+        record.pointee.widths & width != 0 && !record.pointee.isCovered
+            && offset &+ UInt64(width) <= record.pointee.length
+    }
+
+    /// What is not the common case, from the lock taken to the lock given back.
+    @inline(never)
+    private func other(
+        _ vcpu: UInt32, _ space: Int, _ address: UInt64, _ width: UInt8, _ value: UInt64?, _ rip: UInt64
+    ) -> AccessResult {
+        // A byte that nobody answers and nobody wants to see (a delay by port 0x80).
+        if space == BP_SPACE_PORT, width == 1, ports.entries[Int(address & 0xffff)] == 0 {
+            ch_lock_release(&host.pointee.lock)
+            return AccessResult(value: 0xff)
+        }
+        return leave(access(vcpu, space, address, width, value, rip, flags: 0))
     }
 
     // MARK: Interrupts and other exits
@@ -163,15 +216,24 @@ public final class ExitHandler {
 
     // MARK: Calling handlers
 
+    /// What a handler is told of a vCPU's access.
+    @inline(__always)
+    private func call(
+        _ record: UnsafeMutablePointer<ClaimRecord>, _ vcpu: UInt32, _ offset: UInt64, _ address: UInt64,
+        _ width: UInt8
+    ) -> bp_access {
+        bp_access(
+            size: UInt32(MemoryLayout<bp_access>.size), width: width, flags: 0, space: record.pointee.space,
+            vcpu: vcpu, requester: 0, offset: offset, address: address, cookie: record.pointee.cookie,
+            token: tokens[Int(vcpu)])
+    }
+
     @inline(__always)
     func callRead(
         _ record: UnsafeMutablePointer<ClaimRecord>, _ vcpu: UInt32, _ offset: UInt64, _ address: UInt64,
         _ width: UInt8, _ value: inout UInt64
     ) -> bp_status {
-        var call = bp_access(
-            size: UInt32(MemoryLayout<bp_access>.size), width: width, flags: 0, space: record.pointee.space,
-            vcpu: vcpu, requester: 0, offset: offset, address: address, cookie: record.pointee.cookie,
-            token: tokens[Int(vcpu)])
+        var call = call(record, vcpu, offset, address, width)
         let node = record.pointee.node.unsafelyUnwrapped
         let frame = ch_enter(host, node, ch_activity_read, address)
         let status = record.pointee.read(record.pointee.instance, &call, &value)
@@ -184,15 +246,46 @@ public final class ExitHandler {
         _ record: UnsafeMutablePointer<ClaimRecord>, _ vcpu: UInt32, _ offset: UInt64, _ address: UInt64,
         _ width: UInt8, _ value: UInt64
     ) -> bp_status {
-        var call = bp_access(
-            size: UInt32(MemoryLayout<bp_access>.size), width: width, flags: 0, space: record.pointee.space,
-            vcpu: vcpu, requester: 0, offset: offset, address: address, cookie: record.pointee.cookie,
-            token: tokens[Int(vcpu)])
+        var call = call(record, vcpu, offset, address, width)
         let node = record.pointee.node.unsafelyUnwrapped
         let frame = ch_enter(host, node, ch_activity_write, address)
         let status = record.pointee.write(record.pointee.instance, &call, value)
         ch_leave(host, node, frame)
         return status
+    }
+
+    /// As `callRead`, where no callback is on the stack.
+    @inline(__always)
+    func callReadFirst(
+        _ record: UnsafeMutablePointer<ClaimRecord>, _ vcpu: UInt32, _ offset: UInt64, _ address: UInt64,
+        _ width: UInt8, _ value: inout UInt64
+    ) -> bp_status {
+        var call = call(record, vcpu, offset, address, width)
+        let node = record.pointee.node.unsafelyUnwrapped
+        ch_enter_first(host, node, ch_activity_read, address)
+        let status = record.pointee.read(record.pointee.instance, &call, &value)
+        ch_leave_first(host, node)
+        return status
+    }
+
+    @inline(__always)
+    func callWriteFirst(
+        _ record: UnsafeMutablePointer<ClaimRecord>, _ vcpu: UInt32, _ offset: UInt64, _ address: UInt64,
+        _ width: UInt8, _ value: UInt64
+    ) -> bp_status {
+        var call = call(record, vcpu, offset, address, width)
+        let node = record.pointee.node.unsafelyUnwrapped
+        ch_enter_first(host, node, ch_activity_write, address)
+        let status = record.pointee.write(record.pointee.instance, &call, value)
+        ch_leave_first(host, node)
+        return status
+    }
+
+    private func rememberClaim() {
+        recentRoom = 0
+        guard let segment = lastSegment, case .claim(let number) = segment.target else { return }
+        (recentFirst, recentRecord) = (segment.first, claimRecords + number)
+        recentRoom = (segment.last &- segment.first) == .max ? .max : segment.last &- segment.first &+ 1
     }
 
     /// Makes a value of a status: waits for a deferred answer, reports a fault, gives all ones for what is not there.

@@ -38,6 +38,39 @@ struct PolicyRecord {
         (@convention(c) (UnsafeMutableRawPointer?, UnsafePointer<bp_exit>?, UnsafePointer<bp_outcome>?) -> Void)?
 }
 
+/// A policy's wish to decide exits of one reason, with what the call of it takes.
+struct Decider {
+    var first: UInt64
+    var last: UInt64
+    /// SAFETY: as in PolicyRecord.
+    var instance: UnsafeMutableRawPointer?
+    var node: UnsafeMutablePointer<ch_node>
+    var decide:
+        @convention(c) (UnsafeMutableRawPointer?, UnsafeMutablePointer<bp_exit>?, UnsafeMutablePointer<bp_verdict>?) ->
+            UInt32
+    /// Position of the policy in the chain.
+    var policy: Int32
+    /// BP_EXITF_* of which the exit must have one; 0: none.
+    var flags: UInt16
+
+    @inline(__always)
+    func matches(_ address: UInt64, _ exitFlags: UInt16) -> Bool {
+        address >= first && address <= last && (flags == 0 || exitFlags & flags != 0)
+    }
+
+    /// nil: the want is no decider's.
+    init?(_ want: PolicyWant, _ policies: [PolicyRecord]) {
+        guard want.decides, policies.indices.contains(want.policy), let decide = policies[want.policy].decide else {
+            return nil
+        }
+        (first, last) = (want.first, want.last)
+        (instance, node) = (policies[want.policy].instance, policies[want.policy].node)
+        self.decide = decide
+        policy = Int32(truncatingIfNeeded: want.policy)
+        flags = want.isUnclaimedOnly ? UInt16(BP_EXITF_UNCLAIMED) : 0
+    }
+}
+
 /// The chain as flat memory, and for each exit reason the wants that can match it, in chain order.
 struct PolicyTables {
     /// SAFETY: owned; replaced as a whole under the machine's lock.
@@ -45,6 +78,9 @@ struct PolicyTables {
     var wants: UnsafeMutableBufferPointer<PolicyWant>
     /// By reason: the range of `wants`.
     var ranges: UnsafeMutableBufferPointer<Range<Int>>
+    /// Who decides, by reason and then in chain order, and by reason where each begins (one more: where all end).
+    private var deciders: UnsafeMutableBufferPointer<Decider>
+    private var deciderStarts: UnsafeMutablePointer<Int>
     /// Bits of reasons that any policy wants.
     var reasons: UInt64
     /// Bits of reasons that any policy observes.
@@ -57,6 +93,8 @@ struct PolicyTables {
         _ = policies.initialize(from: list)
         var sorted: [PolicyWant] = []
         ranges = .allocate(capacity: PolicyTables.reasonCount)
+        deciderStarts = .allocate(capacity: PolicyTables.reasonCount + 1)
+        var deciding: [Decider] = []
         reasons = 0
         observed = 0
         for reason in 0..<PolicyTables.reasonCount {
@@ -64,16 +102,30 @@ struct PolicyTables {
             sorted += all.filter { $0.reason == UInt16(reason) || $0.reason == UInt16(BP_WANT_ALL) }
                 .sorted { $0.policy < $1.policy }
             (ranges.baseAddress! + reason).initialize(to: start..<sorted.count)
+            (deciderStarts + reason).initialize(to: deciding.count)
+            deciding += sorted[start...].compactMap { Decider($0, list) }
             if start != sorted.count { reasons |= 1 << UInt64(reason) }
             if sorted[start...].contains(where: \.observes) { observed |= 1 << UInt64(reason) }
         }
         wants = .allocate(capacity: sorted.count)
         _ = wants.initialize(from: sorted)
+        (deciderStarts + PolicyTables.reasonCount).initialize(to: deciding.count)
+        deciders = .allocate(capacity: max(1, deciding.count))
+        _ = deciders.initialize(from: deciding)
+    }
+
+    @inline(__always)
+    func deciders(of reason: UInt16) -> (start: UnsafeMutablePointer<Decider>, end: UnsafeMutablePointer<Decider>) {
+        let base = deciders.baseAddress.unsafelyUnwrapped
+        let place = deciderStarts + Int(reason & 63)
+        return (base + place[0], base + place[1])
     }
 
     func deallocate() {
         policies.deallocate()
         wants.deallocate()
         ranges.deallocate()
+        deciders.deallocate()
+        deciderStarts.deallocate()
     }
 }

@@ -19,45 +19,13 @@ extension ExitHandler {
         exit.size = UInt32(MemoryLayout<bp_exit>.size)
         exit.reason = UInt16(reason)
         exit.flags = flags | (value == nil ? 0 : UInt16(BP_EXITF_WRITE))
-        let whole = wholeClaim(space, address, width)
-        if whole == nil, !isClaimed(space, address, width) { exit.flags |= UInt16(BP_EXITF_UNCLAIMED) }
+        if !isClaimed(space, address, width) { exit.flags |= UInt16(BP_EXITF_UNCLAIMED) }
         exit.vcpu = vcpu
         exit.width = UInt32(width)
         exit.rip = rip
         exit.address = address
         exit.value = value ?? 0
-        return decideAndPerform(&exit, space) {
-            guard let whole else { return perform(vcpu, space, address, width, value) }
-            return performWhole(vcpu, whole, address, width, value)
-        }
-    }
-
-    /// The claim that answers all of a port access as it is; nil: it must be split, or nobody answers.
-    @inline(__always)
-    private func wholeClaim(_ space: Int, _ address: UInt64, _ width: UInt8) -> UnsafeMutablePointer<ClaimRecord>? {
-        guard space == BP_SPACE_PORT else { return nil }
-        let number = ports.entries[Int(address & 0xffff)] & 0xffff
-        let record = claimRecords + Int(number)
-        let offset = address &- record.pointee.base
-        guard number != 0, record.pointee.widths & width != 0, !record.pointee.isCovered,
-            offset &+ UInt64(width) <= record.pointee.length
-        else { return nil }
-        return record
-    }
-
-    @inline(__always)
-    private func performWhole(
-        _ vcpu: UInt32, _ record: UnsafeMutablePointer<ClaimRecord>, _ address: UInt64, _ width: UInt8, _ value: UInt64?
-    ) -> UInt64 {
-        let offset = address &- record.pointee.base
-        var output: UInt64 = 0
-        let status =
-            if let value {
-                callWrite(record, vcpu, offset, address, width, value)
-            } else {
-                callRead(record, vcpu, offset, address, width, &output)
-            }
-        return (status == 0 ? output : settle(status, record, output, vcpu)) & allOnes(width)
+        return decideAndPerform(&exit, space) { perform(vcpu, space, address, width, value) }
     }
 
     @inline(__always)
@@ -81,22 +49,13 @@ extension ExitHandler {
         let owner = isWatched ? owner(space, exit.address) : nil
         let begin = isWatched ? ch_monotonic() : 0
         var verdict = bp_verdict()
-        var result = AccessResult(value: 0)
         let (action, answerer) = decide(&exit, &verdict)
-        switch Int(action) {
-        case BP_VERDICT_CONTINUE:
-            result.value = perform()
+        let result: AccessResult
+        if action == UInt32(BP_VERDICT_CONTINUE) {
+            result = AccessResult(value: perform())
             if exit.flags & UInt16(BP_EXITF_WRITE) == 0 { exit.value = result.value }
-        case BP_VERDICT_HANDLED:
-            result.value = exit.value & allOnes(UInt8(truncatingIfNeeded: exit.width))
-        case BP_VERDICT_INJECT:
-            result.control = .inject
-            result.vector = UInt8(truncatingIfNeeded: verdict.vector)
-            result.hasErrorCode = verdict.has_error_code != 0
-            result.errorCode = verdict.error_code
-        default:
-            machine.carryOut(action, verdict, of: answerer)
-            result.value = allOnes(UInt8(truncatingIfNeeded: exit.width))
+        } else {
+            result = carryOut(action, verdict, answerer, exit)
         }
         if isWatched { observe(&exit, action, answerer ?? owner, ch_monotonic() &- begin) }
         return result
@@ -136,31 +95,6 @@ extension ExitHandler {
         for index in policies.ranges[Int(exit.reason & 63)]
         where policies.wants[index].observes && policies.wants[index].matches(&exit) { return true }
         return false
-    }
-
-    private func decide(
-        _ exit: inout bp_exit, _ verdict: inout bp_verdict
-    ) -> (UInt32, UnsafeMutablePointer<ch_node>?) {
-        var asked = -1
-        for index in policies.ranges[Int(exit.reason & 63)] {
-            let want = policies.wants.baseAddress.unsafelyUnwrapped + index
-            guard want.pointee.decides, want.pointee.policy != asked, want.pointee.matches(&exit) else { continue }
-            asked = want.pointee.policy
-            let policy = policies.policies.baseAddress.unsafelyUnwrapped + asked
-            guard let call = policy.pointee.decide, policy.pointee.node.pointee.is_offline == 0 else { continue }
-            verdict.size = UInt32(MemoryLayout<bp_verdict>.size)
-            let node = policy.pointee.node
-            let frame = ch_enter(host, node, ch_activity_decide, exit.address)
-            let action = call(policy.pointee.instance, &exit, &verdict)
-            ch_leave(host, node, frame)
-            // The exit is not the guest's loss: the chain goes on, and the machine stands still once it is over.
-            if action == UInt32(BP_VERDICT_PAUSE) {
-                machine.carryOut(action, verdict, of: node)
-            } else if action != UInt32(BP_VERDICT_CONTINUE) {
-                return (action, node)
-            }
-        }
-        return (UInt32(BP_VERDICT_CONTINUE), nil)
     }
 
     private func observe(

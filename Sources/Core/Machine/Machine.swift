@@ -178,7 +178,10 @@ public final class Machine: @unchecked Sendable {
         ]
         return Intercepts(
             ranges: wants.filter { !alwaysThere.contains(Int($0.reason)) }
-                .map { Intercepts.Range(reason: $0.reason, first: $0.first, last: $0.last) })
+                .map {
+                    Intercepts.Range(
+                        reason: $0.reason, first: $0.first, last: $0.last, isUnclaimedOnly: $0.isUnclaimedOnly)
+                })
     }
 }
 

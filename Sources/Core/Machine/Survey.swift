@@ -187,18 +187,9 @@ extension Machine {
         try locked { () throws(MachineError) in try instance.save() }
     }
 
-    /// Leaves the instance as it was where it throws, also where only the core refuses (an unknown required field).
+    /// Leaves the instance as it was where it throws.
     public func load(_ state: StateBuffer, into instance: PluginInstance) throws(MachineError) {
-        try locked { () throws(MachineError) in
-            let before = try instance.save()
-            do throws(MachineError) {
-                try instance.load(state)
-            } catch {
-                // The plugin took the state, and only then did the core see a field that nobody asked for.
-                if error.description.contains("does not know the required field") { try instance.load(before) }
-                throw error
-            }
-        }
+        try locked { () throws(MachineError) in try instance.load(state) }
     }
 
     /// Runs `body` as a callback of `instance`: what it calls may be queued, and is delivered before this returns.

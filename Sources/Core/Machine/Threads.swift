@@ -3,6 +3,17 @@ import Glibc
 
 /// Starts a detached thread with a name for debuggers (at most 15 bytes) and a stack of 1 MiB.
 func spawnThread(_ name: String, _ body: @escaping @Sendable () -> Void) throws(MachineError) {
+    let (thread, code) = startThread(name, stackSize: 1 << 20, body)
+    guard let thread else {
+        throw MachineError("starting the thread '\(name)': \(String(cString: strerror(code)))", status: 6)
+    }
+    pthread_detach(thread)
+}
+
+/// To be joined or detached; nil, and what pthread_create answered: there is none to be had.
+package func startThread(
+    _ name: String, stackSize: Int? = nil, _ body: @escaping @Sendable () -> Void
+) -> (thread: pthread_t?, code: Int32) {
     final class Box {
         let name: String
         let body: @Sendable () -> Void
@@ -13,8 +24,7 @@ func spawnThread(_ name: String, _ body: @escaping @Sendable () -> Void) throws(
     }
     var attributes = pthread_attr_t()
     pthread_attr_init(&attributes)
-    pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
-    pthread_attr_setstacksize(&attributes, 1 << 20)
+    if let stackSize { pthread_attr_setstacksize(&attributes, stackSize) }
     var thread = pthread_t()
     // SAFETY: the box is released by the new thread, or below.
     let box = Unmanaged.passRetained(Box(name, body))
@@ -27,8 +37,7 @@ func spawnThread(_ name: String, _ body: @escaping @Sendable () -> Void) throws(
             return nil
         }, box.toOpaque())
     pthread_attr_destroy(&attributes)
-    if status != 0 {
-        box.release()
-        throw MachineError("starting the thread '\(name)': \(String(cString: strerror(status)))", status: 6)
-    }
+    if status == 0 { return (thread, 0) }
+    box.release()
+    return (nil, status)
 }

@@ -11,13 +11,16 @@ extension ServiceTables {
             get: { host, vcpu, out in
                 guard let out else { return status(BP_INVALID) }
                 return PluginInstance.of(host).withCPU(vcpu) { (cpu) throws(EngineError) in
-                    out.pointee = try cpu.registers()
+                    PassedStruct.write(try cpu.registers(), to: out, least: LeastPassedSize.registers)
                 }
             },
             set: { host, vcpu, registers in
-                guard let registers else { return status(BP_INVALID) }
+                guard let registers,
+                    let copy = PassedStruct.read(
+                        registers, least: LeastPassedSize.registers, empty: bp_registers())
+                else { return status(BP_INVALID) }
                 return PluginInstance.of(host).withCPU(vcpu) { (cpu) throws(EngineError) in
-                    try cpu.setRegisters(registers.pointee)
+                    try cpu.setRegisters(copy)
                 }
             },
             read_linear: { host, vcpu, address, bytes, length in
@@ -29,9 +32,11 @@ extension ServiceTables {
         bp_exit_1(
             size: HostFunctions.size(bp_exit_1.self), reserved: 0,
             want: { host, want, out in
-                guard let want, let out else { return status(BP_INVALID) }
+                guard let want, let out,
+                    let copy = PassedStruct.read(want, least: LeastPassedSize.want, empty: bp_want())
+                else { return status(BP_INVALID) }
                 let owner = PluginInstance.of(host)
-                return owner.machine.addWant(want.pointee, of: owner, &out.pointee)
+                return owner.machine.addWant(copy, of: owner, &out.pointee)
             },
             unwant: { host, id in
                 let owner = PluginInstance.of(host)
@@ -87,7 +92,7 @@ extension PluginInstance {
 
 extension Machine {
     fileprivate func addWant(_ want: bp_want, of owner: PluginInstance, _ out: inout bp_id) -> bp_status {
-        guard want.size >= HostFunctions.size(bp_want.self), want.first <= want.last,
+        guard want.first <= want.last,
             Int(want.reason) < BP_EXIT_REASONS || Int(want.reason) == BP_WANT_ALL,
             let position = chain.firstIndex(where: { $0 === owner })
         else { return status(BP_INVALID) }

@@ -8,8 +8,10 @@ extension ServiceTables {
             size: HostFunctions.size(bp_io_1.self), reserved: 0,
             claim: { host, claim, out in
                 let owner = PluginInstance.of(host)
-                guard let claim, let out else { return status(BP_INVALID) }
-                return owner.machine.addClaim(claim.pointee, owner: owner, out)
+                guard let claim, let out,
+                    let copy = PassedStruct.read(claim, least: LeastPassedSize.claim, empty: bp_claim())
+                else { return status(BP_INVALID) }
+                return owner.machine.addClaim(copy, owner: owner, out)
             },
             release: { host, id in
                 let owner = PluginInstance.of(host)
@@ -31,8 +33,7 @@ extension ServiceTables {
 
 extension Machine {
     private func isValid(_ claim: bp_claim) -> Bool {
-        guard claim.size >= HostFunctions.size(bp_claim.self), claim.length > 0, claim.widths != 0, claim.widths < 16
-        else { return false }
+        guard claim.length > 0, claim.widths != 0, claim.widths < 16 else { return false }
         return isInside(Int(claim.space), claim.base, claim.length)
     }
 

@@ -14,7 +14,10 @@ extension ServiceTables {
             },
             span: { host, address, length, direction, out in
                 guard let out else { return status(BP_INVALID) }
-                return PluginInstance.of(host).machine.makeSpan(address, length, direction, &out.pointee)
+                var span = bp_span()
+                let result = PluginInstance.of(host).machine.makeSpan(address, length, direction, &span)
+                if result == 0 { PassedStruct.write(span, to: out, least: LeastPassedSize.span) }
+                return result
             },
             span_release: { host, id, written in PluginInstance.of(host).machine.releaseSpan(id, written) },
             region: { host, key, kind, length, out, base in
@@ -43,7 +46,7 @@ extension ServiceTables {
                 guard let out else { return status(BP_INVALID) }
                 let ranges = PluginInstance.of(host).machine.memoryLayout
                 guard Int(index) < ranges.count else { return status(BP_NOT_FOUND) }
-                out.pointee = ranges[Int(index)]
+                PassedStruct.write(ranges[Int(index)], to: out, least: LeastPassedSize.memoryRange)
                 return status(BP_OK)
             }))
 }

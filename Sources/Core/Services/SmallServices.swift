@@ -18,7 +18,9 @@ extension ServiceTables {
                 out.pointee = UInt64(line + 1) << 32 | UInt64(end.driver)
                 return status(BP_OK)
             },
-            set: { host, id, level in PluginInstance.of(host).drive(id) { $0.set($1, driver: $2, level != 0) } },
+            set: { host, id, level in
+                PluginInstance.with(host) { $0.drive(id) { $0.set($1, driver: $2, level != 0) } }
+            },
             pulse: { host, id in
                 PluginInstance.of(host).drive(id) { lines, line, driver in
                     let up = lines.set(line, driver: driver, true)
@@ -42,7 +44,7 @@ extension ServiceTables {
     nonisolated(unsafe) static let clock = HostFunctions.constant(
         bp_clock_1(
             size: HostFunctions.size(bp_clock_1.self), reserved: 0,
-            now: { host in PluginInstance.of(host).machine.clock.now },
+            now: { host in PluginInstance.with(host) { $0.clock._withUnsafeGuaranteedRef { $0.now } } },
             timer: { host, handler, cookie, out in
                 let owner = PluginInstance.of(host)
                 guard let handler, let out else { return status(BP_INVALID) }
@@ -51,8 +53,8 @@ extension ServiceTables {
                 out.pointee = id
                 return status(BP_OK)
             },
-            set: { host, id, deadline in PluginInstance.of(host).setTimer(id, deadline) },
-            cancel: { host, id in PluginInstance.of(host).setTimer(id, nil) }))
+            set: { host, id, deadline in PluginInstance.with(host) { $0.setTimer(id, deadline) } },
+            cancel: { host, id in PluginInstance.with(host) { $0.setTimer(id, nil) } }))
 
     nonisolated(unsafe) static let events = HostFunctions.constant(
         bp_events_1(
@@ -132,7 +134,7 @@ extension ServiceTables {
                 guard let end = PluginInstance.of(host).wire(slot, position), let out else {
                     return status(BP_NOT_FOUND)
                 }
-                out.pointee = end.peer
+                PassedStruct.write(end.peer, to: out, least: LeastPassedSize.peer)
                 return status(BP_OK)
             },
             count: { host, slot in
@@ -168,6 +170,12 @@ extension ServiceTables {
                     return status(BP_REFUSED)
                 }
                 provider.ready(client, room: room)
+                return status(BP_OK)
+            },
+            on_break: { host, received in
+                guard let client = PluginInstance.of(host).consoleClient else { return status(BP_REFUSED) }
+                guard let received else { return status(BP_INVALID) }
+                client.setBreak(received)
                 return status(BP_OK)
             }))
 }
@@ -223,7 +231,9 @@ extension Machine {
 public final class ConsoleClient: @unchecked Sendable {
     public typealias Receive = @convention(c) (UnsafeMutableRawPointer?, UnsafeRawPointer?, UInt64) -> Void
     public typealias Throttle = @convention(c) (UnsafeMutableRawPointer?, UInt32) -> Void
+    typealias Break = @convention(c) (UnsafeMutableRawPointer?) -> Void
     private let instance: PluginInstance
+    private let breakFunction = Mutex<Break?>(nil)
     private let receiveFunction: Receive
     private let throttleFunction: Throttle
 
@@ -251,6 +261,16 @@ public final class ConsoleClient: @unchecked Sendable {
             }
         }
     }
+
+    /// The operator sends a break, which comes after the bytes received so far. False: this instance takes none.
+    public func sendBreak() -> Bool {
+        guard let function = breakFunction.withLock({ $0 }) else { return false }
+        return instance.machine.loop.post(instance) { [instance] in
+            instance.call(ch_activity_console) { function(instance.raw) }
+        }
+    }
+
+    func setBreak(_ function: @escaping Break) { breakFunction.withLock { $0 = function } }
 
     /// true: the terminal is slow, write no more; false: go on.
     public func throttle(_ on: Bool) {

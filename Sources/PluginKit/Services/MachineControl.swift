@@ -36,10 +36,13 @@ public struct Console {
     let host: Host
     let table: UnsafePointer<bp_console_1>
 
-    /// Bytes typed come to `Instance.consoleReceived`, flow control to `consoleThrottled`.
+    /// Bytes typed come to `Instance.consoleReceived`, flow control to `consoleThrottled`, breaks to `consoleBreak`.
     public func open() throws(PluginError) {
         try Status(rawValue: table.pointee.open(host.raw, Handlers.consoleReceive, Handlers.consoleThrottle))
             .check("opening the console")
+        // A host of ABI 1.0 knows no break.
+        let size = MemoryLayout.offset(of: \bp_console_1.on_break).map { $0 + MemoryLayout<UInt>.size } ?? .max
+        if Int(table.pointee.size) >= size { _ = table.pointee.on_break(host.raw, Handlers.consoleBreak) }
     }
     public func write(_ bytes: UnsafeRawBufferPointer) {
         _ = table.pointee.write(host.raw, bytes.baseAddress, UInt64(bytes.count))

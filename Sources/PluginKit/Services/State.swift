@@ -2,11 +2,21 @@
 public struct StateWriter {
     let raw: OpaquePointer
     let table: UnsafePointer<bp_state_1>
+    private var prefix: StaticString = ""
+
+    init(raw: OpaquePointer, table: UnsafePointer<bp_state_1>) { (self.raw, self.table) = (raw, table) }
+
+    /// The same, with `prefix` before each key: for one of several equal parts.
+    public func prefixed(_ prefix: StaticString) -> StateWriter {
+        var writer = self
+        writer.prefix = prefix
+        return writer
+    }
 
     /// `optional`: a reader that does not know the key may ignore it.
     public func put(_ key: StaticString, _ value: some FixedWidthInteger, optional: Bool = false) {
         let flags = UInt32(optional ? BP_FIELD_OPTIONAL : 0)
-        _ = table.pointee.put_unsigned(raw, key.cString, UInt64(truncatingIfNeeded: value), flags)
+        withKey(prefix, key) { _ = table.pointee.put_unsigned(raw, $0, UInt64(truncatingIfNeeded: value), flags) }
     }
 
     public func put(_ key: StaticString, _ flag: Bool, optional: Bool = false) {
@@ -15,8 +25,8 @@ public struct StateWriter {
 
     public func put(_ key: StaticString, _ bytes: [UInt8], optional: Bool = false) {
         let flags = UInt32(optional ? BP_FIELD_OPTIONAL : 0)
-        bytes.withUnsafeBytes {
-            _ = table.pointee.put_bytes(raw, key.cString, $0.baseAddress, UInt64($0.count), flags)
+        withKey(prefix, key) { key in
+            bytes.withUnsafeBytes { _ = table.pointee.put_bytes(raw, key, $0.baseAddress, UInt64($0.count), flags) }
         }
     }
 }
@@ -25,21 +35,33 @@ public struct StateWriter {
 public struct StateReader {
     let raw: OpaquePointer
     let table: UnsafePointer<bp_state_1>
+    private var prefix: StaticString = ""
+
+    init(raw: OpaquePointer, table: UnsafePointer<bp_state_1>) { (self.raw, self.table) = (raw, table) }
+
+    /// The same, with `prefix` before each key.
+    public func prefixed(_ prefix: StaticString) -> StateReader {
+        var reader = self
+        reader.prefix = prefix
+        return reader
+    }
+
+    private func name(_ key: StaticString) -> String { "field " + prefix.description + key.description }
 
     /// Throws where the field is missing or its value does not fit `T` (a signed `T` takes the same bits).
     public func get<T: FixedWidthInteger>(_ key: StaticString, as type: T.Type = T.self) throws(PluginError) -> T {
         var value: UInt64 = 0
-        try Status(rawValue: table.pointee.get_unsigned(raw, key.cString, &value)).check("field " + key.description)
+        try Status(rawValue: withKey(prefix, key) { table.pointee.get_unsigned(raw, $0, &value) }).check(name(key))
         let converted = T(truncatingIfNeeded: value)
         guard UInt64(truncatingIfNeeded: converted) == value else {
-            throw PluginError("field " + key.description + ": value out of range")
+            throw PluginError(name(key) + ": value out of range")
         }
         return converted
     }
 
     public func get(_ key: StaticString) throws(PluginError) -> Bool {
         let value: UInt8 = try get(key)
-        guard value <= 1 else { throw PluginError("field " + key.description + ": neither 0 nor 1") }
+        guard value <= 1 else { throw PluginError(name(key) + ": neither 0 nor 1") }
         return value == 1
     }
 
@@ -47,10 +69,10 @@ public struct StateReader {
     public func get(_ key: StaticString, count: Int?) throws(PluginError) -> [UInt8] {
         var base: UnsafeRawPointer?
         var length: UInt64 = 0
-        try Status(rawValue: table.pointee.get_bytes(raw, key.cString, &base, &length))
-            .check("field " + key.description)
+        try Status(rawValue: withKey(prefix, key) { table.pointee.get_bytes(raw, $0, &base, &length) })
+            .check(name(key))
         guard count == nil || UInt64(exactly: count ?? 0) == length else {
-            throw PluginError("field " + key.description + ": wrong length")
+            throw PluginError(name(key) + ": wrong length")
         }
         return [UInt8](UnsafeRawBufferPointer(start: base, count: Int(clamping: length)))
     }
@@ -60,7 +82,7 @@ public struct StateReader {
     where T.RawValue: FixedWidthInteger {
         let rawValue: T.RawValue = try get(key)
         guard let value = T(rawValue: rawValue) else {
-            throw PluginError("field " + key.description + ": no such value")
+            throw PluginError(name(key) + ": no such value")
         }
         return value
     }
@@ -68,8 +90,22 @@ public struct StateReader {
     public func has(_ key: StaticString) -> Bool {
         var value: UInt64 = 0
         var base: UnsafeRawPointer?
-        return table.pointee.get_unsigned(raw, key.cString, &value) == 0
-            || table.pointee.get_bytes(raw, key.cString, &base, &value) == 0
+        return withKey(prefix, key) {
+            table.pointee.get_unsigned(raw, $0, &value) == 0 || table.pointee.get_bytes(raw, $0, &base, &value) == 0
+        }
+    }
+}
+
+/// Prefix and key as one C text, for the call.
+private func withKey<R>(_ prefix: StaticString, _ key: StaticString, _ body: (UnsafePointer<CChar>) -> R) -> R {
+    let (first, second) = (prefix.utf8CodeUnitCount, key.utf8CodeUnitCount)
+    if first == 0 { return body(key.cString) }
+    return withUnsafeTemporaryAllocation(of: CChar.self, capacity: first + second + 1) { buffer in
+        // SAFETY: as long as the two texts and a NUL.
+        let base = buffer.baseAddress.unsafelyUnwrapped
+        base.initialize(from: prefix.cString, count: first)
+        (base + first).initialize(from: key.cString, count: second + 1)
+        return body(base)
     }
 }
 

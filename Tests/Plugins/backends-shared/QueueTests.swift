@@ -50,6 +50,31 @@ import Testing
 }
 
 @Suite struct InputQueueTests {
+    @Test func breakKeepsItsPlaceAmongTheBytes() {
+        var queue = InputQueue()
+        _ = queue.append(pattern(3))
+        queue.appendBreak()
+        _ = queue.append(pattern(2))
+        queue.ready(2)
+        #expect(queue.next() == [0, 1])
+        let early = queue.takeBreak()
+        #expect(!early, "a byte comes before it")
+        queue.ready(10)
+        #expect(queue.next() == [2])
+        #expect(!queue.canSend && queue.isAtBreak)
+        let taken = [queue.takeBreak(), queue.takeBreak()]
+        #expect(taken == [true, false])
+        #expect(queue.next() == [0, 1])
+    }
+
+    @Test func breakNeedsNoRoomAndSixteenAreKept() {
+        var queue = InputQueue()
+        for _ in 0..<20 { queue.appendBreak() }
+        var count = 0
+        while queue.takeBreak() { count += 1 }
+        #expect(count == 16)
+    }
+
     @Test func nothingGoesWithoutRoom() {
         var queue = InputQueue()
         #expect(queue.append(pattern(10)) == 10)

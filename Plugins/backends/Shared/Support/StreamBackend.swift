@@ -57,13 +57,25 @@ open class StreamBackend: Instance {
         return taken
     }
 
+    /// The line to the guest is held spacing for a moment, after the bytes that were received before.
+    public final func receivedBreak() {
+        input.appendBreak()
+        deliver()
+    }
+
     /// `inputSpace` has become larger.
     open func inputSpaceGrew() {}
 
     // MARK: Delivery
 
     private func deliver() {
-        guard isRunning, !isDelivering, let client, input.canSend else { return }
+        guard isRunning, !isDelivering, let client else { return }
+        if input.takeBreak() {
+            client.event(.breakBegin)
+            client.event(.breakEnd)
+            return scheduleDelivery()
+        }
+        guard input.canSend else { return }
         isDelivering = true
         input.next().withUnsafeBytes { client.receive($0) }
         // May bring more bytes: they wait for the next callback.
@@ -73,7 +85,7 @@ open class StreamBackend: Instance {
     }
 
     private func scheduleDelivery() {
-        guard isRunning, !isDeliveryPosted, input.canSend else { return }
+        guard isRunning, !isDeliveryPosted, input.canSend || input.isAtBreak else { return }
         isDeliveryPosted = (try? host.events)?.post(StreamBackend.delivery) ?? false
     }
 

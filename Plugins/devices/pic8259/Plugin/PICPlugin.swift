@@ -83,53 +83,51 @@ final class PICPlugin: Instance {
 
     // MARK: State
 
-    private static let masterKeys: [StaticString] = [
-        "master-stage", "master-icw1", "master-vector", "master-icw3", "master-icw4", "master-imr", "master-isr",
-        "master-edges", "master-lines", "master-elcr", "master-lowest", "master-flags",
-    ]
-    private static let slaveKeys: [StaticString] = [
-        "slave-stage", "slave-icw1", "slave-vector", "slave-icw3", "slave-icw4", "slave-imr", "slave-isr",
-        "slave-edges", "slave-lines", "slave-elcr", "slave-lowest", "slave-flags",
-    ]
-
     override func save(to state: StateWriter) throws(PluginError) {
-        PICPlugin.put(chips.state.master, to: state, PICPlugin.masterKeys)
-        PICPlugin.put(chips.state.slave, to: state, PICPlugin.slaveKeys)
+        PICPlugin.put(chips.state.master, to: state.prefixed("master-"))
+        PICPlugin.put(chips.state.slave, to: state.prefixed("slave-"))
     }
 
     override func load(version: UInt32, from state: StateReader) throws(PluginError) {
         var saved = PIC8259Pair.State()
-        saved.master = try PICPlugin.chip(from: state, PICPlugin.masterKeys)
-        saved.slave = try PICPlugin.chip(from: state, PICPlugin.slaveKeys)
+        saved.master = try PICPlugin.chip(from: state.prefixed("master-"))
+        saved.slave = try PICPlugin.chip(from: state.prefixed("slave-"))
         guard chips.restore(saved) else { throw PluginError("the saved PIC state contradicts itself") }
         settle()
     }
 
-    private static func put(_ chip: PIC8259.State, to state: StateWriter, _ keys: [StaticString]) {
+    private static func put(_ chip: PIC8259.State, to state: StateWriter) {
         let flags: UInt8 =
             (chip.rotatesInAutomaticEnd ? 1 : 0) | (chip.specialMask ? 2 : 0) | (chip.readsInService ? 4 : 0)
             | (chip.pollPending ? 8 : 0)
-        let fields = [
-            chip.stage.rawValue, chip.word1.rawValue, chip.vectorBase, chip.cascade, chip.word4.rawValue, chip.mask,
-            chip.inService, chip.edgeLatch, chip.lines, chip.levelControl, chip.lowestPriority, flags,
-        ]
-        for (key, value) in zip(keys, fields) { state.put(key, value) }
+        state.put("stage", chip.stage.rawValue)
+        state.put("icw1", chip.word1.rawValue)
+        state.put("vector", chip.vectorBase)
+        state.put("icw3", chip.cascade)
+        state.put("icw4", chip.word4.rawValue)
+        state.put("imr", chip.mask)
+        state.put("isr", chip.inService)
+        state.put("edges", chip.edgeLatch)
+        state.put("lines", chip.lines)
+        state.put("elcr", chip.levelControl)
+        state.put("lowest", chip.lowestPriority)
+        state.put("flags", flags)
     }
 
-    private static func chip(from state: StateReader, _ keys: [StaticString]) throws(PluginError) -> PIC8259.State {
+    private static func chip(from state: StateReader) throws(PluginError) -> PIC8259.State {
         var chip = PIC8259.State()
-        chip.stage = try state.get(keys[0])
-        chip.word1 = try state.get(keys[1])
-        chip.vectorBase = try state.get(keys[2])
-        chip.cascade = try state.get(keys[3])
-        chip.word4 = try state.get(keys[4])
-        chip.mask = try state.get(keys[5])
-        chip.inService = try state.get(keys[6])
-        chip.edgeLatch = try state.get(keys[7])
-        chip.lines = try state.get(keys[8])
-        chip.levelControl = try state.get(keys[9])
-        chip.lowestPriority = try state.get(keys[10])
-        let flags: UInt8 = try state.get(keys[11])
+        chip.stage = try state.get("stage")
+        chip.word1 = try state.get("icw1")
+        chip.vectorBase = try state.get("vector")
+        chip.cascade = try state.get("icw3")
+        chip.word4 = try state.get("icw4")
+        chip.mask = try state.get("imr")
+        chip.inService = try state.get("isr")
+        chip.edgeLatch = try state.get("edges")
+        chip.lines = try state.get("lines")
+        chip.levelControl = try state.get("elcr")
+        chip.lowestPriority = try state.get("lowest")
+        let flags: UInt8 = try state.get("flags")
         guard flags < 16 else { throw PluginError("the saved PIC state has unknown flags") }
         chip.rotatesInAutomaticEnd = flags & 1 != 0
         chip.specialMask = flags & 2 != 0

@@ -1,6 +1,6 @@
 /// The three counters' CLK: a PC's 14.31818 MHz crystal divided by 12, exactly 715909 ticks in 600 ms.
-/// Tick k is the k-th falling edge of CLK since time 0. Every conversion is one multiplication and one division of
-/// 128 bits: nothing drifts, and no time overflows.
+/// Tick k is the k-th falling edge of CLK since time 0. Every conversion splits off whole cycles of 600 ms first, so that
+/// it is exact in 64 bits, nothing overflows, and the compiler divides by constants (a division of 128 bits cost 15 ns).
 enum InputClock {
     private static let ticksPerCycle: UInt64 = 715_909
     private static let nanosecondsPerCycle: UInt64 = 600_000_000
@@ -10,14 +10,14 @@ enum InputClock {
 
     /// Ticks until `now`, the one at `now` included.
     static func tick(at now: UInt64) -> UInt64 {
-        // The quotient is less than `now`, so that the division cannot overflow.
-        nanosecondsPerCycle.dividingFullWidth(now.multipliedFullWidth(by: ticksPerCycle)).quotient
+        let (cycles, rest) = now.quotientAndRemainder(dividingBy: nanosecondsPerCycle)
+        return cycles &* ticksPerCycle &+ rest &* ticksPerCycle / nanosecondsPerCycle
     }
 
     /// The first nanosecond at which `tick` has happened; nil where that is beyond 64 bits.
     static func time(of tick: UInt64) -> UInt64? {
         guard tick <= lastTick else { return nil }
-        let (time, rest) = ticksPerCycle.dividingFullWidth(tick.multipliedFullWidth(by: nanosecondsPerCycle))
-        return rest == 0 ? time : time &+ 1
+        let (cycles, rest) = tick.quotientAndRemainder(dividingBy: ticksPerCycle)
+        return cycles &* nanosecondsPerCycle &+ (rest &* nanosecondsPerCycle &+ ticksPerCycle &- 1) / ticksPerCycle
     }
 }

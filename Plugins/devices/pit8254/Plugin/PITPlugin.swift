@@ -127,9 +127,9 @@ final class PITPlugin: Instance {
     // MARK: State
 
     override func save(to state: StateWriter) throws(PluginError) {
-        PITPlugin.put(chip.state.counter0, to: state, PITPlugin.keys[0])
-        PITPlugin.put(chip.state.counter1, to: state, PITPlugin.keys[1])
-        PITPlugin.put(chip.state.counter2, to: state, PITPlugin.keys[2])
+        PITPlugin.put(chip.state.counter0, to: state.prefixed("0-"))
+        PITPlugin.put(chip.state.counter1, to: state.prefixed("1-"))
+        PITPlugin.put(chip.state.counter2, to: state.prefixed("2-"))
         state.put("port-b", portB.state.control.rawValue)
         state.put("delivered", delivered)
         state.put("coalesced", coalesced)
@@ -137,9 +137,9 @@ final class PITPlugin: Instance {
 
     override func load(version: UInt32, from state: StateReader) throws(PluginError) {
         var saved = PIT8254.State()
-        saved.counter0 = try PITPlugin.counter(from: state, PITPlugin.keys[0])
-        saved.counter1 = try PITPlugin.counter(from: state, PITPlugin.keys[1])
-        saved.counter2 = try PITPlugin.counter(from: state, PITPlugin.keys[2])
+        saved.counter0 = try PITPlugin.counter(from: state.prefixed("0-"))
+        saved.counter1 = try PITPlugin.counter(from: state.prefixed("1-"))
+        saved.counter2 = try PITPlugin.counter(from: state.prefixed("2-"))
         var control = SystemControlPortB.State()
         control.control = try state.get("port-b")
         let (delivered, coalesced): (UInt64, UInt64) = (try state.get("delivered"), try state.get("coalesced"))
@@ -152,63 +152,45 @@ final class PITPlugin: Instance {
         settle()
     }
 
-    /// Field names of the three counters, in the order of `put`.
-    private static let keys: [[StaticString]] = [
-        [
-            "0-control", "0-cr", "0-first-byte", "0-flags", "0-latched-count", "0-latched-status", "0-period",
-            "0-elapsed", "0-since", "0-idle-count", "0-rising-edges",
-        ],
-        [
-            "1-control", "1-cr", "1-first-byte", "1-flags", "1-latched-count", "1-latched-status", "1-period",
-            "1-elapsed", "1-since", "1-idle-count", "1-rising-edges",
-        ],
-        [
-            "2-control", "2-cr", "2-first-byte", "2-flags", "2-latched-count", "2-latched-status", "2-period",
-            "2-elapsed", "2-since", "2-idle-count", "2-rising-edges",
-        ],
-    ]
-
     /// Latches are saved with bit 16 (count) or bit 8 (status) set where there is one.
-    private static func put(_ counter: PIT8254.Counter, to state: StateWriter, _ keys: [StaticString]) {
+    private static func put(_ counter: PIT8254.Counter, to state: StateWriter) {
         let flags = [
             counter.hasCount, counter.awaitsHighWrite, counter.awaitsHighRead, counter.gate, counter.nullCount,
             counter.loadsNextTick, counter.isLoaded, counter.strobeEnded,
         ]
-        state.put(keys[0], counter.control)
-        state.put(keys[1], counter.countRegister)
-        state.put(keys[2], counter.firstByte)
-        state.put(keys[3], flags.enumerated().reduce(0 as UInt8) { $0 | ($1.element ? 1 &<< UInt8($1.offset) : 0) })
-        state.put(keys[4], counter.latchedCount.map { UInt32($0) | 1 << 16 } ?? 0)
-        state.put(keys[5], counter.latchedStatus.map { UInt16($0) | 1 << 8 } ?? 0)
-        state.put(keys[6], counter.period)
-        state.put(keys[7], counter.elapsed)
-        state.put(keys[8], counter.since)
-        state.put(keys[9], counter.idleCount)
-        state.put(keys[10], counter.risingEdges)
+        state.put("control", counter.control)
+        state.put("cr", counter.countRegister)
+        state.put("first-byte", counter.firstByte)
+        state.put("flags", flags.enumerated().reduce(0 as UInt8) { $0 | ($1.element ? 1 &<< UInt8($1.offset) : 0) })
+        state.put("latched-count", counter.latchedCount.map { UInt32($0) | 1 << 16 } ?? 0)
+        state.put("latched-status", counter.latchedStatus.map { UInt16($0) | 1 << 8 } ?? 0)
+        state.put("period", counter.period)
+        state.put("elapsed", counter.elapsed)
+        state.put("since", counter.since)
+        state.put("idle-count", counter.idleCount)
+        state.put("rising-edges", counter.risingEdges)
     }
 
-    private static func counter(
-        from state: StateReader, _ keys: [StaticString]
-    ) throws(PluginError) -> PIT8254.Counter {
+    private static func counter(from state: StateReader) throws(PluginError) -> PIT8254.Counter {
         var counter = PIT8254.Counter()
-        counter.control = try state.get(keys[0])
-        counter.countRegister = try state.get(keys[1])
-        counter.firstByte = try state.get(keys[2])
-        let flags: UInt8 = try state.get(keys[3])
+        counter.control = try state.get("control")
+        counter.countRegister = try state.get("cr")
+        counter.firstByte = try state.get("first-byte")
+        let flags: UInt8 = try state.get("flags")
         (counter.hasCount, counter.awaitsHighWrite) = (flags & 1 != 0, flags & 2 != 0)
         (counter.awaitsHighRead, counter.gate) = (flags & 4 != 0, flags & 8 != 0)
         (counter.nullCount, counter.loadsNextTick) = (flags & 16 != 0, flags & 32 != 0)
         (counter.isLoaded, counter.strobeEnded) = (flags & 64 != 0, flags & 128 != 0)
-        let latchedCount: UInt32 = try state.get(keys[4])
-        let latchedStatus: UInt16 = try state.get(keys[5])
+        let latchedCount: UInt32 = try state.get("latched-count")
+        let latchedStatus: UInt16 = try state.get("latched-status")
         guard latchedCount < 1 << 17, latchedStatus < 1 << 9 else { throw PluginError("a saved latch is out of range") }
         counter.latchedCount = latchedCount >> 16 == 0 ? nil : UInt16(truncatingIfNeeded: latchedCount)
         counter.latchedStatus = latchedStatus >> 8 == 0 ? nil : UInt8(truncatingIfNeeded: latchedStatus)
-        counter.period = try state.get(keys[6])
-        counter.elapsed = try state.get(keys[7])
-        counter.since = try state.get(keys[8])
-        counter.idleCount = try state.get(keys[9])
-        counter.risingEdges = try state.get(keys[10])
+        counter.period = try state.get("period")
+        counter.elapsed = try state.get("elapsed")
+        counter.since = try state.get("since")
+        counter.idleCount = try state.get("idle-count")
+        counter.risingEdges = try state.get("rising-edges")
         return counter
     }
 }

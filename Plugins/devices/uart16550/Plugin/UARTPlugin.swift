@@ -65,24 +65,27 @@ final class UARTPlugin: Instance {
 
     override func read(_ access: Access) -> ReadResult {
         let offset = UInt8(truncatingIfNeeded: access.offset)
-        if access.isPeek { return .value(chip.peek(offset, at: clock.now)) }
-        let value = chip.read(offset, at: clock.now)
-        settle()
+        let now = clock.now
+        if access.isPeek { return .value(chip.peek(offset, at: now)) }
+        let value = chip.read(offset, at: now)
+        settle(at: now)
         return .value(value)
     }
 
     override func write(_ access: Access, _ value: UInt64) -> Status {
-        chip.write(UInt8(truncatingIfNeeded: access.offset), UInt8(truncatingIfNeeded: value), at: clock.now)
-        settle()
+        let now = clock.now
+        chip.write(UInt8(truncatingIfNeeded: access.offset), UInt8(truncatingIfNeeded: value), at: now)
+        settle(at: now)
         return .ok
     }
 
     // MARK: Host side
 
     override func streamReceived(slot: Int, _ bytes: UnsafeRawBufferPointer) {
-        for byte in bytes { chip.receive(byte, at: clock.now) }
+        let now = clock.now
+        for byte in bytes { chip.receive(byte, at: now) }
         granted = max(0, granted - bytes.count)
-        settle()
+        settle(at: now)
     }
 
     override func streamThrottled(slot: Int, _ on: Bool) {
@@ -103,7 +106,7 @@ final class UARTPlugin: Instance {
     override func timerFired(cookie: UInt64, at now: UInt64) {
         told.deadline = nil
         chip.advance(to: now)
-        settle()
+        settle(at: now)
     }
 
     /// Clear to send and data set ready are there whenever something is wired; carrier once somebody is at the other end.
@@ -115,10 +118,12 @@ final class UARTPlugin: Instance {
 
     // MARK: Pins
 
-    /// Tells the outside what has changed.
-    private func settle() {
+    private func settle() { settle(at: clock.now) }
+
+    /// Tells the outside what has changed. The time is read once for an access: that costs as much as the access.
+    private func settle(at now: UInt64) {
         transmit()
-        settlePins()
+        settlePins(at: now)
         tellOutputs()
         let room = chip.receiveRoom
         if room != granted {
@@ -127,13 +132,13 @@ final class UARTPlugin: Instance {
         }
     }
 
-    private func settlePins() {
+    private func settlePins(at now: UInt64) {
         let level = chip.interruptAsserted
         if level != told.level {
             told.level = level
             line?.set(level)
         }
-        let deadline = chip.nextEvent(at: clock.now)
+        let deadline = chip.nextEvent(at: now)
         if deadline != told.deadline {
             told.deadline = deadline
             timer.set(at: deadline)
@@ -174,8 +179,8 @@ final class UARTPlugin: Instance {
         state.put("thre-pending", chip.transmitterEmptyPending)
         state.put("character-timeout", chip.characterTimeout)
         state.put("receive-activity", chip.receiveActivity)
-        UARTPlugin.put(chip.receiveQueue, to: state, ["rx-low", "rx-high", "rx-errors", "rx-count"])
-        UARTPlugin.put(chip.transmitQueue, to: state, ["tx-low", "tx-high", "tx-errors", "tx-count"])
+        UARTPlugin.put(chip.receiveQueue, to: state.prefixed("rx-"))
+        UARTPlugin.put(chip.transmitQueue, to: state.prefixed("tx-"))
     }
 
     override func load(version: UInt32, from state: StateReader) throws(PluginError) {
@@ -193,28 +198,26 @@ final class UARTPlugin: Instance {
         chip.transmitterEmptyPending = try state.get("thre-pending")
         chip.characterTimeout = try state.get("character-timeout")
         chip.receiveActivity = try state.get("receive-activity")
-        chip.receiveQueue = try UARTPlugin.queue(from: state, ["rx-low", "rx-high", "rx-errors", "rx-count"])
-        chip.transmitQueue = try UARTPlugin.queue(from: state, ["tx-low", "tx-high", "tx-errors", "tx-count"])
+        chip.receiveQueue = try UARTPlugin.queue(from: state.prefixed("rx-"))
+        chip.transmitQueue = try UARTPlugin.queue(from: state.prefixed("tx-"))
         guard self.chip.restore(chip) else { throw PluginError("the saved UART state contradicts itself") }
         isHeld = true
-        settlePins()
+        settlePins(at: clock.now)
     }
 
-    private static func put(_ queue: CharacterQueue, to state: StateWriter, _ keys: [StaticString]) {
-        state.put(keys[0], queue.low)
-        state.put(keys[1], queue.high)
-        state.put(keys[2], queue.errors)
-        state.put(keys[3], queue.count)
+    private static func put(_ queue: CharacterQueue, to state: StateWriter) {
+        state.put("low", queue.low)
+        state.put("high", queue.high)
+        state.put("errors", queue.errors)
+        state.put("count", queue.count)
     }
 
-    private static func queue(
-        from state: StateReader, _ keys: [StaticString]
-    ) throws(PluginError) -> CharacterQueue {
+    private static func queue(from state: StateReader) throws(PluginError) -> CharacterQueue {
         var queue = CharacterQueue()
-        queue.low = try state.get(keys[0])
-        queue.high = try state.get(keys[1])
-        queue.errors = try state.get(keys[2])
-        queue.count = try state.get(keys[3])
+        queue.low = try state.get("low")
+        queue.high = try state.get("high")
+        queue.errors = try state.get("errors")
+        queue.count = try state.get("count")
         return queue
     }
 }

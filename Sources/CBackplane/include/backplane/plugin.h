@@ -1,11 +1,12 @@
-/* backplane/plugin.h - the Backplane plugin ABI, major 1, minor 0.
+/* backplane/plugin.h - the Backplane plugin ABI, major 1, minor 1.
  *
  * This header is the reference: a plugin needs nothing else, and the bundled plugins use nothing else. C11, no variadic
  * function in any table, no type of any other language. SPDX-License-Identifier: Apache-2.0
  *
  * Rules that hold everywhere
  *  - Every struct starts with `size`, its sizeof in the header that its writer was built with. Fields are only appended.
- *    Whoever reads a struct reads no field beyond `size`. Reserved fields are zero.
+ *    Whoever reads a struct reads no field beyond `size`. Reserved fields are zero. Before a call that fills in a struct
+ *    (`out`) its owner sets `size`; the other end writes no byte beyond it, and leaves there how many it has filled in.
  *  - Text is UTF-8. `const char *` in a descriptor is NUL-terminated and lives as long as the library. Text with a length
  *    is borrowed for the call.
  *  - Contracts. Each function says when it may run:
@@ -29,7 +30,7 @@ extern "C" {
 #endif
 
 #define BP_ABI_MAJOR 1
-#define BP_ABI_MINOR 0
+#define BP_ABI_MINOR 1
 
 /* ---- Status ------------------------------------------------------------------------------------------------------ */
 
@@ -424,6 +425,9 @@ typedef struct bp_console_1 {
                       void (*throttle)(void *self, uint32_t on) /* [locked] */);
     bp_status (*write)(const bp_host *host, const void *bytes, uint64_t length); /* takes all; throttle(1) says: enough */
     bp_status (*ready)(const bp_host *host, uint64_t room);                      /* can receive `room` bytes in all */
+    /* Since minor 1 (look at `size`). The operator sends a break, as on a serial line: after all bytes that `receive` got
+     * before. From open on; who does not ask gets none. */
+    bp_status (*on_break)(const bp_host *host, void (*received)(void *self) /* [locked] */);
 } bp_console_1;
 
 /* "host/1": the outside world; fixed by the machine file where runs must repeat. */

@@ -1,0 +1,2 @@
+/* libyaml (apt libyaml-dev): the YAML parser, as events. */
+#include <yaml.h>
