@@ -46,6 +46,7 @@ check-linux: build
 # Tests run optimized, with testability, in a build folder of their own; so do the plugins that they load.
 TESTS = $(SWIFT_FLAGS) --scratch-path .build-tests -Xswiftc -enable-testing
 test: setup-test guests
+	@scripts/setup-qmp.sh .build-tests/qmp-venv
 	swift build $(TESTS) --build-tests
 	swift test $(TESTS) --skip-build
 

@@ -108,6 +108,15 @@ let plugins = [
         shared: ["Images", "LinuxBoot", "Unpacking", "Loading"], testsUseKernelImages: true),
     PluginFolder(
         kind: "loaders", name: "multiboot", model: "Multiboot", modelFolder: "Format", shared: ["Images", "Loading"]),
+    PluginFolder(kind: "policies", name: "budget", model: "ExitMeter", modelFolder: "Meter"),
+    PluginFolder(kind: "policies", name: "cpuid", model: "CPUTemplates", modelFolder: "Templates"),
+    PluginFolder(
+        kind: "policies", name: "fault-inject", model: "FaultPlan", modelFolder: "Faults", modelUsesKit: true),
+    PluginFolder(kind: "policies", name: "guard", model: "GuardRules", modelFolder: "Rules", modelUsesKit: true),
+    PluginFolder(kind: "policies", name: "paravirt", model: "HypercallInterface", modelFolder: "Interface"),
+    PluginFolder(kind: "policies", name: "memory-watch", model: "PageWatch", modelFolder: "Pages"),
+    PluginFolder(
+        kind: "policies", name: "watchpoint", model: "WatchPoints", modelFolder: "Points", modelUsesKit: true),
     PluginFolder(
         kind: "policies", name: "standard", model: "StandardDecisions", modelFolder: "Decisions", modelUsesKit: true),
     PluginFolder(kind: "policies", name: "stats", model: "ExitCounters", modelFolder: "Counters", modelUsesKit: true),
@@ -125,7 +134,7 @@ let core: [Target] = [
     .target(name: "Core", dependencies: ["CBackplane", "CHost", "CFFI"], swiftSettings: hot),
     .target(name: "EngineKVM", dependencies: ["CBackplane", "CHost", "Core"], swiftSettings: hot),
     .target(name: "EngineSoft", dependencies: ["CBackplane", "CHost", "Core"], swiftSettings: hot + handlers),
-    .target(name: "Control", dependencies: ["CHost", "Core"]),
+    .target(name: "Control", dependencies: ["CBackplane", "CHost", "Core", "MachineFile"]),
     .executableTarget(
         name: "backplane",
         dependencies: [
@@ -147,7 +156,7 @@ let benchmarks: [Target] = [
 ]
 
 let machineTests: [Target] = [
-    .testTarget(name: "CommandLineTests"),
+    .testTarget(name: "CommandLineTests", exclude: ["qmp"]),
     .testTarget(name: "CoreTests", dependencies: ["CBackplane", "CHost", "Core"]),
     .testTarget(
         name: "MachineTests",
@@ -161,7 +170,8 @@ let machineTests: [Target] = [
     .testTarget(
         name: "EngineKVMTests", dependencies: ["CBackplane", "CHost", "Core", "CrashChild", "EngineKVM"]),
     .executableTarget(name: "control-child", dependencies: ["Control"], path: "Tests/ControlTests/Child"),
-    .testTarget(name: "ControlTests", dependencies: ["Control", "control-child"], exclude: ["Child"]),
+    .testTarget(
+        name: "ControlTests", dependencies: ["CBackplane", "Control", "Core", "control-child"], exclude: ["Child"]),
     .testTarget(name: "MachineFileTests", dependencies: ["Core", "MachineFile"]),
 ]
 

@@ -29,6 +29,7 @@ EXIT_TURNS = 4  # of each round: five rounds are 1,000,000 exits of each side
 COUNTED_OUTS, COUNTED_ACCESSES = 5_000, 5_000  # under callgrind
 ACCESSES, BATCHES = 500_000, 4  # of each round
 STARTS = 10  # of each round
+REPLACEMENTS = 10_000
 ARC_OR_HEAP = re.compile(
     r"malloc|calloc|realloc|free|posix_memalign|aligned_alloc|_?swift_\w*([aA]lloc|[rR]etain|[rR]elease)\w*")
 
@@ -62,6 +63,16 @@ watchdog: off
 boot: {{ plugin: flat, image: {image} }}
 policies: [{{ id: onlooker, plugin: onlooker, wants: off }}]
 devices: [{{ id: reset, plugin: reset-control }}, {{ id: mark, plugin: mark }}]
+"""
+
+
+def replacing_machine(image):
+    return f"""\
+machine: replacing
+cpu: {{ engine: kvm }}
+memory: 1MiB
+boot: {{ plugin: flat, image: {image} }}
+devices: [{{ id: counter-port, plugin: port-counter }}]
 """
 
 
@@ -123,6 +134,13 @@ policies:
   - {{ id: counts, plugin: stats }}
   - {{ id: allowed, plugin: strict }}
   - {{ id: record, plugin: trace, file: {directory}/trace }}
+  - {{ id: lists, plugin: guard, deny-ports: 0x70-0x71 }}
+  - {{ id: limit, plugin: budget, exits: 1000 }}
+  - {{ id: point, plugin: watchpoint, ports: 0x43 }}
+  - {{ id: faults, plugin: fault-inject, exits: io, addresses: 0x1f7, probability: 0.5 }}
+  - {{ id: cpu, plugin: cpuid, template: pentium }}
+  - {{ id: calls, plugin: paravirt }}
+  - {{ id: pages, plugin: memory-watch, ranges: 0-0xfff, at-end: off }}
 devices:
   - {{ id: pic, plugin: pic8259 }}
   - {{ id: pit, plugin: pit8254, irq: pic.0 }}
@@ -366,7 +384,24 @@ def more_calls(bench, machine):
     return extra, (many[0] - few[0]) / COUNTED_ACCESSES
 
 
-# ---- 3. Loading plugins
+# ---- 3. Changing policies
+
+
+def policy_replacement(bench):
+    need_kvm()
+    image = bench.file("replacing", exit_guest(SLICE_OUTS))
+    machine = bench.file("replacing.yaml", replacing_machine(image))
+    sample = bench.measure("replace", REPLACEMENTS, machine)
+    bench.report.details["replacing"] = sample
+    bench.report.add("replacing a policy: exits lost or seen twice", abs(sample["lost"]), 0, "",
+                     f"{sample['exits']:,} exits during {sample['replacements']:,} replacements")
+    for name, key, bound in [("99th percentile", "percentile99", 1000), ("longest", "longest", None)]:
+        bench.report.add(f"replacing a policy: pause, {name}", sample[key] / 1000, bound, "us",
+                         f"median {sample['median'] / 1000:.0f} us; longest gap between two exits of the guest "
+                         f"{sample['longestGap'] / 1000:,.0f} us")
+
+
+# ---- 4. Loading plugins
 
 
 def plugin_loading(bench):
@@ -387,7 +422,7 @@ def plugin_loading(bench):
                          f"library {library:,.0f} us, first instance {first:,.1f} us, second {second:,.1f} us")
 
 
-# ---- 4. Start and memory
+# ---- 5. Start and memory
 
 
 def start_time(bench):
@@ -463,7 +498,7 @@ def wait_for_end(terminal):
 MEASUREMENTS = [("port exit", exit_time), ("port exit, our user-space instructions", exit_instructions),
                 ("dispatch", dispatch_time), ("port accesses", port_time),
                 ("allocations, retains, releases", dispatch_calls),
-                ("start to first instruction", start_time), ("memory at the tour's prompt", memory),
+                ("replacing a policy", policy_replacement), ("start to first instruction", start_time), ("memory at the tour's prompt", memory),
                 ("loading plugins", plugin_loading)]
 
 

@@ -12,7 +12,9 @@ final class BenchCatalog: PluginCatalog {
 
     private static let ownClasses = Library(
         "bench", version: "1", summary: "the benchmarks' own classes",
-        classes: [Mark.definition, Onlooker.definition, Stamp.definition])
+        classes: [
+            Mark.definition, Onlooker.definition, Stamp.definition, CounterDevice.definition, CountingPolicy.definition,
+        ])
 
     let own: PluginLibrary
     private var libraries: [String: PluginLibrary] = [:]

@@ -4,6 +4,7 @@
 //     backplane-bench dispatch BATCHES ACCESSES MACHINE...
 //     backplane-bench ports BATCHES ACCESSES MACHINE [ACCESS]
 //     backplane-bench load MACHINE
+//     backplane-bench replace COUNT MACHINE
 //
 // Plugins come from BACKPLANE_PLUGIN_PATH, or from the directory of this executable.
 
@@ -39,10 +40,13 @@ enum Main {
                     only: rest.count == 4 ? rest[3] : nil))
         case "load" where rest.count == 1:
             try print(Loading.run(file: rest[0]))
+        case "replace" where rest.count == 2:
+            try print(Replacing.run(file: rest[1], count: try count(rest[0])))
         default:
             throw UsageError(
                 text: "usage: backplane-bench exits MACHINE GUEST SLICES [kvm] [bare] | "
-                    + "dispatch BATCHES ACCESSES MACHINE... | ports BATCHES ACCESSES MACHINE [ACCESS] | load MACHINE")
+                    + "dispatch BATCHES ACCESSES MACHINE... | ports BATCHES ACCESSES MACHINE [ACCESS] | load MACHINE "
+                    + "| replace COUNT MACHINE")
         }
     }
 

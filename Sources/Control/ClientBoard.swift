@@ -26,6 +26,8 @@ struct ClientBoard {
     /// By index; a closed client's place is free for the next.
     private var slots: [Slot?] = []
     private(set) var foreground: Int?
+    /// What was in the foreground before `toggle`.
+    private weak var covered: (any TerminalClient)?
     private var output = ByteQueue()
     /// Where the output's end leaves the cursor.
     private var isMidLine = false
@@ -75,6 +77,19 @@ struct ClientBoard {
         slots[index]?.isBacklogCut = false
         append(slot.isBacklogCut ? ClientBoard.fromLineStart(shown) : shown[...])
         updateThrottle()
+        return true
+    }
+
+    /// Brings a client to the foreground, or, where it is there, what it has covered. True: it is in the foreground now.
+    mutating func toggle(_ client: any TerminalClient) -> Bool {
+        guard let index = index(of: client) else { return false }
+        if index == foreground {
+            let back = covered.flatMap { self.index(of: $0) } ?? slots.indices.first { $0 != index && slots[$0] != nil }
+            if let back { switchTo(back) }
+            return back == nil
+        }
+        covered = foregroundClient
+        switchTo(index)
         return true
     }
 

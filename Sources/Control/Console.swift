@@ -65,6 +65,9 @@ public final class Console: ConsoleProvider {
         try terminal.start(configuration, operator: desk)
     }
 
+    /// The monitor that the escape key's `c` opens.
+    public func useMonitor(of plane: ControlPlane) { desk.use(MonitorConsole(plane: plane, terminal: terminal)) }
+
     /// A machine that comes later.
     public func attach(_ machine: Machine) { desk.attach(machine) }
 
@@ -82,6 +85,7 @@ public final class Console: ConsoleProvider {
         if terminal.isStarted { _ = terminal.drain() }
         terminal.stop()
         desk.detachAll()
+        desk.use(nil)
     }
 
     private static func openSignals() throws(ControlError) -> Int32 {

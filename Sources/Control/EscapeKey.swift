@@ -1,8 +1,8 @@
 /// The key that turns the next one into a command, as in QEMU's terminal: Ctrl-A x quits, and so on.
 ///
-/// Reserved, and without effect so far: `c` (monitor) and the digits (guests).
+/// Reserved, and without effect so far: the digits (guests).
 struct EscapeKey {
-    enum Command: Equatable { case quit, help, sendBreak, suspend, powerOff, reset }
+    enum Command: Equatable { case quit, help, sendBreak, suspend, powerOff, reset, monitor }
     enum Event: Equatable {
         /// For the guest.
         case byte(UInt8)
@@ -37,6 +37,7 @@ struct EscapeKey {
         case UInt8(ascii: "z"): .suspend
         case UInt8(ascii: "p"): .powerOff
         case UInt8(ascii: "r"): .reset
+        case UInt8(ascii: "c"): .monitor
         default: nil
         }
     }
@@ -60,6 +61,7 @@ struct EscapeKey {
         let name = EscapeKey.name(of: key)
         var lines = [
             "\(name) h  this help, also \(name) ?",
+            "\(name) c  the monitor, and back to the guest",
             "\(name) x  end the virtual machine at once and quit",
             "\(name) p  ask the guest to power off",
             "\(name) r  reset the guest",

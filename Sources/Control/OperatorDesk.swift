@@ -12,6 +12,7 @@ final class OperatorDesk: TerminalOperator {
         /// For machines that come later.
         var end: (status: Int32, reason: String)?
         var hasAskedPowerOff = false
+        var monitor: MonitorConsole?
     }
 
     private let state = Mutex(State())
@@ -36,6 +37,14 @@ final class OperatorDesk: TerminalOperator {
 
     func powerOff(_ machine: (any ControlledMachine)?) {
         ask(machine.map { [$0] } ?? state.withLock { $0.machines }) { $0.powerButton() }
+    }
+
+    func use(_ monitor: MonitorConsole?) { state.withLock { $0.monitor = monitor } }
+
+    func monitor() -> Bool {
+        guard let monitor = state.withLock({ $0.monitor }) else { return false }
+        monitor.toggle()
+        return true
     }
 
     func reset(_ machine: (any ControlledMachine)?) {

@@ -16,6 +16,8 @@ package protocol TerminalOperator: AnyObject, Sendable {
     /// nil: all machines.
     func powerOff(_ machine: (any ControlledMachine)?)
     func reset(_ machine: (any ControlledMachine)?)
+    /// To the monitor, or back to the guest. False: there is none.
+    func monitor() -> Bool
     /// SIGTERM, SIGINT or SIGHUP.
     func signal(_ number: Int32)
 }
@@ -88,6 +90,14 @@ package final class TerminalMultiplexer: Sendable {
         defer { wake() }
         return board.withLock { $0.switchTo(index) }
     }
+
+    /// Brings a client to the foreground, or, where it is there, what it has covered. True: it is in the foreground now.
+    func toggle(_ client: any TerminalClient) -> Bool {
+        defer { wake() }
+        return board.withLock { $0.toggle(client) }
+    }
+
+    func isForeground(_ client: any TerminalClient) -> Bool { board.withLock { $0.foregroundClient === client } }
 
     /// nil: neither input nor output is a terminal that knows its size. Follows SIGWINCH.
     package var size: WindowSize? { windowSize.withLock { $0 } }

@@ -198,6 +198,8 @@ final class TerminalPump: @unchecked Sendable {
             let hasSent = owner.board.withLock { $0.foregroundClient?.sendBreak() ?? false }
             if !hasSent { say(["this console knows no break"]) }
         case .suspend: suspend(wholeJob: true)
+        case .monitor:
+            if !`operator`.monitor() { say(["there is no monitor"]) }
         }
     }
 

@@ -46,14 +46,14 @@ struct ExtraPolicies {
         .sequence((node.sequence ?? [node]) + [YAMLNode(content: value, location: location)])
     }
 
-    private static func head(_ text: String) -> (id: String?, plugin: String) {
+    static func head(_ text: String) -> (id: String?, plugin: String) {
         let head = parts(text).first ?? ""
         guard let equals = head.firstIndex(of: "=") else { return (nil, head) }
         return (String(head[..<equals]), String(head[equals...].dropFirst()))
     }
 
     /// Split at single commas.
-    private static func parts(_ text: String) -> [String] {
+    static func parts(_ text: String) -> [String] {
         var parts = [""]
         var rest = text[...]
         while let next = rest.popFirst() {

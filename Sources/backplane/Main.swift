@@ -9,7 +9,8 @@ struct Backplane: ParsableCommand {
         abstract: "A modular x86 virtual machine monitor: a machine file names the parts and wires them.",
         version: Version.text,
         subcommands: [
-            Run.self, Check.self, Show.self, SchemaCommand.self, PluginCommand.self, DiskCommand.self,
+            Run.self, Ctl.self, Top.self, Check.self, Show.self, SchemaCommand.self, PluginCommand.self,
+            DiskCommand.self,
         ])
 
     /// Bad usage is bad input: status 2, as for a bad machine file.

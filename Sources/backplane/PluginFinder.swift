@@ -16,7 +16,7 @@ final class PluginFinder: PluginCatalog {
     let directories: [String]
     private let isolation: Isolation
     private var described: [String: Result<PluginDescription, LibraryProblem>] = [:]
-    private(set) var libraries: [String: PluginLibrary] = [:]
+    private var cache = LibraryCache()
 
     init(paths: [String], isolation: Isolation) {
         self.isolation = isolation
@@ -105,12 +105,10 @@ final class PluginFinder: PluginCatalog {
     struct LibraryProblem: Error { var text: String }
 
     func description(of path: String) -> Result<PluginDescription, LibraryProblem> {
+        // In this process a library that was built anew since is loaded anew.
+        if isolation == .inProcess { return load(path).map(\.description) }
         if let known = described[path] { return known }
-        let result: Result<PluginDescription, LibraryProblem>
-        switch isolation {
-        case .childProcess: result = DescribeChild.describe([path])[path] ?? .failure(.init(text: "no answer"))
-        case .inProcess: result = load(path).map(\.description)
-        }
+        let result = DescribeChild.describe([path])[path] ?? .failure(.init(text: "no answer"))
         described[path] = result
         return result
     }
@@ -122,11 +120,8 @@ final class PluginFinder: PluginCatalog {
     }
 
     func load(_ path: String) -> Result<PluginLibrary, LibraryProblem> {
-        if let library = libraries[path] { return .success(library) }
         do throws(LibraryError) {
-            let library = try PluginLibrary(path: path)
-            libraries[path] = library
-            return .success(library)
+            return .success(try cache.library(path))
         } catch {
             return .failure(LibraryProblem(text: error.description))
         }
@@ -134,9 +129,6 @@ final class PluginFinder: PluginCatalog {
 
     /// For `MachineOptions.loadLibrary`.
     func library(for instance: InstanceDescription) throws(LibraryError) -> PluginLibrary {
-        if let library = libraries[instance.libraryPath] { return library }
-        let library = try PluginLibrary(path: instance.libraryPath)
-        libraries[instance.libraryPath] = library
-        return library
+        try cache.library(instance.libraryPath)
     }
 }

@@ -21,16 +21,22 @@ struct Run: ParsableCommand {
     @Option(name: .customLong("pid-file"), help: "Write the process id to this file; removed at the end.")
     var pidFile: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "A socket that speaks QEMU's Machine Protocol, for this user only: unix:PATH.", valueName: "unix:PATH"))
+    var qmp: String?
+
     func run() throws {
         guard let level = LogLevel.named(logLevel) else {
             throw ValidationError("--log takes trace, debug, info, warning or error, and got '\(logLevel)'")
         }
+        let socket = try qmp.map(Run.socketPath)
         ch_report_exit()
         let finder = PluginFinder(paths: machineFile.plugins.pluginPath, isolation: .inProcess)
         let description = try machineFile.load(finder)
         let pid = try pidFile.map { try PIDFile(path: $0) }
         defer { pid?.remove() }
-        let end = try run(description, finder, level)
+        let end = try run(description, finder, level, socket)
         if !end.reason.isEmpty { complain(end.reason) }
         pid?.remove()
         if end.status != 0 { throw ExitCode(end.status) }
@@ -38,8 +44,20 @@ struct Run: ParsableCommand {
 }
 
 extension Run {
-    private func run(_ description: MachineDescription, _ finder: PluginFinder, _ level: LogLevel) throws -> MachineEnd
-    {
+    /// As QEMU writes it; what a server does by itself may be said: unix:PATH,server=on,wait=off.
+    private static func socketPath(_ text: String) throws -> String {
+        var parts = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+        while let last = parts.last, ["server", "server=on", "wait=off", "nowait"].contains(last) { parts.removeLast() }
+        let path = parts.joined(separator: ",")
+        guard path.hasPrefix("unix:"), path.utf8.count > 5 else {
+            throw ValidationError("--qmp takes unix:PATH, and got '\(text)'")
+        }
+        return String(path.dropFirst(5))
+    }
+
+    private func run(
+        _ description: MachineDescription, _ finder: PluginFinder, _ level: LogLevel, _ socket: String?
+    ) throws -> MachineEnd {
         do {
             let log = try LogWriter(level: level)
             let console = try Console(log: log)
@@ -51,8 +69,13 @@ extension Run {
                 log: log.machineLog, logLevel: log.level, console: console,
                 loadLibrary: { (instance) throws(LibraryError) in try finder.library(for: instance) })
             let machine = try Machine(description, options: options)
+            let plane = ControlPlane(version: Version.text, catalog: finder, log: log)
+            plane.attach(machine)
+            console.useMonitor(of: plane)
             try console.start([machine])
             defer { console.finish() }
+            defer { plane.finish() }
+            if let socket { try listen(plane, machine, socket) }
             do {
                 try machine.start()
             } catch {
@@ -65,6 +88,17 @@ extension Run {
         } catch let error as ControlError {
             complain("\(error)")
             throw ExitCode(6)
+        }
+    }
+}
+
+extension Run {
+    private func listen(_ plane: ControlPlane, _ machine: Machine, _ socket: String) throws(MachineError) {
+        do throws(ControlError) {
+            try plane.listen(at: socket)
+        } catch {
+            machine.tearDown()
+            throw MachineError("--qmp: \(error)")
         }
     }
 }

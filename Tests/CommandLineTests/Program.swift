@@ -18,10 +18,10 @@ enum Program {
     static let tour = root + "/.build/guests/tour.elf"
 
     static let plugins = [
-        "ata", "debug-console", "debug-exit", "elf", "file", "flat", "lfsr", "linux", "multiboot", "null", "pic8259",
-        "pit8254", "pty",
-        "ram-disk", "raw-file", "reset-control", "rom", "rtc146818", "socket", "standard", "stats", "strict",
-        "terminal", "trace", "uart16550",
+        "ata", "budget", "cpuid", "debug-console", "debug-exit", "elf", "fault-inject", "file", "flat", "guard", "lfsr",
+        "linux", "memory-watch", "multiboot", "null", "paravirt", "pic8259", "pit8254", "pty", "ram-disk", "raw-file",
+        "reset-control", "rom", "rtc146818", "socket", "standard", "stats", "strict", "terminal", "trace", "uart16550",
+        "watchpoint",
     ]
 }
 

@@ -36,6 +36,26 @@ extension Commands {
             #expect(terminal.settings == before)
         }
 
+        @Test func ctrlACOpensTheMonitorAndGoesBack() async throws {
+            let (folder, terminal) = (Folder(), try Terminal())
+            let before = terminal.settings
+            let child = try start(["run", try folder.echo()], at: terminal)
+            #expect(await terminal.shows(">"))
+            terminal.type("\u{1}c")
+            #expect(await terminal.shows("(backplane) "))
+            terminal.type("info sta\t\r")
+            #expect(await terminal.shows("VM status: running\r\n"))
+            terminal.type("policy insert watch=stats\rpolicy remove nobody\r")
+            #expect(await terminal.shows("watch is in the chain\r\n"))
+            #expect(await terminal.shows("Error: there is no policy 'nobody'"))
+            // Back at the guest, keys are the guest's again.
+            terminal.type("\u{1}c")
+            #expect(await terminal.shows("backplane: small: term"))
+            terminal.type("\u{1}a")
+            #expect(await child.end().status == 1 << 1 | 1)
+            #expect(terminal.settings == before)
+        }
+
         @Test(arguments: ["\u{1}a", "\u{1}\u{1}"]) func theEscapeKeyCanBeSentToTheGuest(_ keys: String) async throws {
             let (folder, terminal) = (Folder(), try Terminal())
             let child = try start(["run", try folder.echo()], at: terminal)

@@ -103,7 +103,7 @@ private final class Bench {
         send("\u{1}h", to: pty.master)
         let shown = readText(pty.master, until: "itself, also Ctrl-A a\r\n")
         #expect(shown.split(separator: "\r\n").allSatisfy { $0.hasPrefix("backplane: Ctrl-A ") })
-        #expect(shown.split(separator: "\r\n").count == 7)
+        #expect(shown.split(separator: "\r\n").count == 8)
         #expect(bench.asked.asked == [])
     }
 

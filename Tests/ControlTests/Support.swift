@@ -196,5 +196,9 @@ final class FakeOperator: TerminalOperator {
     func quit() { state.withLock { $0.append("quit") } }
     func powerOff(_ machine: (any ControlledMachine)?) { state.withLock { $0.append("power off") } }
     func reset(_ machine: (any ControlledMachine)?) { state.withLock { $0.append("reset") } }
+    func monitor() -> Bool {
+        state.withLock { $0.append("monitor") }
+        return true
+    }
     func signal(_ number: Int32) { state.withLock { $0.append("signal \(number)") } }
 }

@@ -16,7 +16,10 @@ final class TestPlugins: PluginCatalog {
 
     private static let ownLibrary = Library(
         "test", version: "1", summary: "test classes",
-        classes: [RecorderInstance.definition, FaultyDevice.definition, ProbeDevice.definition])
+        classes: [
+            RecorderInstance.definition, FaultyDevice.definition, ProbeDevice.definition, TallyDevice.definition,
+            WatcherPolicy.definition,
+        ])
     static let own = Result { () throws(LibraryError) in
         try PluginLibrary(builtIn: ownLibrary.descriptor(hostMajor: 1, hostMinor: 0)!)
     }

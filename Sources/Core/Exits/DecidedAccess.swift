@@ -82,7 +82,10 @@ extension ExitHandler {
             ch_enter_first(host, node, ch_activity_decide, exit.address)
             let action = decider.pointee.decide(decider.pointee.instance, &exit, &verdict)
             ch_leave_first(host, node)
-            if action != UInt32(BP_VERDICT_CONTINUE) { return (action, node) }
+            if action == UInt32(BP_VERDICT_CONTINUE) { continue }
+            // The exit is not the guest's loss: the chain goes on, and the machine stands still once it is over.
+            guard action == UInt32(BP_VERDICT_PAUSE) else { return (action, node) }
+            machine.carryOut(action, verdict, of: node)
         }
         return (UInt32(BP_VERDICT_CONTINUE), nil)
     }

@@ -2,7 +2,7 @@ import CBackplane
 import CHost
 
 /// One thing that a policy wants to see.
-struct PolicyWant {
+struct PolicyWant: Equatable {
     var id: bp_id
     /// Position of the policy in the chain.
     var policy: Int

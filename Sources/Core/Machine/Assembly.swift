@@ -158,15 +158,17 @@ extension Machine {
         if let console = instance.consoleClient { options.console?.close(console) }
         instance.consoleClient = nil
         removeClaims(of: instance)
-        memory.unmapAll(of: instance)
         wants.removeAll { want in chain.indices.contains(want.policy) && chain[want.policy] === instance }
         if lines.dropAll(of: instance) { host.pointee.has_pending = 1 }
     }
 
+    /// Mappings are claims too. Tables are built anew only where something has gone: a policy seldom claims anything.
     func removeClaims(of instance: PluginInstance) {
+        var hasGone = memory.unmapAll(of: instance)
         for number in 1..<max(1, exits.claims.count) where exits.claimRecords[number].node == instance.node {
             exits.claims.remove(number)
+            hasGone = true
         }
-        rebuildTables(ports: true, memory: true)
+        if hasGone { rebuildTables(ports: true, memory: true) }
     }
 }

@@ -143,6 +143,13 @@ final class EventLoop: @unchecked Sendable {
         ch_lock_release(lock)
     }
 
+    /// It is gone, and its place in memory may be another instance's.
+    func allowPosts(of owner: PluginInstance) {
+        ch_lock_acquire(lock)
+        closed.remove(ObjectIdentifier(owner))
+        ch_lock_release(lock)
+    }
+
     private func wake() {
         var one: UInt64 = 1
         _ = write(wakeUp, &one, 8)

@@ -40,6 +40,8 @@ public final class Machine: @unchecked Sendable {
     var liveThreads = 0
     /// Gets debug events (a debugger's); on the vCPU's thread, with the lock held.
     var debugHandler: ((UInt32, DebugEvent) -> Void)?
+    /// Told what happens to the machine, with the lock held: must not block, nor call the machine.
+    var eventHandler: (@Sendable (MachineEvent) -> Void)?
     var random: SplitMix64
     private var lastID: bp_id = 0
     /// Whether equal-priority overlaps are errors (at load) or the earlier claim wins (at run time).

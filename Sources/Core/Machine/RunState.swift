@@ -19,6 +19,15 @@ struct RunState {
     var end: MachineEnd?
     var quietWork: [() -> Void] = []
     var resetCount: UInt64 = 0
+    /// One of `pauses` is the operator's.
+    var isPausedByOperator = false
+    /// Of vCPU 0, in virtual nanoseconds.
+    var haltedTime: UInt64 = 0
+    var haltedSince: UInt64?
+    /// The tables are built once at the end of a change, whatever it asks for.
+    var isChangingPolicies = false
+    /// How long vCPU 0 has stood still for quiet work.
+    var pauseTimes = PauseTimes()
 
     var mustPark: Bool { pauses > 0 || wantsReset || pendingEnd != nil || !quietWork.isEmpty }
 }
@@ -129,6 +138,24 @@ extension Machine {
         ch_lock_release(&host.pointee.lock)
     }
 
+    /// The operator's stop and continue: not nested. Continuing ends a policy's pause too.
+    public func setStopped(_ isStopped: Bool) {
+        ch_lock_acquire(&host.pointee.lock)
+        if isStopped, !state.isPausedByOperator {
+            state.isPausedByOperator = true
+            state.pauses += 1
+            callIn()
+        } else if !isStopped {
+            for isPaused in [state.isPausedByOperator, state.isPausedByPolicy] where isPaused && state.pauses > 0 {
+                state.pauses -= 1
+            }
+            state.isPausedByOperator = false
+            state.isPausedByPolicy = false
+            unpark()
+        }
+        ch_lock_release(&host.pointee.lock)
+    }
+
     public func reset() {
         ch_lock_acquire(&host.pointee.lock)
         requestReset()
@@ -137,25 +164,53 @@ extension Machine {
 
     /// Runs `body` on vCPU 0's thread, with the lock held and all vCPUs between instructions. False: the machine has ended.
     public func atQuietPoint(_ body: @escaping () -> Void) -> Bool {
+        guard state.isStarted else { return false }
+        return runQuiet(timeout: .max, body) == .done
+    }
+
+    enum QuietOutcome { case done, ended, timedOut }
+
+    /// As `atQuietPoint`, but gives up after `timeout` ns, and `body` never runs then. A machine that has not started, or has
+    /// no CPU, is always quiet: `body` runs at once.
+    func runQuiet(timeout: UInt64, _ body: @escaping () -> Void) -> QuietOutcome {
         let done = Flag()
+        var isCancelled = false
         ch_lock_acquire(&host.pointee.lock)
-        guard state.end == nil, state.isStarted else {
+        host.pointee.holder = ch_thread_id()
+        guard state.end == nil, state.isStarted, !cpus.isEmpty else {
+            let isOver = state.end != nil
+            if !isOver {
+                body()
+                drain()
+            }
             ch_lock_release(&host.pointee.lock)
-            return false
+            return isOver ? .ended : .done
         }
         state.quietWork.append {
+            if isCancelled { return }
             body()
             done.set()
         }
         callIn()
         unpark()
         ch_lock_release(&host.pointee.lock)
-        return done.wait { ch_load(self.endWord) == 0 }
+        let deadline = ch_monotonic().addingReportingOverflow(timeout)
+        let isDone = done.wait {
+            ch_load(self.endWord) == 0 && (deadline.overflow || ch_monotonic() < deadline.partialValue)
+        }
+        if isDone { return .done }
+        ch_lock_acquire(&host.pointee.lock)
+        isCancelled = true
+        let isOver = state.end != nil
+        ch_lock_release(&host.pointee.lock)
+        // It may have run just before it was cancelled.
+        return done.isSet ? .done : isOver ? .ended : .timedOut
     }
 
     /// An operator asks the guest to power off: by its power button if an instance has one, else the policies decide.
     public func powerButton() {
         loop.post(nil) { [self] in
+            tell(.powerButton)
             if let button = powerButtons.first(where: { !$0.instance.isOffline }) {
                 return button.instance.call(ch_activity_power_button) {
                     button.handler(button.instance.raw, button.argument)
@@ -212,23 +267,37 @@ extension Machine {
 
     /// With the lock held: waits while the machine must be quiet. False: it has ended.
     private func park(_ vcpu: VCPU, _ cpu: any CPU) -> Bool {
+        var begin: UInt64 = 0
         while state.mustPark || state.end != nil {
             if state.end != nil { return false }
+            // Only what the host does to a running guest is a pause of its own.
+            if vcpu.index == 0, begin == 0, state.pauses == 0, !state.wantsReset { begin = ch_monotonic() }
             do throws(EngineError) { try cpu.completePending() } catch { requestEnd(6, "\(error)") }
             state.parked += 1
-            if vcpu.index == 0 { becomeQuiet() } else { waitParked() }
+            if vcpu.index == 0 {
+                if becomeQuiet() { begin = .max }
+            } else {
+                waitParked()
+            }
             state.parked -= 1
             carryOutReset(vcpu, cpu)
         }
         _ = ch_clear_bits(vcpu.attention, ch_attention_leave)
+        if begin != 0, begin != .max { state.pauseTimes.note(ch_monotonic() &- begin) }
         return true
     }
 
-    /// On vCPU 0's thread: waits for the others, then does what waits for a quiet machine.
-    private func becomeQuiet() {
+    /// On vCPU 0's thread: waits for the others, then does what waits for a quiet machine. True: the machine was paused too.
+    private func becomeQuiet() -> Bool {
         while state.parked < vcpus.count { waitParked() }
         clock.pause()
+        var wasStopped = false
         repeat {
+            // Before the work of a command that comes after `stop`, so that its answer comes after the event.
+            if state.pauses > 0, !wasStopped {
+                wasStopped = true
+                tell(.stopped)
+            }
             let work = state.quietWork
             state.quietWork = []
             for item in work { item() }
@@ -245,7 +314,9 @@ extension Machine {
             for cpu in cpus where duration > 0 { cpu.didPause(nanoseconds: duration) }
             loop.timersChanged()
         }
+        if let end = state.end { tell(.ended(end)) } else if wasStopped { tell(.resumed) }
         unpark()
+        return wasStopped
     }
 
     private func waitParked() {
@@ -269,6 +340,7 @@ extension Machine {
         for instance in instances where instance.description.type.kind != .loader { instance.reset(warm: true) }
         drain()
         state.cpuResets = vcpus.map { _ in true }
+        tell(.reset)
     }
 
     private func carryOutReset(_ vcpu: VCPU, _ cpu: any CPU) {
@@ -306,6 +378,13 @@ extension Machine {
         // With interrupts disabled only an NMI ends the HLT. A pause, or work for a quiet machine, does not.
         let wakes = ch_attention_nmi | (interruptsEnabled ? ch_attention_interrupt : 0)
         let resets = state.resetCount
+        if vcpu.index == 0 { state.haltedSince = clock.now }
+        defer {
+            if let since = state.haltedSince, vcpu.index == 0 {
+                state.haltedTime &+= clock.now &- since
+                state.haltedSince = nil
+            }
+        }
         repeat {
             ch_lock_release(&host.pointee.lock)
             vcpu.sleep(until: wakes | ch_attention_leave)
@@ -377,6 +456,8 @@ final class Flag: @unchecked Sendable {
         ch_store(word, 1)
         ch_wake(word)
     }
+
+    var isSet: Bool { ch_load(word) != 0 }
 
     /// False: `goOn` said no before it was set.
     func wait(while goOn: () -> Bool) -> Bool {

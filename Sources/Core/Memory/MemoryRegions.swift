@@ -94,8 +94,17 @@ struct MemoryRegions {
         return BP_OK
     }
 
-    mutating func unmapAll(of owner: PluginInstance) {
+    /// False: there was nothing to unmap.
+    mutating func unmapAll(of owner: PluginInstance) -> Bool {
+        let before = mappings.count
         mappings.removeAll { $0.owner == ObjectIdentifier(owner) }
+        return mappings.count != before
+    }
+
+    /// The regions of an instance that goes while the machine runs, unmapped from the guest before.
+    mutating func free(of owner: PluginInstance) {
+        for region in regions where region.owner === owner { munmap(region.bytes.baseAddress, region.bytes.count) }
+        regions.removeAll { $0.owner === owner }
     }
 
     func region(of id: bp_id) -> Region? { regions.first { $0.id == id } }

@@ -28,6 +28,8 @@ public final class PluginInstance: @unchecked Sendable {
     /// Ends of this instance's slots: [slot][position].
     var wires: [[WireEnd]] = []
     var consoleClient: ConsoleClient?
+    /// Of its properties, by position; those that are live change.
+    var values: [Value?]
 
     public var id: String { description.id }
     public var isOffline: Bool { node.pointee.is_offline != 0 }
@@ -41,6 +43,7 @@ public final class PluginInstance: @unchecked Sendable {
         clock = .passUnretained(machine.clock)
         self.description = description
         self.library = library
+        values = description.values
         self.type = type
         wires = description.type.slots.map { _ in [] }
         node = .allocate(capacity: 1)

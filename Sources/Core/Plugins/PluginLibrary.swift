@@ -10,9 +10,12 @@ public final class PluginLibrary: @unchecked Sendable {
     let plugin: UnsafePointer<bp_plugin>
 
     /// Loads the library, calls its one symbol and checks what it answers.
-    public init(path: String) throws(LibraryError) {
+    public convenience init(path: String) throws(LibraryError) { try self.init(path: path, loading: path) }
+
+    /// `file`: what is loaded for `path`.
+    init(path: String, loading file: String) throws(LibraryError) {
         let answer = try PluginLibrary.withActivity("loading \(path)") { () throws(LibraryError) in
-            try PluginLibrary.open(path)(UInt32(BP_ABI_MAJOR), UInt32(BP_ABI_MINOR))
+            try PluginLibrary.open(file)(UInt32(BP_ABI_MAJOR), UInt32(BP_ABI_MINOR))
         }
         guard let plugin = answer else {
             throw LibraryError(

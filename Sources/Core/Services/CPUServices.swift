@@ -101,11 +101,17 @@ extension Machine {
         let location = owner.description.location
         if isRequired, Int(want.reason) != BP_WANT_ALL {
             let demand = EngineRequirements.Demand(policy: owner.id, reason: want.reason, location: location)
-            if let engine, !engine.abilities.delivers(Int(want.reason)) { return status(BP_UNSUPPORTED) }
+            if let engine, !engine.abilities.delivers(Int(want.reason)) {
+                owner.conflict = "the engine '\(engine.name)' does not deliver exits of reason \(want.reason)"
+                return status(BP_UNSUPPORTED)
+            }
             demands.append(demand)
         }
         if isPrecise {
-            if let engine, !engine.abilities.preciseInject { return status(BP_UNSUPPORTED) }
+            if let engine, !engine.abilities.preciseInject {
+                owner.conflict = "the engine '\(engine.name)' cannot inject precisely"
+                return status(BP_UNSUPPORTED)
+            }
             demands.append(EngineRequirements.Demand(policy: owner.id, reason: nil, location: location))
         }
         out = newID()
@@ -128,7 +134,7 @@ extension Machine {
     /// While loading, the tables are built once at the end. Later they change at a point where the vCPUs are quiet: the
     /// chain may be in use just now.
     private func wantsChanged() {
-        guard !isLoading else { return }
+        guard !isLoading, !state.isChangingPolicies else { return }
         state.quietWork.append { [self] in
             rebuildPolicies()
             do throws(EngineError) { try engine?.setIntercepts(intercepts) } catch { requestEnd(6, "\(error)") }

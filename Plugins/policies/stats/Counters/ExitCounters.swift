@@ -43,6 +43,23 @@ public struct ExitCounters: Sendable {
         return nil
     }
 
+    /// For programs: `kind`, `port` or `memory`; the kind's key or the address; count; nanoseconds; the owner at first sight.
+    /// Tabs between, kinds that never happened left out.
+    public var table: [String] {
+        var lines: [String] = []
+        func add(_ what: String, _ which: String, _ counter: Counter, _ owner: String) {
+            lines.append("\(what)\t\(which)\t\(counter.count)\t\(counter.total)\t\(owner)")
+        }
+        for (reason, counter) in kinds.enumerated() where counter.count > 0 {
+            add("kind", ExitName.key(of: UInt16(truncatingIfNeeded: reason)), counter, "")
+        }
+        for row in addresses.rows {
+            let key = row.address
+            add(key.isPort ? "port" : "memory", hexText(key.address), row.counter, addresses.owner(of: row) ?? "")
+        }
+        return lines
+    }
+
     public mutating func clear() {
         for index in kinds.indices { kinds[index] = Counter() }
         addresses.clear()

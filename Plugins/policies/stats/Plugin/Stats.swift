@@ -16,6 +16,10 @@ final class Stats: Instance {
         ],
         methods: [
             Method("report", result: .text, doc: "the report so far", function: reportMethod),
+            Method(
+                "table", result: .text,
+                doc: "all counters for programs: what, which, count, nanoseconds and owner, with tabs between",
+                function: tableMethod),
             Method("clear", doc: "counts from zero again", function: clearMethod),
             Method(
                 "count", [("kind", .text)], result: .u64,
@@ -73,6 +77,8 @@ final class Stats: Instance {
 
     fileprivate func replyReport() { host.reply(counters.report(top: top).joined(separator: "\n") + "\n") }
 
+    fileprivate func replyTable() { host.reply(counters.table.joined(separator: "\n") + "\n") }
+
     fileprivate func clear() { counters.clear() }
 
     fileprivate func count(kind: String) -> UInt64 {
@@ -98,6 +104,9 @@ private func hash(_ name: UnsafePointer<CChar>?) -> UInt64 {
 
 private let reportMethod: @convention(c) (UnsafeMutableRawPointer?) -> Void = {
     instance($0, as: Stats.self).replyReport()
+}
+private let tableMethod: @convention(c) (UnsafeMutableRawPointer?) -> Void = {
+    instance($0, as: Stats.self).replyTable()
 }
 private let clearMethod: @convention(c) (UnsafeMutableRawPointer?) -> Void = { instance($0, as: Stats.self).clear() }
 private let countMethod: @convention(c) (UnsafeMutableRawPointer?, UnsafePointer<CChar>?) -> UInt64 = { raw, kind in

@@ -1,0 +1,168 @@
+import CBackplane
+import Core
+
+/// A topic of `info`.
+struct InfoTopic: Sendable {
+    var name: String
+    var help: String
+    var run: @Sendable (MonitorCall) throws -> String
+
+    static let all: [InfoTopic] = [
+        InfoTopic(name: "status", help: "whether the guest runs") { call in
+            let machine = try call.machine()
+            let status = machine.runStatus
+            let name = machine.description.name
+            return "VM status: \(status.rawValue)\nmachine: \(name), engine \(machine.engineName ?? "none")\n"
+        },
+        InfoTopic(name: "version", help: "of this program") { call in "backplane \(call.monitor.plane.version)\n" },
+        InfoTopic(name: "machines", help: "the machines of this process") { call in
+            table(
+                ["machine", "status", "engine", "memory"],
+                call.monitor.plane.machines.map {
+                    [
+                        $0.description.name, $0.runStatus.rawValue, $0.engineName ?? "none",
+                        Value.size($0.description.memory).text,
+                    ]
+                })
+        },
+        InfoTopic(name: "registers", help: "of the CPU") { call in
+            registers(try call.machine().registers(vcpu: call.monitor.vcpu))
+        },
+        InfoTopic(name: "pic", help: "the interrupt controller: its inputs, and its output") { call in
+            let machine = try call.machine()
+            guard let controller = machine.description.interrupts else {
+                return "the machine has no interrupt controller\n"
+            }
+            let lines = machine.lineSummaries().filter { $0.endpoint.instance == controller.instance }
+            let rows = lines.map { ["\($0.endpoint.index)", $0.level ? "1" : "0", $0.drivers.joined(separator: ", ")] }
+            let pin = machine.interruptPin(call.monitor.vcpu) ? 1 : 0
+            let methods = machine.instanceSummaries().first { $0.description.id == controller.instance }?.description
+                .type.methods
+            var state = ""
+            if methods?.contains(where: { $0.name == "state" && $0.parameters.isEmpty }) == true {
+                state = try machine.invoke("state", [], on: controller.instance).text
+            }
+            return "\(controller.instance): INTR \(pin)\n" + state + table(["input", "level", "driven by"], rows)
+        },
+        InfoTopic(name: "irq", help: "interrupt lines, who drives them, and their levels") { call in
+            table(
+                ["line", "level", "driven by"],
+                try call.machine().lineSummaries().map {
+                    [Answers.text($0.endpoint), $0.level ? "1" : "0", $0.drivers.joined(separator: ", ")]
+                })
+        },
+        InfoTopic(name: "clock", help: "the virtual clock, and how long changes have held the guest up") { call in
+            let machine = try call.machine()
+            let pauses = machine.pauseTimes
+            var text =
+                "virtual time: \(seconds(machine.virtualTime)), mode \(machine.description.clock.mode.rawValue)\n"
+            text += "changes: \(pauses.count), median \(micro(pauses.percentile(50))), "
+            text += "99th percentile \(micro(pauses.percentile(99))), longest \(micro(pauses.longest))\n"
+            return text + "resets: \(machine.resetCount)\n"
+        },
+        InfoTopic(name: "plugins", help: "all instances, and the signatures of their methods") { call in
+            let instances = try call.machine().instanceSummaries()
+            let rows = instances.map {
+                [
+                    $0.description.id, $0.description.type.name, $0.description.type.kind.name,
+                    $0.isOffline ? "off line" : "on line",
+                ]
+            }
+            let methods = instances.flatMap { instance in
+                instance.description.type.methods.map { "  \(instance.description.id) \($0.signature) -- \($0.doc)\n" }
+            }
+            return table(["id", "class", "kind", "state"], rows)
+                + (methods.isEmpty ? "" : "methods:\n" + methods.joined())
+        },
+        InfoTopic(name: "policies", help: "the chain, in order, with what each wants and its live properties") { call in
+            try call.machine().instanceSummaries().filter { $0.place != nil }.map(policy).joined()
+        },
+        InfoTopic(name: "exits", help: "exits so far, as a 'stats' policy in the chain counts them") { call in
+            let machine = try call.machine()
+            let counter = machine.instanceSummaries().first { $0.place != nil && $0.description.type.name == "stats" }
+            let seen = machine.policyExits.reduce(0, &+)
+            let total = "exits that the policies' tables have numbered: \(seen)\n"
+            guard let counter else { return total + "for more: policy insert stats\n" }
+            return total + (try machine.invoke("report", [], on: counter.description.id).text)
+        },
+        InfoTopic(name: "wiring", help: "who is wired to whom") { call in
+            let rows = try call.machine().instanceSummaries().flatMap { instance in
+                instance.description.wires.map { wire in
+                    let slot = instance.description.type.slots[wire.slot]
+                    return [instance.description.id, slot.name, slot.interface, Answers.text(wire.target)]
+                }
+            }
+            return table(["instance", "slot", "interface", "to"], rows)
+        },
+        InfoTopic(name: "claims", help: "who answers which ports and addresses") { call in
+            table(
+                ["kind", "first", "last", "owner", "name"],
+                try call.machine().claimSummaries().map {
+                    [$0.kind.rawValue, hex($0.first), hex($0.last), $0.owner, $0.name]
+                })
+        },
+    ]
+
+    // MARK: Texts
+
+    private static func hex(_ value: UInt64) -> String { "0x" + String(value, radix: 16) }
+    private static func micro(_ nanoseconds: UInt64) -> String { "\((nanoseconds + 500) / 1000) us" }
+    private static func seconds(_ nanoseconds: UInt64) -> String {
+        "\(nanoseconds / 1_000_000_000)."
+            + String(1_000_000_000 + nanoseconds % 1_000_000_000).dropFirst() + " s"
+    }
+
+    private static func policy(_ policy: InstanceSummary) -> String {
+        var text = "\(policy.place ?? 0): \(policy.description.id) (\(policy.description.type.name))"
+        text += policy.isOffline ? ", off line\n" : "\n"
+        for want in policy.wants {
+            let what = want.reason == 0xffff ? "all exits" : "reason \(want.reason)"
+            let range = want.first == 0 && want.last == .max ? "" : " \(hex(want.first))-\(hex(want.last))"
+            text +=
+                "   wants \(what)\(range)" + (want.decides ? ", decides" : "") + (want.observes ? ", observes" : "")
+                + "\n"
+        }
+        for (property, value) in zip(policy.description.type.properties, policy.values) where property.isLive {
+            text += "   \(property.name): \(value?.text ?? "not set")\n"
+        }
+        return text
+    }
+
+    private static func registers(_ registers: bp_registers) -> String {
+        let list = RegisterNames.list(registers)
+        func cell(_ name: String) -> String {
+            let value = list.first { $0.name == name }?.value ?? 0
+            return name + String(repeating: " ", count: max(0, 6 - name.count)) + " "
+                + MemoryDump.hex(value, digits: 16)
+        }
+        var text = ""
+        let general = list.prefix(18).map(\.name)
+        for first in stride(from: 0, to: general.count, by: 3) {
+            text += general[first..<min(first + 3, general.count)].map(cell).joined(separator: "  ") + "\n"
+        }
+        for (name, segment) in RegisterNames.segments(registers) {
+            text +=
+                name + String(repeating: " ", count: 5 - name.count)
+                + MemoryDump.hex(UInt64(segment.selector), digits: 4)
+            text += " base " + MemoryDump.hex(segment.base, digits: 16)
+            text += " limit " + MemoryDump.hex(UInt64(segment.limit), digits: 8)
+            text += " attributes " + MemoryDump.hex(UInt64(segment.attributes), digits: 4) + "\n"
+        }
+        for name in ["gdtr", "idtr"] { text += cell(name + "-base") + "  " + cell(name + "-limit") + "\n" }
+        text += ["cr0", "cr2", "cr3"].map(cell).joined(separator: "  ") + "\n"
+        return text + ["cr4", "cr8", "efer"].map(cell).joined(separator: "  ") + "\n"
+    }
+
+    static func table(_ header: [String], _ rows: [[String]]) -> String {
+        let all = [header] + rows
+        let widths = header.indices.map { column in all.map { $0[column].count }.max() ?? 0 }
+        return all.map { row in
+            var line = ""
+            for (column, cell) in row.enumerated() {
+                line += cell + String(repeating: " ", count: widths[column] - cell.count + 2)
+            }
+            while line.last == " " { line.removeLast() }
+            return line + "\n"
+        }.joined()
+    }
+}

@@ -1,0 +1,125 @@
+import CBackplane
+import Core
+
+/// `x` and `xp`, as in QEMU and gdb: "/NFS ADDRESS", N how many, F of x (hexadecimal), d (signed), u, o, c (characters), S of
+/// b, h, w, g (1, 2, 4, 8 bytes). The address is a sum of numbers and registers: $rsp+0x10.
+struct MemoryDump {
+    private(set) var count = 1
+    private(set) var format: Character = "x"
+    private(set) var width = 4
+    let address: String
+
+    private static let largestCount = 65536
+
+    init(_ words: [String]) throws(CommandError) {
+        guard let last = words.last, words.count <= 2 else { throw MemoryDump.usage }
+        address = last
+        guard words.count == 2 else { return }
+        guard words[0].hasPrefix("/") else { throw MemoryDump.usage }
+        var digits = ""
+        var isWidthGiven = false
+        for letter in words[0].dropFirst() {
+            switch letter {
+            case "0"..."9" where letter.isASCII: digits.append(letter)
+            case "x", "d", "u", "o", "c": format = letter
+            case "b", "h", "w", "g":
+                width = ["b": 1, "h": 2, "w": 4, "g": 8][letter] ?? 4
+                isWidthGiven = true
+            default: throw MemoryDump.usage
+            }
+        }
+        if format == "c", !isWidthGiven { width = 1 }
+        guard digits.isEmpty || (Int(digits).map { (1...MemoryDump.largestCount).contains($0) } ?? false) else {
+            throw CommandError("a count is from 1 to \(MemoryDump.largestCount)")
+        }
+        count = Int(digits) ?? 1
+    }
+
+    private static let usage = CommandError(
+        "usage: x|xp [/COUNT FORMAT SIZE] ADDRESS, such as x /16xb $rip or xp /4xw 0x7c00")
+
+    func text(
+        read: (UInt64, Int) throws(MachineError) -> [UInt8], registers: () throws(MachineError) -> bp_registers
+    ) throws -> String {
+        let base = try Self.evaluate(address, registers: registers)
+        let bytes = try read(base, count * width)
+        return lines(bytes, at: base).map { $0 + "\n" }.joined()
+    }
+
+    // MARK: The address
+
+    static func evaluate(_ text: String, registers: () throws(MachineError) -> bp_registers) throws -> UInt64 {
+        var result: UInt64 = 0
+        var rest = text[...]
+        var isNegative = false
+        var known: [(name: String, value: UInt64)]?
+        repeat {
+            let term = rest.prefix { $0 != "+" && $0 != "-" }
+            rest = rest.dropFirst(term.count)
+            var value: UInt64
+            if term.hasPrefix("$") {
+                if known == nil { known = RegisterNames.list(try registers()) }
+                let name = RegisterNames.wide(String(term.dropFirst()).lowercased())
+                guard let found = known?.first(where: { $0.name == name }) else {
+                    throw CommandError("there is no register '\(term)'")
+                }
+                value = found.value
+            } else {
+                guard let number = unsigned(term) else {
+                    throw CommandError("'\(term)' is not a number or a $register")
+                }
+                value = number
+            }
+            result = isNegative ? result &- value : result &+ value
+            isNegative = rest.first == "-"
+            if rest.isEmpty { return result }
+            rest = rest.dropFirst()
+        } while true
+    }
+
+    private static func unsigned(_ text: Substring) -> UInt64? {
+        let lowered = text.lowercased()
+        return lowered.hasPrefix("0x") ? UInt64(lowered.dropFirst(2), radix: 16) : UInt64(lowered)
+    }
+
+    // MARK: The lines
+
+    private func lines(_ bytes: [UInt8], at base: UInt64) -> [String] {
+        let perLine = format == "c" ? 16 : 16 / width
+        return stride(from: 0, to: count, by: perLine).map { first in
+            let cells = (first..<min(count, first + perLine)).map { cell(bytes[($0 * width)..<(($0 + 1) * width)]) }
+            return Self.hex(base &+ UInt64(first * width), digits: 16) + ": " + cells.joined(separator: " ")
+        }
+    }
+
+    private func cell(_ bytes: ArraySlice<UInt8>) -> String {
+        let value = bytes.reversed().reduce(0 as UInt64) { $0 << 8 | UInt64($1) }
+        switch format {
+        case "d":
+            let shift = UInt64(64 - 8 * width)
+            return "\(Int64(bitPattern: value << shift) >> Int64(shift))"
+        case "u": return "\(value)"
+        case "o": return "0" + String(value, radix: 8)
+        case "c":
+            let byte = UInt8(truncatingIfNeeded: value)
+            return (0x20..<0x7f).contains(byte)
+                ? "'\(Character(Unicode.Scalar(byte)))'" : "'\\x" + Self.hex(UInt64(byte), digits: 2) + "'"
+        default: return "0x" + Self.hex(value, digits: 2 * width)
+        }
+    }
+
+    static func hex(_ value: UInt64, digits: Int) -> String {
+        let text = String(value, radix: 16)
+        return String(repeating: "0", count: max(0, digits - text.count)) + text
+    }
+}
+
+extension RegisterNames {
+    /// "eax" and "ax" are "rax" here.
+    static func wide(_ name: String) -> String {
+        if name.count == 3, name.hasPrefix("e"), name != "efer" { return "r" + name.dropFirst() }
+        if ["ax", "cx", "dx", "bx", "sp", "bp", "si", "di", "ip"].contains(name) { return "r" + name }
+        if name == "pc" { return "rip" }
+        return name == "eflags" || name == "flags" ? "rflags" : name
+    }
+}

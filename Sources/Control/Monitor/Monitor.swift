@@ -1,0 +1,204 @@
+import Core
+import MachineFile
+
+/// The monitor: commands for a person, in words. One table for the terminal (Ctrl-A c), for QMP's human-monitor-command and for
+/// `backplane ctl`.
+package struct Monitor: Sendable {
+    let plane: ControlPlane
+    /// Of `info registers` and `x`.
+    var vcpu = 0
+
+    package init(plane: ControlPlane, vcpu: Int = 0) {
+        self.plane = plane
+        self.vcpu = vcpu
+    }
+
+    /// The answer: lines that each end with a newline, or nothing.
+    package func run(_ line: String) throws(CommandError) -> String {
+        let words = try Words.split(line)
+        guard let name = words.first else { return "" }
+        guard let command = MonitorCommand.named(name) else {
+            throw CommandError("unknown command: '\(name)'; 'help' lists them", kind: "CommandNotFound")
+        }
+        do {
+            return try command.run(MonitorCall(monitor: self, command: command, words: Array(words.dropFirst())))
+        } catch let error as CommandError {
+            throw error
+        } catch let error as MachineError {
+            throw CommandError(error.description)
+        } catch {
+            throw CommandError("\(error)")
+        }
+    }
+}
+
+struct MonitorCommand: Sendable {
+    var name: String
+    /// Another name for it.
+    var short: String?
+    var parameters: String
+    var help: String
+    var run: @Sendable (MonitorCall) throws -> String
+
+    init(
+        _ name: String, short: String? = nil, _ parameters: String = "", _ help: String,
+        _ run: @escaping @Sendable (MonitorCall) throws -> String
+    ) {
+        self.name = name
+        self.short = short
+        self.parameters = parameters
+        self.help = help
+        self.run = run
+    }
+
+    /// "policy insert PLUGIN[,PROPERTY=VALUE...] [PLACE]", as help shows it. The name alone is the first word, or "quit|q".
+    var usage: String { (short.map { "\(name)|\($0)" } ?? name) + (parameters.isEmpty ? "" : " " + parameters) }
+
+    static func named(_ name: String) -> MonitorCommand? { all.first { $0.name == name || $0.short == name } }
+
+    static let all: [MonitorCommand] = [
+        MonitorCommand("help", short: "?", "[COMMAND]", "what there is") { call in
+            guard let name = call.words.first else { return all.map { line($0.usage, $0.help) }.joined() }
+            guard let command = named(name) else { throw CommandError("unknown command: '\(name)'") }
+            let topics = name == "info" ? InfoTopic.all.map { line("info " + $0.name, $0.help) }.joined() : ""
+            let policies = name == "policy" ? PolicyWords.help : ""
+            return line(command.usage, command.help) + topics + policies
+        },
+        MonitorCommand("info", "[TOPIC]", "tables of the machine's state") { call in
+            guard let name = call.words.first else {
+                return InfoTopic.all.map { line("info " + $0.name, $0.help) }.joined()
+            }
+            guard let topic = InfoTopic.all.first(where: { $0.name == name }) else {
+                throw CommandError("there is no topic '\(name)'; 'info' lists them")
+            }
+            return try topic.run(call)
+        },
+        MonitorCommand("x", "/FORMAT ADDRESS", "guest memory by linear address: x /16xb $rip") { call in
+            try MemoryDump(call.words).text { (address, count) throws(MachineError) in
+                try call.machine().readMemory(linear: address, count: count, vcpu: call.monitor.vcpu)
+            } registers: { () throws(MachineError) in
+                try call.machine().registers(vcpu: call.monitor.vcpu)
+            }
+        },
+        MonitorCommand("xp", "/FORMAT ADDRESS", "guest-physical memory: xp /4xw 0x7c00") { call in
+            try MemoryDump(call.words).text { (address, count) throws(MachineError) in
+                try call.machine().readMemory(physical: address, count: count)
+            } registers: { () throws(MachineError) in
+                try call.machine().registers(vcpu: call.monitor.vcpu)
+            }
+        },
+        MonitorCommand("stop", "", "the guest and its clock stand still") { call in
+            let machine = try call.machine()
+            machine.setStopped(true)
+            _ = machine.atQuietPoint {}
+            return ""
+        },
+        MonitorCommand("cont", short: "c", "", "the guest goes on") { call in
+            try call.machine().setStopped(false)
+            return ""
+        },
+        MonitorCommand("system_reset", "", "RESET, as the button does") { call in
+            try call.machine().reset()
+            return ""
+        },
+        MonitorCommand("system_powerdown", "", "asks the guest to power off") { call in
+            try call.machine().powerButton()
+            return ""
+        },
+        MonitorCommand("quit", short: "q", "", "ends all machines at once") { call in
+            call.monitor.plane.quit()
+            return ""
+        },
+        MonitorCommand(
+            "policy", "VERB ...", "changes the chain: insert, remove, replace, move, set; 'help policy' has more"
+        ) {
+            try PolicyWords.run($0)
+        },
+        MonitorCommand(
+            "set", "INSTANCE PROPERTY VALUE...", "sets a live property of any instance; several values are a list"
+        ) {
+            try PolicyWords.set($0, $0.words)
+        },
+        MonitorCommand("call", "INSTANCE METHOD [ARGUMENT...]", "calls a method; 'info plugins' has their signatures") {
+            call in
+            guard call.words.count >= 2 else { throw call.usage }
+            let result = try call.machine().invoke(call.words[1], Array(call.words.dropFirst(2)), on: call.words[0])
+            let text = result.text
+            return text.isEmpty || text.hasSuffix("\n") ? text : text + "\n"
+        },
+    ]
+
+    private static func line(_ usage: String, _ help: String) -> String { "\(usage) -- \(help)\n" }
+}
+
+/// One call of a command.
+struct MonitorCall {
+    let monitor: Monitor
+    let command: MonitorCommand
+    let words: [String]
+
+    func machine() throws(MachineError) -> Machine {
+        do throws(CommandError) {
+            return try monitor.plane.machine(nil)
+        } catch {
+            throw MachineError(error.text)
+        }
+    }
+    var usage: CommandError { CommandError("usage: \(command.name) \(command.parameters)") }
+}
+
+/// `policy ...`
+enum PolicyWords {
+    static let verbs = ["insert", "remove", "replace", "move", "set"]
+    static let help = """
+        policy insert SPEC [PLACE] -- puts a policy into the chain, first unless PLACE says otherwise
+        policy remove ID -- takes it out
+        policy replace ID SPEC -- puts another in its place; a new build of its library is loaded
+        policy move ID PLACE -- gives it another place
+        policy set ID PROPERTY VALUE... -- sets a live property; several values are a list
+        SPEC is PLUGIN[,PROPERTY=VALUE...] or ID=PLUGIN[,...]; PLACE is first, last, before:ID, after:ID or a number.
+
+        """
+
+    static func run(_ call: MonitorCall) throws -> String {
+        let words = Array(call.words.dropFirst())
+        let machine = try call.machine()
+        switch (call.words.first, words.count) {
+        case ("insert", 1...2):
+            let description = try call.monitor.plane.describe(try PolicyRequest(text: words[0]), for: machine)
+            try machine.insertPolicy(description, at: words.count == 2 ? try place(words[1]) : .first)
+            return "\(description.id) is in the chain\n"
+        case ("remove", 1): try machine.removePolicy(words[0])
+        case ("replace", 2):
+            var request = try PolicyRequest(text: words[1])
+            request.id = request.id ?? words[0]
+            try machine.replacePolicy(words[0], with: try call.monitor.plane.describe(request, for: machine))
+        case ("move", 2): try machine.movePolicy(words[0], to: try place(words[1]))
+        case ("set", 3...): return try set(call, words)
+        default: throw CommandError("'help policy' tells what it takes")
+        }
+        return ""
+    }
+
+    private static func place(_ text: String) throws(CommandError) -> ChainPlace {
+        if let place = ChainPlace(text: text) { return place }
+        throw CommandError("a place is first, last, before:ID, after:ID or a number, not '\(text)'")
+    }
+
+    static func set(_ call: MonitorCall, _ words: [String]) throws -> String {
+        guard words.count >= 3 else { throw call.usage }
+        let machine = try call.machine()
+        guard let instance = machine.instanceSummaries().first(where: { $0.description.id == words[0] }) else {
+            throw CommandError("there is no instance '\(words[0])'")
+        }
+        guard let property = instance.description.type.properties.first(where: { $0.name == words[1] }) else {
+            let live = instance.description.type.properties.filter(\.isLive).map(\.name).joined(separator: ", ")
+            throw CommandError(
+                "'\(words[0])' has no property '\(words[1])'" + (live.isEmpty ? "" : "; those that can be set: \(live)")
+            )
+        }
+        let text: PropertyText = words.count == 3 ? .single(words[2]) : .list(Array(words.dropFirst(2)))
+        try machine.setProperty(words[1], of: words[0], to: try propertyValue(text, of: property))
+        return ""
+    }
+}

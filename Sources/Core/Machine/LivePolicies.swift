@@ -1,0 +1,281 @@
+// Policies inserted, removed, replaced and moved, and live properties set, while the machine runs. What is slow (loading a
+// library, making the instance) happens before the vCPUs are called in; what changes the chain happens while they are quiet.
+
+import CBackplane
+import CHost
+
+/// Where a policy goes in the chain.
+public enum ChainPlace: Sendable, Equatable {
+    case first, last
+    /// Of a policy's id.
+    case before(String), after(String)
+    /// From 0.
+    case at(Int)
+}
+
+/// All of these are called from a thread that is in no callback of this machine and holds no lock of it. Where one throws, the
+/// chain is as it was.
+extension Machine {
+    /// A policy that is new to this machine. Its library is loaded by `MachineOptions.loadLibrary`.
+    public func insertPolicy(_ description: InstanceDescription, at place: ChainPlace) throws(MachineError) {
+        let new = try makePolicy(description, replacing: nil)
+        try changeChain(dropping: new) { () throws(MachineError) in
+            guard self.instance(named: description.id) == nil else { throw self.taken(description.id) }
+            let order = try self.placed(new, in: self.chain, place)
+            try self.exchange(nil, new, order)
+        }
+        log(.debug, description.id, "inserted into the chain")
+    }
+
+    public func removePolicy(_ id: String) throws(MachineError) {
+        try changeChain(dropping: nil) { () throws(MachineError) in
+            let old = try self.policy(id)
+            try self.checkUnwired(old)
+            try self.exchange(old, nil, self.chain.filter { $0 !== old })
+        }
+        log(.debug, id, "removed from the chain")
+    }
+
+    /// The new one takes the old one's place; both exist for a moment, and the old one goes once the new one is connected.
+    public func replacePolicy(_ id: String, with description: InstanceDescription) throws(MachineError) {
+        let new = try makePolicy(description, replacing: id)
+        try changeChain(dropping: new) { () throws(MachineError) in
+            let old = try self.policy(id)
+            try self.checkUnwired(old)
+            if description.id != id, self.instance(named: description.id) != nil { throw self.taken(description.id) }
+            try self.exchange(old, new, self.chain.map { $0 === old ? new : $0 })
+        }
+        log(.debug, description.id, "replaced '\(id)' in the chain")
+    }
+
+    public func movePolicy(_ id: String, to place: ChainPlace) throws(MachineError) {
+        try changeChain(dropping: nil) { () throws(MachineError) in
+            let policy = try self.policy(id)
+            if case .before(id) = place { return }
+            if case .after(id) = place { return }
+            let order = try self.placed(policy, in: self.chain.filter { $0 !== policy }, place)
+            self.setChain(order)
+            self.rebuildPolicies()
+            self.tell(.policiesChanged)
+        }
+    }
+
+    /// A property that the class declares live, of any instance.
+    public func setProperty(_ name: String, of id: String, to value: Value) throws(MachineError) {
+        try changeChain(dropping: nil) { () throws(MachineError) in
+            guard let instance = self.instance(named: id) else {
+                throw MachineError("there is no instance '\(id)'")
+            }
+            try self.set(name, of: instance, to: value)
+        }
+    }
+
+    // MARK: Before the quiet point
+
+    private func makePolicy(_ description: InstanceDescription, replacing: String?) throws(MachineError)
+        -> PluginInstance
+    {
+        guard description.type.kind == .policy else {
+            throw MachineError("'\(description.type.name)' is a \(description.type.kind.name), not a policy")
+        }
+        guard description.wires.isEmpty else {
+            throw MachineError(
+                "'\(description.id)' has wires: what it is wired to has connected already, and cannot be asked now")
+        }
+        let library: PluginLibrary
+        do throws(LibraryError) {
+            library = try options.loadLibrary(description)
+        } catch {
+            throw MachineError("\(description.libraryPath): \(error)", location: description.location)
+        }
+        // Values are passed by position: those of another build of the class would be read beyond their end.
+        guard library.description.classes.contains(description.type) else {
+            throw MachineError(
+                "\(description.libraryPath) has changed: its class '\(description.type.name)' is another one")
+        }
+        let new = try PluginInstance(description, library: library, machine: self)
+        try locked { () throws(MachineError) in
+            guard state.end == nil, state.pendingEnd == nil else { throw Machine.hasEnded }
+            if description.id != replacing, instance(named: description.id) != nil { throw taken(description.id) }
+            do throws(MachineError) {
+                try new.create()
+            } catch {
+                release(new)
+                throw error
+            }
+        }
+        return new
+    }
+
+    private func taken(_ id: String) -> MachineError { MachineError("there is an instance '\(id)' already") }
+    static let hasEnded = MachineError("the machine has ended")
+
+    private func policy(_ id: String) throws(MachineError) -> PluginInstance {
+        if let policy = chain.first(where: { $0.id == id }) { return policy }
+        let known = chain.map { "'\($0.id)'" }.joined(separator: ", ")
+        throw MachineError("there is no policy '\(id)' in the chain" + (known.isEmpty ? "" : "; there is \(known)"))
+    }
+
+    /// Its peers hold ends of its wires until the machine ends.
+    private func checkUnwired(_ policy: PluginInstance) throws(MachineError) {
+        let isTarget = instances.contains { other in
+            other.description.wires.contains { $0.target.instance == policy.id }
+        }
+        if isTarget || !policy.description.wires.isEmpty {
+            throw MachineError("'\(policy.id)' is wired to other instances: it stays as long as the machine")
+        }
+    }
+
+    private func placed(
+        _ policy: PluginInstance, in chain: [PluginInstance], _ place: ChainPlace
+    ) throws(MachineError) -> [PluginInstance] {
+        func position(_ id: String) throws(MachineError) -> Int {
+            if let index = chain.firstIndex(where: { $0.id == id }) { return index }
+            throw MachineError("there is no policy '\(id)' in the chain")
+        }
+        let index: Int
+        switch place {
+        case .first: index = 0
+        case .last: index = chain.count
+        case .before(let id): index = try position(id)
+        case .after(let id): index = try position(id) + 1
+        case .at(let wanted):
+            guard (0...chain.count).contains(wanted) else {
+                throw MachineError("position \(wanted) is not in the chain: it is from 0 to \(chain.count)")
+            }
+            index = wanted
+        }
+        var order = chain
+        order.insert(policy, at: index)
+        return order
+    }
+
+    // MARK: At the quiet point
+
+    /// Runs `change` while the vCPUs are quiet. Where it throws, `new` is destroyed.
+    private func changeChain(
+        dropping new: PluginInstance?, _ change: @escaping () throws(MachineError) -> Void
+    ) throws(MachineError) {
+        var result = Result<Void, MachineError>.success(())
+        let outcome = runQuiet(timeout: Machine.quietLimit) { [self] in
+            state.isChangingPolicies = true
+            defer { state.isChangingPolicies = false }
+            do throws(MachineError) {
+                guard state.pendingEnd == nil else { throw Machine.hasEnded }
+                try change()
+            } catch {
+                result = .failure(error)
+            }
+        }
+        switch outcome {
+        case .done: break
+        case .ended: result = .failure(Machine.hasEnded)
+        case .timedOut:
+            result = .failure(MachineError("the vCPUs did not come to rest within 10 s: nothing was changed"))
+        }
+        do throws(MachineError) {
+            try result.get()
+        } catch {
+            if let new { _ = try? locked { () throws(MachineError) in release(new) } }
+            throw error
+        }
+    }
+
+    static let quietLimit: UInt64 = 10_000_000_000
+
+    /// Takes `old` out and puts `new` in, in the chain `order`. Either may be nil.
+    private func exchange(_ old: PluginInstance?, _ new: PluginInstance?, _ order: [PluginInstance])
+        throws(MachineError)
+    {
+        let before = (chain: chain, wants: wants, demands: demands, instances: instances)
+        do throws(MachineError) {
+            if let new {
+                // At the end until it is connected: the others' places stay.
+                chain.append(new)
+                instances.insert(new, at: instances.firstIndex { $0 === old } ?? before.chain.count)
+                try new.connect()
+                drain()
+                new.reset(warm: false)
+                if state.isStarted { try new.start() }
+                drain()
+            }
+            setChain(order)
+            if let old { demands.removeAll { $0.policy == old.id && new?.id != old.id } }
+            try setIntercepts()
+        } catch {
+            if let new { release(new) }
+            (chain, wants, demands, instances) = (before.chain, before.wants, before.demands, before.instances)
+            throw error
+        }
+        rebuildPolicies()
+        if let old {
+            instances.removeAll { $0 === old }
+            release(old)
+        }
+        tell(.policiesChanged)
+    }
+
+    private func setIntercepts() throws(MachineError) {
+        do throws(EngineError) {
+            try engine?.setIntercepts(intercepts)
+        } catch {
+            throw MachineError("engine '\(engine?.name ?? "none")': \(error)", status: 6)
+        }
+    }
+
+    /// The wants follow their policies; those of a policy that is no longer there go.
+    private func setChain(_ order: [PluginInstance]) {
+        let places = chain.map { policy in order.firstIndex { $0 === policy } }
+        wants = wants.compactMap { want in
+            guard places.indices.contains(want.policy), let place = places[want.policy] else { return nil }
+            var moved = want
+            moved.policy = place
+            return moved
+        }
+        chain = order
+    }
+
+    /// Out of the machine, with all that it holds of it. Not in the chain any more, or never in the dispatch's tables.
+    private func release(_ policy: PluginInstance) {
+        loop.refusePosts(of: policy)
+        policy.disconnect()
+        wireTable.cut(policy)
+        forget(policy)
+        memory.free(of: policy)
+        policy.destroy()
+        loop.allowPosts(of: policy)
+        drain()
+    }
+
+    private func set(_ name: String, of instance: PluginInstance, to value: Value) throws(MachineError) {
+        let properties = instance.description.type.properties
+        guard let index = properties.firstIndex(where: { $0.name == name }) else {
+            let known = properties.filter(\.isLive).map(\.name).joined(separator: ", ")
+            throw MachineError(
+                "'\(instance.id)' has no property '\(name)'"
+                    + (known.isEmpty ? "" : "; those that can be set while it runs: \(known)"))
+        }
+        guard properties[index].isLive, let setter = instance.type.pointee.set_property else {
+            throw MachineError("property '\(name)' of '\(instance.id)' cannot be set while the machine runs")
+        }
+        guard !instance.isOffline, instance.phase == .connected else {
+            throw MachineError("'\(instance.id)' is off line")
+        }
+        let before = (wants: wants, demands: demands)
+        instance.failure = ""
+        instance.conflict = ""
+        let values = CValues([value], given: [true], types: [properties[index]])
+        let status = instance.call(ch_activity_set_property) { setter(instance.raw, UInt32(index), values.base) }
+        do throws(MachineError) {
+            if status != 0 { throw instance.error("does not take '\(name)'", status) }
+            if wants != before.wants { try setIntercepts() }
+        } catch {
+            (wants, demands) = before
+            throw error
+        }
+        instance.values[index] = value
+        if wants != before.wants { rebuildPolicies() }
+        drain()
+        tell(.propertySet(instance: instance.id, name: name))
+    }
+}
