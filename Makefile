@@ -37,11 +37,11 @@ run: build guests
 tour: build guests
 	@$(BACKPLANE) run machines/tour.yaml
 
-# Debian's kernel to poweroff, its results compared with this host's.
-check-linux: build
+# Debian's kernels to poweroff, their results compared with this host's; after make test.
+check-linux:
 	scripts/fetch-linux.sh
 	scripts/fetch-linux.sh i386
-	scripts/check-linux.sh $(BACKPLANE) $(OPTIONS)
+	scripts/check-linux.sh .build-tests/release/backplane $(OPTIONS)
 
 # Tests run optimized, with testability, in a build folder of their own; so do the plugins that they load.
 TESTS = $(SWIFT_FLAGS) --scratch-path .build-tests -Xswiftc -enable-testing
