@@ -75,6 +75,7 @@ install: build guests
 	@scripts/install.sh "$(PREFIX)" "$(DESTDIR)"
 
 lint:
+	@scripts/generate-handlers.py --check
 	@swift-format lint --strict --recursive Sources Plugins Tests Guests Package.swift
 
 format:
