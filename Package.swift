@@ -160,7 +160,7 @@ let machineTests: [Target] = [
     .testTarget(name: "CoreTests", dependencies: ["CBackplane", "CHost", "Core"]),
     .testTarget(
         name: "MachineTests",
-        dependencies: ["CHost", "Core", "EngineKVM", "KernelImages", "MachineFile", "PluginKit"]),
+        dependencies: ["CHost", "Core", "EngineKVM", "EngineSoft", "KernelImages", "MachineFile", "PluginKit"]),
     .testTarget(
         name: "PluginBenchTests", dependencies: ["Core", "KernelImages", "PluginBench", "PluginKit"],
         exclude: ["sequences"]),
@@ -168,7 +168,7 @@ let machineTests: [Target] = [
     .testTarget(name: "EngineSoftTests", dependencies: ["CBackplane", "CHost", "Core", "EngineSoft", "NativeCPU"]),
     .executableTarget(name: "CrashChild", dependencies: ["CHost"], path: "Tests/CrashChild"),
     .testTarget(
-        name: "EngineKVMTests", dependencies: ["CBackplane", "CHost", "Core", "CrashChild", "EngineKVM"]),
+        name: "EngineTests", dependencies: ["CBackplane", "CHost", "Core", "CrashChild", "EngineKVM", "EngineSoft"]),
     .executableTarget(name: "control-child", dependencies: ["Control"], path: "Tests/ControlTests/Child"),
     .testTarget(
         name: "ControlTests", dependencies: ["CBackplane", "Control", "Core", "control-child"], exclude: ["Child"]),

@@ -5,7 +5,7 @@ Prints a table and writes .build/bench.json. A figure over its bound is marked a
 host. What cannot be measured here (no KVM, no QEMU, no valgrind) is listed with the reason. Exit status 1: a
 measurement broke.
 
-    scripts/bench.py [--rounds N] [--build DIRECTORY] [--tool FILE]
+    scripts/bench.py [--rounds N] [--build DIRECTORY] [--tool FILE] [--only WORD]
 """
 import argparse
 import functools
@@ -20,6 +20,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+import bench_soft
 
 ROOT = Path(__file__).resolve().parent.parent
 MARK_PORT = 0xE9
@@ -223,6 +225,14 @@ class Bench:
         if done.returncode != 0:
             raise Broken(f"{' '.join(map(str, command))} ended with {done.returncode}: {done.stderr.strip()[-500:]}")
         return done.stdout
+
+    @staticmethod
+    def need(program):
+        return need(program)
+
+    @staticmethod
+    def skip(reason):
+        return Skip(reason)
 
     def measure(self, *arguments):
         return json.loads(self.output([self.tool, *arguments]))
@@ -498,20 +508,22 @@ def wait_for_end(terminal):
 MEASUREMENTS = [("port exit", exit_time), ("port exit, our user-space instructions", exit_instructions),
                 ("dispatch", dispatch_time), ("port accesses", port_time),
                 ("allocations, retains, releases", dispatch_calls),
-                ("replacing a policy", policy_replacement), ("start to first instruction", start_time), ("memory at the tour's prompt", memory),
-                ("loading plugins", plugin_loading)]
+                ("replacing a policy", policy_replacement), ("start to first instruction", start_time),
+                ("memory at the tour's prompt", memory), ("loading plugins", plugin_loading), *bench_soft.MEASUREMENTS]
 
 
-def run(bench):
+def run(bench, only):
     """False: something broke."""
     is_whole = True
     for name, measure in MEASUREMENTS:
+        if only not in name:
+            continue
         print(f"measuring: {name} ...", file=sys.stderr)
         try:
             measure(bench)
         except Skip as reason:
             bench.report.skip(name, reason)
-        except Broken as reason:
+        except (Broken, bench_soft.Ended) as reason:
             is_whole = False
             bench.report.lines.append({"name": name, "verdict": "BROKEN", "detail": str(reason)})
     return is_whole
@@ -522,10 +534,11 @@ def main():
     parser.add_argument("--rounds", type=int, default=5, help="default: 5")
     parser.add_argument("--build", type=Path, default=ROOT / ".build/release", help="backplane and the plugins")
     parser.add_argument("--tool", type=Path, help="backplane-bench, if it is elsewhere")
+    parser.add_argument("--only", default="", help="measure only what has this word in its name")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="backplane-bench.") as directory:
         bench = Bench(options, Path(directory))
-        is_whole = run(bench)
+        is_whole = run(bench, options.only)
     result = ROOT / ".build/bench.json"
     result.write_text(json.dumps({"lines": bench.report.lines, "samples": bench.report.details}, indent=1) + "\n")
     print("\n".join(bench.report.table()))

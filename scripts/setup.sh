@@ -4,7 +4,7 @@
 set -eu
 need="libffi-dev liblzma-dev libyaml-dev libzstd-dev pkg-config zlib1g-dev"
 [ "${1:-}" = test ] && need="$need libcapstone-dev"
-[ "${1:-}" = bench ] && need="$need qemu-system-x86 valgrind gcc"
+[ "${1:-}" = bench ] && need="$need qemu-system-x86 valgrind gcc bochs bochs-term nasm"
 missing=
 for package in $need; do
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q '^install ok installed' || missing="$missing $package"

@@ -171,6 +171,11 @@ extension SoftCPU {
     }
 
     public func translate(_ linear: UInt64) throws(EngineError) -> UInt64? {
+        // Between instructions, what other threads have changed counts: before the first run that is all of memory.
+        if !s.cpu.pointee.isRunning {
+            try applyDeferred()
+            takeMail()
+        }
         if isLongMode, !SoftMemory.isCanonical(linear) { return nil }
         let address = isLongMode ? linear : linear & 0xffff_ffff
         return try? PageWalk.walk(memory, s, address, marks: false).physical

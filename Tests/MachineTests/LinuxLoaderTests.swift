@@ -43,12 +43,14 @@ final class KernelFiles {
 }
 
 /// The loaders linux and elf, with guests that check how they are entered.
-@Suite(.serialized, .enabled(if: hasKVM), .timeLimit(.minutes(5)))
+@Suite(.serialized, .timeLimit(.minutes(5)))
 struct LinuxLoaderTests {
     /// Runs to the end: what the guest said, and its answer.
-    private func run(_ name: String, _ file: String, expecting text: String, typing: String) async throws -> Int32 {
+    private func run(
+        _ name: String, _ file: String, expecting text: String, typing: String, on engine: TestEngine
+    ) async throws -> Int32 {
         let recorder = Recorder(name)
-        let machine = try TestMachine(file)
+        let machine = try TestMachine(file, on: engine)
         let end = try machine.run()
         let isSaid = await recorder.waits(for: text, seconds: 20)
         #expect(isSaid, "\(recorder.text)\n\(machine.log.current.joined(separator: "\n"))")
@@ -59,29 +61,31 @@ struct LinuxLoaderTests {
     /// The memory map has three ranges: its answer is 3 * 2 + 1.
     private let right: Int32 = 7
 
-    @Test func anUnpackedKernelIsEnteredIn64BitMode() async throws {
+    @Test(arguments: TestEngine.here) func anUnpackedKernelIsEnteredIn64BitMode(on engine: TestEngine) async throws {
         let files = try KernelFiles()
         let kernel = try files.write("vmlinuz", KernelFiles.bzImage(ProbeGuest.linux64))
         let first = try files.write("first", Array("<first>.".utf8))
         let second = try files.write("second", Array("<second>".utf8))
         let boot = "{ plugin: linux, kernel: \(kernel), initrd: [\(first), \(second)], command-line: a=1 b }"
         let status = try await run(
-            "linux64", files.machine("linux64", boot: boot), expecting: "a=1 b<first>.<second>", typing: "q")
+            "linux64", files.machine("linux64", boot: boot), expecting: "a=1 b<first>.<second>", typing: "q", on: engine
+        )
         #expect(status == right)
     }
 
-    @Test func aKernelThatUnpacksItselfIsEnteredAt0x200() async throws {
+    @Test(arguments: TestEngine.here) func aKernelThatUnpacksItselfIsEnteredAt0x200(on engine: TestEngine) async throws
+    {
         let files = try KernelFiles()
         let code = [UInt8](repeating: 0xF4, count: 0x200) + ProbeGuest.linux64
         let kernel = try files.write("vmlinuz", BzImageFile(code: code, payload: [1, 2, 3, 4, 5]).bytes)
         for (index, unpack) in ["guest", "host"].enumerated() {
             let boot = "{ plugin: linux, kernel: \(kernel), command-line: packed, unpack: \(unpack) }"
             let file = files.machine("packed\(index)", boot: boot)
-            #expect(try await run("packed\(index)", file, expecting: "packed", typing: "q") == right)
+            #expect(try await run("packed\(index)", file, expecting: "packed", typing: "q", on: engine) == right)
         }
     }
 
-    @Test func a32BitKernelIsEnteredInProtectedMode() async throws {
+    @Test(arguments: TestEngine.here) func a32BitKernelIsEnteredInProtectedMode(on engine: TestEngine) async throws {
         let files = try KernelFiles()
         let unpacked = try files.write("vmlinuz", KernelFiles.bzImage(ProbeGuest.linux32, is64: false))
         let packed = try files.write(
@@ -89,16 +93,16 @@ struct LinuxLoaderTests {
         for (index, kernel) in [unpacked, packed].enumerated() {
             let boot = "{ plugin: linux, kernel: \(kernel), command-line: thirty-two }"
             let file = files.machine("linux32-\(index)", boot: boot)
-            #expect(try await run("linux32-\(index)", file, expecting: "thirty-two", typing: "q") == right)
+            #expect(try await run("linux32-\(index)", file, expecting: "thirty-two", typing: "q", on: engine) == right)
         }
     }
 
-    @Test func aRebootLoadsTheKernelAgain() async throws {
+    @Test(arguments: TestEngine.here) func aRebootLoadsTheKernelAgain(on engine: TestEngine) async throws {
         let files = try KernelFiles()
         let kernel = try files.write("vmlinuz", KernelFiles.bzImage(ProbeGuest.linux64))
         let recorder = Recorder("linux-reboot")
         let boot = "{ plugin: linux, kernel: \(kernel), command-line: again }"
-        let machine = try TestMachine(files.machine("linux-reboot", boot: boot))
+        let machine = try TestMachine(files.machine("linux-reboot", boot: boot), on: engine)
         let end = try machine.run()
         for times in 1...3 {
             #expect(await recorder.waits(for: "again", times: times, seconds: 20))
@@ -107,19 +111,19 @@ struct LinuxLoaderTests {
         #expect(await end.value.status == right)
     }
 
-    @Test func anELFKernelIsEnteredByItsNoteOrItsEntry() async throws {
+    @Test(arguments: TestEngine.here) func anELFKernelIsEnteredByItsNoteOrItsEntry(on engine: TestEngine) async throws {
         let files = try KernelFiles()
         let content = ProbeGuest.linux64 + [UInt8](repeating: 0, count: 512 - ProbeGuest.linux64.count) + ProbeGuest.pvh
         let kernel = try files.write("vmlinux", KernelELF(content, pvhEntry: 0x100_0200).bytes)
         for entry in ["auto", "pvh"] {
             let boot = "{ plugin: elf, kernel: \(kernel), command-line: by the note, entry: \(entry) }"
             let file = files.machine("elf-\(entry)", boot: boot)
-            #expect(try await run("elf-\(entry)", file, expecting: "by the note", typing: "") == right)
+            #expect(try await run("elf-\(entry)", file, expecting: "by the note", typing: "", on: engine) == right)
         }
         let module = try files.write("module", Array("<module>".utf8))
         let boot = "{ plugin: elf, kernel: \(kernel), modules: \(module), command-line: by the entry, entry: linux }"
         let file = files.machine("elf-linux", boot: boot)
-        #expect(try await run("elf-linux", file, expecting: "by the entry<module>", typing: "q") == right)
+        #expect(try await run("elf-linux", file, expecting: "by the entry<module>", typing: "q", on: engine) == right)
     }
 }
 

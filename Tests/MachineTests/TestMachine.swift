@@ -1,5 +1,6 @@
 import Core
 import EngineKVM
+import EngineSoft
 import Foundation
 import MachineFile
 import PluginKit
@@ -48,12 +49,22 @@ final class TestPlugins: PluginCatalog {
     var knownClassNames: [String] { [] }
 }
 
-/// A machine made from the text of a machine file, on KVM.
+/// The engines that a test of whole machines runs on, one after the other.
+enum TestEngine: CaseIterable, Sendable {
+    case kvm, soft
+    /// Those that this host has.
+    static let here = hasKVM ? allCases : [.soft]
+}
+
+/// A machine made from the text of a machine file.
 struct TestMachine {
     let machine: Machine
     let log: Mutexed<[String]>
 
-    init(_ yaml: String, engine: Bool = true, console: (any ConsoleProvider)? = nil) throws {
+    /// `on` is what it runs on, whatever the file says.
+    init(
+        _ yaml: String, on kind: TestEngine = .soft, engine: Bool = true, console: (any ConsoleProvider)? = nil
+    ) throws {
         let directory = FileManager.default.temporaryDirectory.appendingPathComponent("bp-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: directory) }
@@ -74,7 +85,8 @@ struct TestMachine {
             loadLibrary: { (instance: InstanceDescription) throws(LibraryError) -> PluginLibrary in
                 try TestPlugins.load(instance.libraryPath)
             })
-        if engine { options.makeEngine = TestMachine.makeKVM }
+        if engine, kind == .kvm { options.makeEngine = TestMachine.makeKVM }
+        if engine, kind == .soft { options.makeEngine = { (_) throws(MachineError) in SoftEngine() } }
         options.console = console
         machine = try Machine(description, options: options)
         log = lines

@@ -2,8 +2,8 @@ import Core
 import Foundation
 import Testing
 
-/// The tour guest on EngineKVM: the file alone decides what it finds.
-@Suite(.serialized, .enabled(if: hasKVM), .timeLimit(.minutes(5)))
+/// The tour guest on each engine: the file alone decides what it finds.
+@Suite(.serialized, .timeLimit(.minutes(5)))
 struct TourTests {
     /// The tour's machine with one recorder as COM1; `devices` and `backends` are added.
     static func file(
@@ -52,10 +52,11 @@ struct TourTests {
     ]
 
     /// Runs the tour to its prompt, types, and gives the transcript and the end.
-    private func run(_ name: String, _ file: String, typing: String) async throws -> (lines: [String], end: MachineEnd)
-    {
+    private func run(
+        _ name: String, _ file: String, typing: String, on engine: TestEngine
+    ) async throws -> (lines: [String], end: MachineEnd) {
         let recorder = Recorder(name)
-        let machine = try TestMachine(file)
+        let machine = try TestMachine(file, on: engine)
         let end = try machine.run()
         let isReady = await recorder.waits(for: "tour> ")
         if !isReady {
@@ -68,33 +69,35 @@ struct TourTests {
         return (recorder.lines.filter { !$0.hasPrefix("rtc: ") }, await end.value)
     }
 
-    @Test func everyDeviceAnswersAndOffPowersOff() async throws {
-        let (lines, end) = try await run("whole", Self.file("whole"), typing: "off\r")
+    @Test(arguments: TestEngine.here) func everyDeviceAnswersAndOffPowersOff(on engine: TestEngine) async throws {
+        let (lines, end) = try await run("whole", Self.file("whole"), typing: "off\r", on: engine)
         #expect(Array(lines.prefix(Self.transcript.count)) == Self.transcript)
         #expect(end.status == 0)
     }
 
-    @Test func exitStatusIsTheGuestsOwnOddNumber() async throws {
-        let (_, end) = try await run("odd", Self.file("odd"), typing: "exit 5\r")
+    @Test(arguments: TestEngine.here) func exitStatusIsTheGuestsOwnOddNumber(on engine: TestEngine) async throws {
+        let (_, end) = try await run("odd", Self.file("odd"), typing: "exit 5\r", on: engine)
         #expect(end.status == 11)
     }
 
-    @Test func aMachineWithoutPITSaysSo() async throws {
-        let (lines, end) = try await run("nopit", Self.file("nopit", pit: ""), typing: "off\r")
+    @Test(arguments: TestEngine.here) func aMachineWithoutPITSaysSo(on engine: TestEngine) async throws {
+        let (lines, end) = try await run("nopit", Self.file("nopit", pit: ""), typing: "off\r", on: engine)
         #expect(lines.contains("pit: absent"))
         #expect(lines.contains("com1: irq 4"))
         #expect(end.status == 0)
     }
 
-    @Test func rewiredLinesShowInTheTranscript() async throws {
+    @Test(arguments: TestEngine.here) func rewiredLinesShowInTheTranscript(on engine: TestEngine) async throws {
         let file = Self.file("rewired", pit: "  - { id: pit, plugin: pit8254, irq: pic.5 }\n", com1: "pic.10")
-        let (lines, end) = try await run("rewired", file, typing: "off\r")
+        let (lines, end) = try await run("rewired", file, typing: "off\r", on: engine)
         #expect(lines.contains("pit: irq 5"))
         #expect(lines.contains("com1: irq 10"))
         #expect(end.status == 0)
     }
 
-    @Test func aSecondInstanceOfEachDeviceWorksBesideTheFirst() async throws {
+    @Test(arguments: TestEngine.here) func aSecondInstanceOfEachDeviceWorksBesideTheFirst(on engine: TestEngine)
+        async throws
+    {
         let second = Recorder("second-com2")
         let devices = """
               - { id: com2, plugin: uart16550, at: 0x2f8, irq: pic.3, stream: cable }
@@ -111,7 +114,7 @@ struct TourTests {
               - { id: disk2, plugin: ram-disk, size: 2MiB }
             """
         let file = Self.file("second", devices: devices, backends: backends)
-        let (lines, end) = try await run("second", file, typing: "off\r")
+        let (lines, end) = try await run("second", file, typing: "off\r", on: engine)
         #expect(lines.contains { $0.hasPrefix("com2: 16550A") })
         #expect(second.text.contains("hello from com2"))
         #expect(lines.contains("disk: ata1-0 4096 sectors, wrote and verified 4"))
@@ -119,9 +122,9 @@ struct TourTests {
         #expect(end.status == 0)
     }
 
-    @Test func rebootStartsTheGuestAgain() async throws {
+    @Test(arguments: TestEngine.here) func rebootStartsTheGuestAgain(on engine: TestEngine) async throws {
         let recorder = Recorder("reboot")
-        let machine = try TestMachine(Self.file("reboot"))
+        let machine = try TestMachine(Self.file("reboot"), on: engine)
         let end = try machine.run()
         #expect(await recorder.waits(for: "tour> "))
         recorder.type("reboot\r")
@@ -131,9 +134,9 @@ struct TourTests {
         #expect(await end.value.status == 0)
     }
 
-    @Test func pausedGuestStandsStillAndItsClockToo() async throws {
+    @Test(arguments: TestEngine.here) func pausedGuestStandsStillAndItsClockToo(on engine: TestEngine) async throws {
         let recorder = Recorder("pause")
-        let machine = try TestMachine(Self.file("pause"))
+        let machine = try TestMachine(Self.file("pause"), on: engine)
         let end = try machine.run()
         #expect(await recorder.waits(for: "tour> "))
         machine.machine.pause()
@@ -149,10 +152,10 @@ struct TourTests {
         #expect(await end.value.status == 0)
     }
 
-    @Test func twoMachinesInOneProcessShareNothing() async throws {
+    @Test(arguments: TestEngine.here) func twoMachinesInOneProcessShareNothing(on engine: TestEngine) async throws {
         let names = ["left", "right"]
         let recorders = names.map { Recorder($0) }
-        let machines = try names.map { try TestMachine(Self.file($0)) }
+        let machines = try names.map { try TestMachine(Self.file($0), on: engine) }
         let ends = try machines.map { try $0.run() }
         for recorder in recorders { #expect(await recorder.waits(for: "tour> ")) }
         // What one guest writes to its memory, the other does not see.
@@ -167,10 +170,10 @@ struct TourTests {
         for recorder in recorders { #expect(recorder.text.contains("disk: ata0-0 2048 sectors, wrote and verified 4")) }
     }
 
-    @Test func strictStopsAtTheFirstUnclaimedAccess() async throws {
+    @Test(arguments: TestEngine.here) func strictStopsAtTheFirstUnclaimedAccess(on engine: TestEngine) async throws {
         let policies = "  - { id: strict, plugin: strict }\n"
         let recorder = Recorder("strict")
-        let machine = try TestMachine(Self.file("strict", policies: policies))
+        let machine = try TestMachine(Self.file("strict", policies: policies), on: engine)
         let end = await (try machine.run()).value
         #expect(end.status == 8)
         #expect(end.reason.hasPrefix("strict: guest "))
@@ -178,16 +181,18 @@ struct TourTests {
         #expect(!recorder.text.contains("tour> "))
     }
 
-    @Test func faultsFollowTheInstancesPolicy() async throws {
+    @Test(arguments: TestEngine.here) func faultsFollowTheInstancesPolicy(on engine: TestEngine) async throws {
         let stop = try await run(
-            "fault-stop", Self.file("fault-stop", devices: "  - { id: bad, plugin: faulty }\n"), typing: "out 0x300 7\r"
+            "fault-stop", Self.file("fault-stop", devices: "  - { id: bad, plugin: faulty }\n"),
+            typing: "out 0x300 7\r", on: engine
         )
         #expect(stop.end.status == 4)
         #expect(stop.end.reason == "plugin fault: 'bad' (faulty): the guest wrote 7")
         // Off line its port floats and the guest goes on.
         let recorder = Recorder("fault-offline")
         let machine = try TestMachine(
-            Self.file("fault-offline", devices: "  - { id: bad, plugin: faulty, irq: pic.5, on-fault: offline }\n"))
+            Self.file("fault-offline", devices: "  - { id: bad, plugin: faulty, irq: pic.5, on-fault: offline }\n"),
+            on: engine)
         let end = try machine.run()
         #expect(await recorder.waits(for: "tour> "))
         recorder.type("in 0x300\rout 0x300 9\rin 0x300\r")

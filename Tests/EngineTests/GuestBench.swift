@@ -4,28 +4,50 @@ import Core
 import Testing
 
 @testable import EngineKVM
+import EngineSoft
 
-/// Why tests of this folder are skipped, if they are.
+/// Why tests of KVM alone are skipped, if they are.
 let kvmIsHere: Bool = if case .success = KVMEngine.isAvailable() { true } else { false }
 let needsKVM: Comment = "/dev/kvm is absent or cannot be opened: the KVM engine's tests need it"
+
+/// The engines that a test runs on, one after the other.
+enum EngineKind: CaseIterable, Sendable {
+    case kvm, soft
+    /// Each instruction is a block of its own: what lies at the edges of blocks is met at every instruction.
+    case softByInstruction
+
+    /// Those that this host has.
+    static let here = kvmIsHere ? allCases : [.soft, .softByInstruction]
+
+    func make() throws -> any Engine {
+        switch self {
+        case .kvm: return try KVMEngine(cpuCount: 1)
+        case .soft: return SoftEngine()
+        case .softByInstruction:
+            var options = SoftOptions()
+            options.singleStepsAlways = true
+            return SoftEngine(options: options)
+        }
+    }
+}
 
 /// 640 KiB of RAM at 0, a guest at 0x1000, and what its exits do as closures. Nothing else answers.
 final class GuestBench: @unchecked Sendable {
     enum Mode { case real, protected, long }
 
     let exits: TestExits
-    let engine: KVMEngine
-    let cpu: KVMCPU
+    let engine: any Engine
+    let cpu: any CPU
     let ram: UnsafeMutableRawPointer
     static let ramBytes = 0xa0000
 
-    init(_ code: [UInt8], _ mode: Mode) throws {
+    init(_ code: [UInt8], _ mode: Mode, _ kind: EngineKind) throws {
         ram = .allocate(byteCount: Self.ramBytes, alignment: 4096)
         ram.initializeMemory(as: UInt8.self, repeating: 0, count: Self.ramBytes)
         exits = try TestExits()
-        engine = try KVMEngine(cpuCount: 1)
+        engine = try kind.make()
         try engine.setMemory([.init(address: 0, length: UInt64(Self.ramBytes), host: ram, isReadOnly: false)])
-        cpu = try #require(try engine.makeCPU(exits.vcpu) as? KVMCPU)
+        cpu = try engine.makeCPU(exits.vcpu)
         store(code, at: 0x1000)
         var state = try cpu.registers()
         enter(mode, &state)
@@ -34,6 +56,11 @@ final class GuestBench: @unchecked Sendable {
     }
 
     deinit { ram.deallocate() }
+
+    /// What only KVM's own tests look into.
+    var kvm: KVMCPU {
+        get throws { try #require(cpu as? KVMCPU) }
+    }
 
     // MARK: Memory
 
@@ -87,7 +114,14 @@ final class GuestBench: @unchecked Sendable {
 
     // MARK: Running
 
-    /// Runs to a HLT with interrupts off; anything else is a failure.
+    /// Asks for these exits, all addresses, or those given.
+    func intercept(_ reasons: Int..., first: UInt64 = 0, last: UInt64 = .max) throws {
+        exits.want(reasons)
+        try engine.setIntercepts(
+            Intercepts(ranges: reasons.map { .init(reason: UInt16($0), first: first, last: last) }))
+    }
+
+    /// Runs to a HLT; anything else is a failure.
     func runToHalt() throws {
         let end = cpu.run()
         guard case .halted = end else { throw UnexpectedEnd(end: end) }

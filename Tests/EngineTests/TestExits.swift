@@ -18,7 +18,7 @@ final class TestExits: @unchecked Sendable {
     var onMemoryRead: ((UInt64, UInt8) -> UInt64)?
     var onMemoryWrite: ((UInt64, UInt8, UInt64) -> Void)?
     var onAcknowledge: (() -> UInt8)?
-    /// Every RDMSR and WRMSR that comes out, as a policy sees it.
+    /// Every exit of the reasons wanted, as a policy sees it.
     var onEvent: ((inout bp_exit) -> EventResult)?
 
     private let plugin = TestPlugin()
@@ -34,7 +34,7 @@ final class TestExits: @unchecked Sendable {
                 name: "test", interrupts: Endpoint(instance: "catch-all", index: 0), cpuCount: 1, memory: 0,
                 instances: [instance], watchdog: 0),
             options: MachineOptions(makeEngine: nil, log: { _, _, _ in }, loadLibrary: { _ in library }))
-        installPolicy()
+        want([31, 32])
     }
 
     deinit {
@@ -47,7 +47,8 @@ final class TestExits: @unchecked Sendable {
     /// From here on the INTA cycle is not answered, with the pin still high.
     func takeControllerOffline() { machine.instances[0].node.pointee.is_offline = 1 }
 
-    private func installPolicy() {
+    /// The policy decides exits of these reasons.
+    func want(_ reasons: [Int]) {
         let me = Unmanaged.passUnretained(self).toOpaque()
         let record = PolicyRecord(
             instance: me, node: machine.instances[0].node,
@@ -56,16 +57,20 @@ final class TestExits: @unchecked Sendable {
                 switch answer {
                 case .unhandled: return UInt32(BP_VERDICT_CONTINUE)
                 case .handled: return UInt32(BP_VERDICT_HANDLED)
-                case .inject(let vector, _):
+                case .inject(let vector, let code):
                     verdict.pointee.vector = UInt32(vector)
+                    verdict.pointee.error_code = code ?? 0
+                    verdict.pointee.has_error_code = code == nil ? 0 : 1
                     return UInt32(BP_VERDICT_INJECT)
                 }
             }, observe: nil)
-        let wants = [31, 32].map {
-            PolicyWant(id: 1, policy: 0, reason: $0, flags: UInt16(BP_WANT_DECIDE), first: 0, last: .max)
+        let wants = reasons.map {
+            PolicyWant(
+                id: 1, policy: 0, reason: UInt16($0), flags: UInt16(BP_WANT_DECIDE), first: 0, last: .max)
         }
         machine.exits.policies.deallocate()
         machine.exits.policies = PolicyTables(policies: [record], wants: wants)
+        machine.exits.ports.rebuild(&machine.exits.claims, wants: wants)
     }
 
     static func of(_ raw: UnsafeMutableRawPointer?) -> TestExits {

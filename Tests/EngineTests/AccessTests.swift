@@ -4,10 +4,9 @@ import Testing
 
 @testable import EngineKVM
 
-@Suite(.enabled(if: kvmIsHere, needsKVM))
 struct AccessTests {
-    @Test func portsAreReadAndWrittenAtEachWidth() throws {
-        let bench = try GuestBench(Guests.ports16, .real)
+    @Test(arguments: EngineKind.here) func portsAreReadAndWrittenAtEachWidth(engine: EngineKind) throws {
+        let bench = try GuestBench(Guests.ports16, .real, engine)
         var writes: [[UInt64]] = []
         var reads: [[UInt64]] = []
         bench.exits.onPortWrite = { writes.append([UInt64($0), UInt64($1), $2]) }
@@ -21,8 +20,8 @@ struct AccessTests {
         #expect([bench.word32(0x700), bench.word32(0x704), bench.word32(0x708)] == [0x18, 0x0718, 0xe5f6_0718])
     }
 
-    @Test func stringInstructionsMoveEveryElementInOrder() throws {
-        let bench = try GuestBench(Guests.strings16, .real)
+    @Test(arguments: EngineKind.here) func stringInstructionsMoveEveryElementInOrder(engine: EngineKind) throws {
+        let bench = try GuestBench(Guests.strings16, .real, engine)
         bench.store([1, 2, 3, 4, 5, 6], at: 0x700)
         var written: [UInt8] = []
         var next: UInt16 = 0
@@ -41,8 +40,8 @@ struct AccessTests {
     }
 
     /// What a sector costs: KVM hands over chunks, and the engine passes them on whole.
-    @Test func stringInputComesInChunks() throws {
-        let bench = try GuestBench(Guests.strings16, .real)
+    @Test(arguments: EngineKind.here) func stringInputComesInChunks(engine: EngineKind) throws {
+        let bench = try GuestBench(Guests.strings16, .real, engine)
         var chunks: [Int] = []
         bench.exits.onPortReadString = { _, _, count, bytes in
             chunks.append(count)
@@ -54,8 +53,8 @@ struct AccessTests {
         #expect(bench.word64(0x800) == 0x5a5a_5a5a_5a5a_5a5a && bench.word64(0x9f8) == 0x5a5a_5a5a_5a5a_5a5a)
     }
 
-    @Test func memoryWithoutRAMIsReadAndWrittenAtEachWidth() throws {
-        let bench = try GuestBench(Guests.memory32, .protected)
+    @Test(arguments: EngineKind.here) func memoryWithoutRAMIsReadAndWrittenAtEachWidth(engine: EngineKind) throws {
+        let bench = try GuestBench(Guests.memory32, .protected, engine)
         bench.store([0x34, 0x12], at: 0x9fffe)
         var writes: [[UInt64]] = []
         bench.exits.onMemoryWrite = { writes.append([$0, UInt64($1), $2]) }
@@ -71,8 +70,8 @@ struct AccessTests {
         #expect(bench.word32(0x704) == 0x5678_1234)
     }
 
-    @Test func eightBytesAreOneAccessInLongMode() throws {
-        let bench = try GuestBench(Guests.memory64, .long)
+    @Test(arguments: EngineKind.here) func eightBytesAreOneAccessInLongMode(engine: EngineKind) throws {
+        let bench = try GuestBench(Guests.memory64, .long, engine)
         var writes: [[UInt64]] = []
         bench.exits.onMemoryWrite = { writes.append([$0, UInt64($1), $2]) }
         bench.exits.onMemoryRead = { _, width in width == 8 ? 0x0123_4567_89ab_cdef : 0 }
@@ -81,8 +80,8 @@ struct AccessTests {
         #expect(bench.word64(0x700) == 0x0123_4567_89ab_cdef)
     }
 
-    @Test func writesToROMComeOutAndChangeNothing() throws {
-        let bench = try GuestBench(Guests.rom32, .protected)
+    @Test(arguments: EngineKind.here) func writesToROMComeOutAndChangeNothing(engine: EngineKind) throws {
+        let bench = try GuestBench(Guests.rom32, .protected, engine)
         let rom = UnsafeMutableRawPointer.allocate(byteCount: 4096, alignment: 4096)
         defer { rom.deallocate() }
         rom.initializeMemory(as: UInt8.self, repeating: 0xc3, count: 4096)
@@ -96,8 +95,8 @@ struct AccessTests {
     }
 
     /// IN leaves RIP at the instruction until KVM has finished it.
-    @Test func runLeavesBetweenInstructions() throws {
-        let bench = try GuestBench(Guests.input32, .protected)
+    @Test(arguments: EngineKind.here) func runLeavesBetweenInstructions(engine: EngineKind) throws {
+        let bench = try GuestBench(Guests.input32, .protected, engine)
         bench.exits.onPortRead = { [exits = bench.exits] _, _ in
             exits.set(ch_leave_bit)
             return 0x42
@@ -113,9 +112,9 @@ struct AccessTests {
     }
 
     /// The second half of a read-modify-write is delivered before the run ends, when nobody holds the machine's lock.
-    @Test func runLeavesAfterTheWriteOfAReadModifyWrite() throws {
+    @Test(arguments: EngineKind.here) func runLeavesAfterTheWriteOfAReadModifyWrite(engine: EngineKind) throws {
         // addb $1, 0xd0000; hlt
-        let bench = try GuestBench([0x80, 0x05, 0x00, 0x00, 0x0d, 0x00, 0x01, 0xf4], .protected)
+        let bench = try GuestBench([0x80, 0x05, 0x00, 0x00, 0x0d, 0x00, 0x01, 0xf4], .protected, engine)
         var writes: [UInt64] = []
         bench.exits.onMemoryRead = { [exits = bench.exits] _, _ in
             exits.set(ch_leave_bit)
@@ -128,8 +127,8 @@ struct AccessTests {
     }
 
     /// A policy that changes registers while IN is half done changes these registers, and nothing of the IN.
-    @Test func registersSetInAnExitSurviveTheInstruction() throws {
-        let bench = try GuestBench(Guests.input32, .protected)
+    @Test(arguments: EngineKind.here) func registersSetInAnExitSurviveTheInstruction(engine: EngineKind) throws {
+        let bench = try GuestBench(Guests.input32, .protected, engine)
         bench.exits.onPortRead = { [unowned bench] _, _ in
             do {
                 var state = try bench.cpu.registers()

@@ -4,20 +4,19 @@ import Testing
 
 @testable import EngineKVM
 
-@Suite(.enabled(if: kvmIsHere, needsKVM))
 struct InterruptTests {
-    @Test func haltComesBackWithTheInterruptFlag() throws {
-        let closed = try GuestBench([0xfa, 0xf4], .real)  // cli; hlt
+    @Test(arguments: EngineKind.here) func haltComesBackWithTheInterruptFlag(engine: EngineKind) throws {
+        let closed = try GuestBench([0xfa, 0xf4], .real, engine)  // cli; hlt
         guard case .halted(false, 0x1002) = closed.cpu.run() else {
             return #expect(Bool(false), "not halted at 0x1002")
         }
-        let open = try GuestBench([0xfb, 0xf4], .real)  // sti; hlt
+        let open = try GuestBench([0xfb, 0xf4], .real, engine)  // sti; hlt
         guard case .halted(true, 0x1002) = open.cpu.run() else { return #expect(Bool(false), "not halted at 0x1002") }
     }
 
     /// STI's shadow covers one instruction: OUT 0x82 comes before the handler's OUT 0x90.
-    @Test func interruptWaitsForTheWindow() throws {
-        let bench = try GuestBench(Guests.window16, .real)
+    @Test(arguments: EngineKind.here) func interruptWaitsForTheWindow(engine: EngineKind) throws {
+        let bench = try GuestBench(Guests.window16, .real, engine)
         bench.installInterrupts(handler: Guests.handler16)
         var ports: [UInt16] = []
         bench.exits.onPortWrite = { [exits = bench.exits] port, _, _ in
@@ -32,8 +31,8 @@ struct InterruptTests {
         #expect(ports == [0x80, 0x81, 0x82, 0x90, 0x83])
     }
 
-    @Test func haltedGuestIsWokenByAnInterrupt() throws {
-        let bench = try GuestBench(Guests.idle16, .real)
+    @Test(arguments: EngineKind.here) func haltedGuestIsWokenByAnInterrupt(engine: EngineKind) throws {
+        let bench = try GuestBench(Guests.idle16, .real, engine)
         bench.installInterrupts(handler: Guests.handler16)
         var ports: [UInt16] = []
         bench.exits.onPortWrite = { port, _, _ in ports.append(port) }
@@ -50,8 +49,10 @@ struct InterruptTests {
     }
 
     /// INTR is high and nobody answers the INTA cycle: the guest goes on as if it were low.
-    @Test(.timeLimit(.minutes(1))) func unansweredInterruptDoesNotStopTheGuest() throws {
-        let bench = try GuestBench(Guests.idle16, .real)
+    @Test(.timeLimit(.minutes(1)), arguments: EngineKind.here) func unansweredInterruptDoesNotStopTheGuest(
+        engine: EngineKind
+    ) throws {
+        let bench = try GuestBench(Guests.idle16, .real, engine)
         bench.installInterrupts(handler: Guests.handler16)
         var ports: [UInt16] = []
         bench.exits.onPortWrite = { port, _, _ in ports.append(port) }
@@ -62,8 +63,8 @@ struct InterruptTests {
         #expect(ports == [0x81])
     }
 
-    @Test func nmiIsTakenWithInterruptsOff() throws {
-        let bench = try GuestBench(Guests.window16, .real)
+    @Test(arguments: EngineKind.here) func nmiIsTakenWithInterruptsOff(engine: EngineKind) throws {
+        let bench = try GuestBench(Guests.window16, .real, engine)
         bench.installInterrupts(handler: Guests.handler16)
         var ports: [UInt16] = []
         bench.exits.onPortWrite = { [exits = bench.exits] port, _, _ in
@@ -78,9 +79,10 @@ struct InterruptTests {
     // MARK: Kicks
 
     /// A guest that never exits comes back for every kick. One lost kick hangs this test.
-    @Test(.timeLimit(.minutes(2)), arguments: [Guests.spin32, Guests.outs32])
-    func noKickIsLost(guest: [UInt8]) async throws {
-        let bench = try GuestBench(guest, .protected)
+    @Test(.timeLimit(.minutes(2)), arguments: [Guests.spin32, Guests.outs32], EngineKind.here) func noKickIsLost(
+        guest: [UInt8], engine: EngineKind
+    ) async throws {
+        let bench = try GuestBench(guest, .protected, engine)
         let rounds = 5000
         let taken = KickCounter()
         let runner = OnThread {
@@ -101,8 +103,11 @@ struct InterruptTests {
         #expect(runner.join())
     }
 
-    @Test(.timeLimit(.minutes(1))) func kickBringsAnInterruptIntoARunningGuest() async throws {
-        let bench = try GuestBench([0xbc, 0x00, 0x90, 0xfb] + Guests.spin32, .real)  // mov $0x9000,%sp; sti; the loop
+    @Test(.timeLimit(.minutes(1)), arguments: EngineKind.here) func kickBringsAnInterruptIntoARunningGuest(
+        engine: EngineKind
+    ) async throws {
+        // mov $0x9000,%sp; sti; the loop
+        let bench = try GuestBench([0xbc, 0x00, 0x90, 0xfb] + Guests.spin32, .real, engine)
         bench.installInterrupts(handler: Guests.handler16)
         let taken = KickCounter()
         bench.exits.onPortWrite = { port, _, _ in if port == 0x90 { taken.add() } }
@@ -122,8 +127,10 @@ struct InterruptTests {
     }
 
     /// While the guest loops in its RAM, the map around it changes; the guest never sees a hole.
-    @Test(.timeLimit(.minutes(1))) func memoryMapChangesUnderARunningGuest() async throws {
-        let bench = try GuestBench(Guests.spin32, .protected)
+    @Test(.timeLimit(.minutes(1)), arguments: EngineKind.here) func memoryMapChangesUnderARunningGuest(
+        engine: EngineKind
+    ) async throws {
+        let bench = try GuestBench(Guests.spin32, .protected, engine)
         let runner = OnThread { if case .attention = bench.cpu.run() { true } else { false } }
         let page = UnsafeMutableRawPointer.allocate(byteCount: 4096, alignment: 4096)
         defer { page.deallocate() }
