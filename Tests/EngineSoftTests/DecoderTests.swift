@@ -35,7 +35,7 @@ import Testing
             }
         }
         #expect(comparison.compared > 1 << 24)
-        let examples = comparison.disagreements.prefix(20).map(\.text).joined(separator: "\n")
+        let examples = comparison.disagreements.prefix(60).map(\.text).joined(separator: "\n")
         #expect(comparison.disagreementCount == 0, "seed \(Soak.seed)\n\(examples)")
     }
 

@@ -26,6 +26,10 @@ private func isAboutLOCK(_ d: Disagreement) -> Bool { d.has(0xf0) && d.ours == n
 private func isAboutUndefined(_ d: Disagreement) -> Bool {
     // UD0 and UD1 have a ModRM byte (SDM volume 2, "UD").
     if d.mnemonic == .ud0 || d.mnemonic == .ud1 { return true }
+    // There are CR0, CR2, CR3, CR4 and CR8, and DR0 to DR7 (SDM volume 2, "MOV - Move to/from Control Registers").
+    if d.starts(0x0f), d.opcode.count > 1, (0x20...0x23).contains(d.opcode[1]), d.ours == nil { return true }
+    // SVM's instructions.
+    if d.starts(0x0f, 0x01), (0xd8...0xdf).contains(d.modRM), d.ours == nil { return true }
     // MOV to CS is #UD.
     if d.starts(0x8e), d.ours == nil { return true }
     // SALC is in no manual of Intel's.

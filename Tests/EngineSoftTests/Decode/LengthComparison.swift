@@ -42,6 +42,8 @@ struct Disagreement {
     /// Behind a two-byte opcode.
     var modRM: UInt8 { opcode.count > 2 ? opcode[2] : 0 }
 
+    var kind: String { "\(mnemonic.map { "\($0)" } ?? "none") \(theirName) \(opcode.prefix(2))" }
+
     var text: String {
         let hex = bytes.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined(separator: " ")
         let name = mnemonic.map { "\($0)" } ?? (isTooLong ? "too long" : "undefined")
@@ -56,7 +58,8 @@ struct LengthComparison {
     private let mode: Mode
     private(set) var compared = 0
     private(set) var disagreements: [Disagreement] = []
-    /// Beyond this many, they are counted only.
+    private var kinds: Set<String> = []
+    /// `disagreements` has one of each kind.
     private(set) var disagreementCount = 0
 
     init?(bits: Int) {
@@ -81,6 +84,7 @@ struct LengthComparison {
             theirName: theirs.map { _ in capstone.mnemonic } ?? "nothing")
         if accepts(disagreement) { return }
         disagreementCount += 1
-        if disagreements.count < 200 { disagreements.append(disagreement) }
+        // One of a kind is enough to look at.
+        if kinds.count < 200, kinds.insert(disagreement.kind).inserted { disagreements.append(disagreement) }
     }
 }
