@@ -33,8 +33,12 @@ int32_t ch_epoll_change(int32_t epoll, int32_t fd, uint32_t events, uint64_t tag
 int32_t ch_epoll_remove(int32_t epoll, int32_t fd) { return control(epoll, EPOLL_CTL_DEL, fd, 0, 0); }
 
 int32_t ch_epoll_wait(int32_t epoll, ch_event *events, int32_t room) {
+    return ch_epoll_wait_for(epoll, events, room, -1);
+}
+
+int32_t ch_epoll_wait_for(int32_t epoll, ch_event *events, int32_t room, int32_t milliseconds) {
     struct epoll_event raw[64];
-    int count = epoll_wait(epoll, raw, room < 64 ? room : 64, -1);
+    int count = epoll_wait(epoll, raw, room < 64 ? room : 64, milliseconds);
     if (count < 0) return -errno;
     for (int i = 0; i < count; i++) events[i] = (ch_event){raw[i].data.u64, raw[i].events, 0};
     return count;

@@ -38,6 +38,8 @@ struct ClientBoard {
     /// The thread waits for one of these; then nobody needs to wake it.
     var isWatchingInput = false
     var isWatchingOutput = false
+    /// The input is a regular file that has not been read to its end.
+    var isInputSteady = false
 
     // MARK: Clients
 
@@ -60,6 +62,11 @@ struct ClientBoard {
     func index(of client: any TerminalClient) -> Int? {
         if let foreground, slots[foreground]?.client === client { return foreground }
         return slots.firstIndex { $0?.client === client }
+    }
+
+    mutating func inputEnded() {
+        isInputSteady = false
+        for slot in slots { slot?.client.inputEnded() }
     }
 
     var foregroundClient: (any TerminalClient)? { foreground.flatMap { slots[$0]?.client } }

@@ -102,4 +102,5 @@ public final class Console: ConsoleProvider {
     public func write(_ client: ConsoleClient, _ bytes: UnsafeRawBufferPointer) { terminal.write(client, bytes) }
     public func ready(_ client: ConsoleClient, room: UInt64) { terminal.ready(client, room: room) }
     public func close(_ client: ConsoleClient) { terminal.close(client) }
+    public func hasSteadyInput(_ client: ConsoleClient) -> Bool { terminal.hasSteadyInput(client) }
 }

@@ -15,6 +15,8 @@ package protocol TerminalClient: AnyObject, Sendable {
     func throttle(_ on: Bool)
     /// False: this client knows no break.
     func sendBreak() -> Bool
+    /// No more bytes will come.
+    func inputEnded()
 }
 
 /// What an operator can ask of a machine. May block for as long as a callback of the machine runs.
@@ -28,6 +30,7 @@ extension TerminalClient {
     // For clients that buffer nothing and know no break.
     package var undelivered: UInt64 { 0 }
     package func sendBreak() -> Bool { false }
+    package func inputEnded() {}
 }
 
 extension ConsoleClient: TerminalClient {

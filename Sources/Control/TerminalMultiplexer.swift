@@ -75,6 +75,11 @@ package final class TerminalMultiplexer: Sendable {
         if mustWake { wake() }
     }
 
+    /// The input is this client's, and a regular file that has not been read to its end.
+    package func hasSteadyInput(_ client: any TerminalClient) -> Bool {
+        board.withLock { $0.isInputSteady && $0.foregroundClient === client }
+    }
+
     package func ready(_ client: any TerminalClient, room: UInt64) {
         let mustWake = board.withLock { board in
             board.grant(client, room)

@@ -15,7 +15,9 @@ final class TerminalPump: @unchecked Sendable {
     private var terminal: Terminal?
     private var output: OutputPort
     private var escape: EscapeKey
-    private var isInputOpen = true
+    private var isInputOpen = true {
+        didSet { if oldValue, !isInputOpen { owner.board.withLock { $0.inputEnded() } } }
+    }
     /// The next bell would repeat the last one.
     private var hasRung = false
     private let isOutputTerminal: Bool
@@ -42,6 +44,9 @@ final class TerminalPump: @unchecked Sendable {
     func begin() {
         takeTerminal()
         updateSize()
+        var status = stat()
+        let isRegular = fstat(configuration.input, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+        owner.board.withLock { $0.isInputSteady = isRegular }
     }
 
     func end() {

@@ -14,12 +14,13 @@ extension SoftCPU {
         let rest = Layout.state + MemoryLayout<CPUState>.size
         (s + rest).initializeMemory(as: UInt8.self, repeating: 0, count: Layout.size - rest)
         s.cpu.pointee = CPUState(
-            tlb: memory.table(.supervisor), attention: old.attention, jumpCache: old.jumpCache, exits: old.exits,
-            index: old.index, owner: old.owner)
+            tlb: memory.table(.supervisor), attention: old.attention, retired: old.retired,
+            jumpCache: old.jumpCache, exits: old.exits, index: old.index, owner: old.owner)
         s.cpu.pointee.attentionMask = old.attentionMask
         s.cpu.pointee.executed = old.executed
         s.cpu.pointee.deadline = old.deadline
         s.cpu.pointee.intercepted = old.intercepted
+        s.publishCount()
         s.cpu.pointee.msrs.tscOffset = 0 &- vcpu.exits.virtualTime
         s[Register.rdx] = UInt64(CPUModel.signature)
         s.rip = 0xfff0

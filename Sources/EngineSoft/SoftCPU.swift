@@ -5,7 +5,7 @@ public import CBackplane
 import CHost
 public import Core
 
-public final class SoftCPU: CPU {
+public final class SoftCPU: CountedCPU {
     let s: S
     let vcpu: VCPU
     let memory: SoftMemory
@@ -22,6 +22,11 @@ public final class SoftCPU: CPU {
     private var lookups = 0
     /// The code of `enterBlock`, to tell a block that is valid from a dropped one.
     private let enterBlockAddress = unsafeBitCast(unthunked(enterBlock), to: UInt.self)
+    /// The count at which `run` comes back; `CPUState.deadline` but while a single instruction runs.
+    var eventDeadline = noDeadline
+    var isStepping = false
+    /// The next instruction runs alone: an interrupt that nobody answered is looked at again after it.
+    var stepsNext = false
     /// Changes that other threads asked for, taken over between blocks.
     private let mailbox = Mailbox()
     var ranges: [Intercepts.Range] = []
@@ -46,8 +51,9 @@ public final class SoftCPU: CPU {
         jumpCache.initialize(repeating: JumpEntry(rip: 0, key: 0, target: nil), count: JumpEntry.count)
         s.cpu.initialize(
             to: CPUState(
-                tlb: memory.table(.supervisor), attention: UnsafePointer(vcpu.attention), jumpCache: jumpCache,
-                exits: Unmanaged.passUnretained(vcpu.exits), index: vcpu.index, owner: Unmanaged.passUnretained(self)))
+                tlb: memory.table(.supervisor), attention: UnsafePointer(vcpu.attention), retired: vcpu.retired,
+                jumpCache: jumpCache, exits: Unmanaged.passUnretained(vcpu.exits), index: vcpu.index,
+                owner: Unmanaged.passUnretained(self)))
         resetState()
     }
 
@@ -60,12 +66,21 @@ public final class SoftCPU: CPU {
     /// The attention word is looked at before every block.
     public func kick() {}
 
+    public func setDeadline(_ instructions: UInt64) {
+        eventDeadline = min(instructions, noDeadline)
+        guard !isStepping else { return }
+        s.cpu.pointee.deadline = eventDeadline
+        // The running block was entered for longer than that: it ends after the instruction that exits.
+        if instructions < s.cpu.pointee.executed { raiseAttention() }
+    }
+
     // MARK: The run loop
 
     public func run() -> RunEnd {
         s.cpu.pointee.stop = .none
         s.cpu.pointee.isRunning = true
         let end = loop()
+        s.publishCount()
         s.cpu.pointee.isRunning = false
         return end
     }
@@ -73,6 +88,7 @@ public final class SoftCPU: CPU {
     private func loop() -> RunEnd {
         let cpu = s.cpu
         while true {
+            if cpu.pointee.executed >= eventDeadline { return .attention }
             if let end = attend() { return end }
             if mustStep {
                 if let end = step() { return end }
@@ -84,6 +100,7 @@ public final class SoftCPU: CPU {
             case .none: break
             case .fault:
                 cpu.pointee.stop = .none
+                s.publishCount()
                 if let end = deliverFault() { return end }
             case .end:
                 cpu.pointee.stop = .none

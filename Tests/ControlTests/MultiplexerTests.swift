@@ -67,6 +67,41 @@ private final class Bench {
         #expect(readRest(pty.master) == "")
     }
 
+    @Test func aRegularFileIsSteadyInputUntilItsEndIsTold() throws {
+        let path = "/tmp/bp-steady-\(getpid())"
+        let file = open(path, O_RDWR | O_CREAT | O_TRUNC, 0o600)
+        defer {
+            close(file)
+            unlink(path)
+        }
+        send("abc", to: file)
+        lseek(file, 0, SEEK_SET)
+        let out = try Pipe()
+        let bench = try Bench(input: file, output: out.write)
+        let other = FakeClient()
+        bench.multiplexer.open(other)
+        #expect(bench.multiplexer.hasSteadyInput(bench.client))
+        #expect(!bench.multiplexer.hasSteadyInput(other))
+        bench.ready(2)
+        #expect(eventually { bench.client.received.count == 2 })
+        #expect(bench.client.ends == 0)
+        bench.ready(100)
+        #expect(eventually { bench.client.ends == 1 })
+        #expect(bench.client.received == Array("abc".utf8))
+        #expect(!bench.multiplexer.hasSteadyInput(bench.client))
+        for end in [out.read, out.write] { close(end) }
+    }
+
+    @Test func aPipeIsNoSteadyInput() throws {
+        let (input, output) = (try Pipe(), try Pipe())
+        let bench = try Bench(input: input.read, output: output.write)
+        #expect(!bench.multiplexer.hasSteadyInput(bench.client))
+        close(input.write)
+        bench.ready(10)
+        #expect(eventually { bench.client.ends == 1 })
+        for end in [input.read, output.read, output.write] { close(end) }
+    }
+
     @Test func outputArrivesAsItIs() throws {
         let pty = try Pty()
         let bench = try Bench(input: pty.slave, output: pty.slave)

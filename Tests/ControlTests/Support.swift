@@ -155,6 +155,7 @@ final class FakeClient: TerminalClient {
         var throttles: [Bool] = []
         var undelivered: UInt64 = 0
         var breaks = 0
+        var ends = 0
     }
 
     private let state = Mutex(State())
@@ -171,6 +172,9 @@ final class FakeClient: TerminalClient {
         get { state.withLock { $0.undelivered } }
         set { state.withLock { $0.undelivered = newValue } }
     }
+    /// How often it was told that no more input comes.
+    var ends: Int { state.withLock { $0.ends } }
+    func inputEnded() { state.withLock { $0.ends += 1 } }
     func receive(_ bytes: [UInt8]) {
         state.withLock { state in
             state.received += bytes

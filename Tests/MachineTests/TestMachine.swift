@@ -63,7 +63,8 @@ struct TestMachine {
 
     /// `on` is what it runs on, whatever the file says.
     init(
-        _ yaml: String, on kind: TestEngine = .soft, engine: Bool = true, console: (any ConsoleProvider)? = nil
+        _ yaml: String, on kind: TestEngine = .soft, soft: SoftOptions = SoftOptions(), engine: Bool = true,
+        console: (any ConsoleProvider)? = nil
     ) throws {
         let directory = FileManager.default.temporaryDirectory.appendingPathComponent("bp-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
@@ -86,7 +87,7 @@ struct TestMachine {
                 try TestPlugins.load(instance.libraryPath)
             })
         if engine, kind == .kvm { options.makeEngine = TestMachine.makeKVM }
-        if engine, kind == .soft { options.makeEngine = { (_) throws(MachineError) in SoftEngine() } }
+        if engine, kind == .soft { options.makeEngine = { (_) throws(MachineError) in SoftEngine(options: soft) } }
         options.console = console
         machine = try Machine(description, options: options)
         log = lines

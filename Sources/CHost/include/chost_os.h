@@ -16,6 +16,7 @@ int32_t ch_epoll_change(int32_t epoll, int32_t fd, uint32_t events, uint64_t tag
 int32_t ch_epoll_remove(int32_t epoll, int32_t fd);
 /* Blocks; at most `room` (64) events. */
 int32_t ch_epoll_wait(int32_t epoll, ch_event *events, int32_t room);
+int32_t ch_epoll_wait_for(int32_t epoll, ch_event *events, int32_t room, int32_t milliseconds); /* negative: no limit */
 int32_t ch_pipe(int32_t ends[2]);                 /* reading end, writing end; close-on-exec */
 int32_t ch_eventfd(void);                         /* non-blocking, close-on-exec */
 int32_t ch_timerfd(void);                         /* CLOCK_MONOTONIC, non-blocking, close-on-exec */

@@ -89,7 +89,7 @@ public protocol Engine: AnyObject {
 
 /// Why `run` came back.
 public enum RunEnd: Sendable {
-    /// `VCPU.attention` has the leave bit.
+    /// `VCPU.attention` has the leave bit, or the deadline of a `CountedCPU` is reached.
     case attention
     /// HLT retired; RIP is past it. The engine has not slept.
     case halted(interruptsEnabled: Bool, rip: UInt64)
@@ -142,6 +142,13 @@ public struct DebugControl: Sendable, Equatable {
         self.softwareBreakpoints = softwareBreakpoints
         self.hardware = hardware
     }
+}
+
+/// A CPU that the counted clock can be derived from (`EngineAbilities.countedClock`). It keeps `VCPU.retired`.
+public protocol CountedCPU: CPU {
+    /// `run` comes back with `.attention` once `VCPU.retired` is this, exactly; at once where it is already. On the vCPU's own thread,
+    /// between runs or in an exit: an instruction that is under way is finished.
+    func setDeadline(_ instructions: UInt64)
 }
 
 /// One virtual CPU of an engine.

@@ -61,6 +61,9 @@ final class DeferredAccesses: @unchecked Sendable {
         }
     }
 
+    /// `wait` would not sleep.
+    func isAnswered(_ vcpu: Int) -> Bool { ch_load(words + vcpu) != 0 }
+
     /// Without the machine's lock: sleeps until there is an answer or a cancellation (nil).
     func wait(_ vcpu: Int) -> (status: bp_status, value: UInt64)? {
         while ch_load(words + vcpu) == 0 { ch_wait(words + vcpu, 0, -1) }
@@ -96,6 +99,7 @@ extension Machine {
         deferred.begin(index, token)
         exits.tokens[index] = token &+ 1
         drain()
+        if isCounted { waitForDeferredCounted(index, node: node) }
         ch_lock_release(&host.pointee.lock)
         let answer = deferred.wait(index)
         ch_lock_acquire(&host.pointee.lock)

@@ -12,7 +12,7 @@ extension Machine {
             memory.addRAM(ram, newID: newID)
         }
         for index in 0..<max(1, description.cpuCount) {
-            vcpus.append(VCPU(index: UInt32(index), exits: exits))
+            vcpus.append(VCPU(index: UInt32(index), exits: exits, retired: index == 0 ? clock.retired : nil))
         }
         for instance in description.instances {
             let library: PluginLibrary
@@ -50,9 +50,17 @@ extension Machine {
             try engine.setMemory(exits.map.mappedMemory())
             try engine.setIntercepts(intercepts)
             for vcpu in vcpus { cpus.append(try engine.makeCPU(vcpu)) }
+            if clock.source == .counted { counted.cpu = try countedCPU(engine) }
         } catch {
             throw MachineError("engine '\(engine.name)': \(error)", status: 6)
         }
+    }
+
+    private func countedCPU(_ engine: any Engine) throws(EngineError) -> any CountedCPU {
+        guard engine.abilities.countedClock, cpus.count == 1, let cpu = cpus[0] as? any CountedCPU else {
+            throw EngineError("a counted clock needs the engine 'soft' and one CPU")
+        }
+        return cpu
     }
 
     // MARK: Wiring

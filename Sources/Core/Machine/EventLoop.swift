@@ -5,6 +5,21 @@ import CBackplane
 import CHost
 import Glibc
 
+/// What tells one post of an instance from another: its function and argument, as numbers.
+struct PostKey: Equatable, Sendable {
+    var function: UInt
+    var argument: UInt
+
+    init(_ function: @escaping bp_posted, _ argument: UnsafeMutableRawPointer?) {
+        self.function = unsafeBitCast(function, to: UInt.self)
+        self.argument = UInt(bitPattern: argument)
+    }
+
+    private init(argument: UInt) { (function, self.argument) = (0, argument) }
+    /// Bytes for a client of the console.
+    static let console = PostKey(argument: 1)
+}
+
 final class EventLoop: @unchecked Sendable {
     struct Watch {
         var id: bp_id
@@ -18,7 +33,21 @@ final class EventLoop: @unchecked Sendable {
 
     private struct Work {
         var owner: PluginInstance?
+        var key: PostKey?
         var body: () -> Void
+
+        /// It was announced, and is due later.
+        func isHeld(_ expectations: [Expectation]) -> Bool {
+            guard let owner, let key else { return false }
+            return expectations.contains { $0.owner === owner && $0.key == key }
+        }
+    }
+
+    struct Expectation {
+        var owner: PluginInstance
+        var key: PostKey
+        /// Virtual nanoseconds.
+        var due: UInt64
     }
 
     unowned(unsafe) var machine: Machine!
@@ -29,6 +58,8 @@ final class EventLoop: @unchecked Sendable {
     // Guarded by the machine's lock.
     private var watches: [bp_id: Watch] = [:]
     private var armed: UInt64?
+    /// Counted time only: posts that are under way, and when they are delivered. In the order of their announcement.
+    private(set) var expectations: [Expectation] = []
 
     // Guarded by `lock`.
     // SAFETY: freed in deinit.
@@ -43,6 +74,9 @@ final class EventLoop: @unchecked Sendable {
     private static let timerTag = UInt64.max
     private static let wakeTag = UInt64.max - 1
     static let postLimit = 1 << 20
+    static let expectationLimit = 4096
+    /// How long, in ns of the host, an announced post is waited for.
+    private static let patience: UInt64 = 10_000_000_000
 
     init() throws(MachineError) {
         lock.initialize(to: ch_lock())
@@ -116,6 +150,7 @@ final class EventLoop: @unchecked Sendable {
 
     func removeAll(of owner: PluginInstance) {
         for watch in watches.values where watch.owner === owner { _ = unwatch(watch.id, of: owner) }
+        expectations.removeAll { $0.owner === owner }
         ch_lock_acquire(lock)
         posted.removeAll { $0.owner === owner }
         ch_lock_release(lock)
@@ -125,14 +160,15 @@ final class EventLoop: @unchecked Sendable {
 
     /// False: too many wait, or the loop has ended.
     @discardableResult
-    func post(_ owner: PluginInstance?, _ body: @escaping () -> Void) -> Bool {
+    func post(_ owner: PluginInstance?, as key: PostKey? = nil, _ body: @escaping () -> Void) -> Bool {
         ch_lock_acquire(lock)
         let isClosed = owner.map { closed.contains(ObjectIdentifier($0)) } ?? false
         let isAccepted = posted.count < EventLoop.postLimit && !mustStop && !isClosed
         let isFirst = posted.isEmpty
-        if isAccepted { posted.append(Work(owner: owner, body: body)) }
+        if isAccepted { posted.append(Work(owner: owner, key: key, body: body)) }
         ch_lock_release(lock)
-        if isAccepted, isFirst { wake() }
+        // Some that wait may be held back: in counted time each wakes.
+        if isAccepted, isFirst || machine.isCounted { wake() }
         return isAccepted
     }
 
@@ -150,7 +186,7 @@ final class EventLoop: @unchecked Sendable {
         ch_lock_release(lock)
     }
 
-    private func wake() {
+    func wake() {
         var one: UInt64 = 1
         _ = write(wakeUp, &one, 8)
     }
@@ -159,6 +195,7 @@ final class EventLoop: @unchecked Sendable {
 
     /// Arms the timerfd for the next deadline.
     func timersChanged() {
+        if machine.isCounted { return machine.countedEventsChanged() }
         guard machine.clock.source == .real else { return }
         let deadline = machine.timers.nextDeadline.flatMap { machine.clock.hostTime(of: $0) }
         guard deadline != armed else { return }
@@ -183,7 +220,9 @@ final class EventLoop: @unchecked Sendable {
 
     // MARK: The thread
 
+    /// In counted time there is no thread: vCPU 0 does its work, at the virtual times that are due.
     func start() throws(MachineError) {
+        if machine.isCounted { return }
         try spawnThread("events") { [self] in
             ch_thread_begin(machine.host)
             run()
@@ -261,17 +300,95 @@ final class EventLoop: @unchecked Sendable {
     func runPosted() {
         var count: UInt64 = 0
         _ = read(wakeUp, &count, 8)
+        let held = machine.isCounted ? heldBack() : []
         ch_lock_acquire(lock)
-        let work = posted
+        var work = posted
         posted = []
+        if !held.isEmpty {
+            posted = work.filter { $0.isHeld(held) }
+            work.removeAll { $0.isHeld(held) }
+        }
         ch_lock_release(lock)
-        for item in work {
-            locked {
-                // The machine or the owner may have gone since it was taken; `dismantle` stops the loop under this lock.
-                if isStopping { return }
-                if let owner = item.owner, owner.phase != .connected || owner.isOffline { return }
-                item.body()
+        for item in work { locked { run(item) } }
+    }
+
+    private func run(_ item: Work) {
+        // The machine or the owner may have gone since it was taken; `dismantle` stops the loop under this lock.
+        if isStopping { return }
+        if let owner = item.owner, owner.phase != .connected || owner.isOffline { return }
+        item.body()
+    }
+
+    // MARK: Counted time: on vCPU 0's thread
+
+    private func heldBack() -> [Expectation] {
+        ch_lock_acquire(&machine.host.pointee.lock)
+        defer { ch_lock_release(&machine.host.pointee.lock) }
+        return expectations
+    }
+
+    /// Without the machine's lock: serves descriptors that are ready and posts that nobody announced, after waiting for any of them for
+    /// at most `milliseconds` (negative: no limit).
+    func poll(milliseconds: Int32) {
+        var events = [ch_event](repeating: ch_event(), count: 64)
+        let count = ch_epoll_wait_for(epoll, &events, 64, milliseconds)
+        for index in 0..<Int(max(0, count)) where !isStopping && events[index].tag != EventLoop.wakeTag {
+            serve(events[index])
+        }
+        runPosted()
+    }
+
+    /// A post that is under way is delivered at a virtual time of its own. False: there are too many.
+    func expect(_ owner: PluginInstance, _ key: PostKey, at due: UInt64) -> Bool {
+        guard expectations.count < EventLoop.expectationLimit else { return false }
+        expectations.append(Expectation(owner: owner, key: key, due: due))
+        return true
+    }
+
+    func forgetExpected(_ owner: PluginInstance, _ key: PostKey) {
+        expectations.removeAll { $0.owner === owner && $0.key == key }
+    }
+
+    func forgetAllExpected() { expectations = [] }
+
+    var nextExpected: UInt64? { expectations.map(\.due).min() }
+
+    /// With the machine's lock held, which is given up while a post is waited for: delivers what was announced for now.
+    func deliverExpected(at now: UInt64) {
+        while let due = nextExpected, due <= now, let index = expectations.firstIndex(where: { $0.due == due }) {
+            let expectation = expectations.remove(at: index)
+            let until = ch_monotonic() &+ EventLoop.patience
+            while true {
+                if let work = takePosted(expectation) {
+                    run(work)
+                    machine.drain()
+                    break
+                }
+                if expectation.owner.isOffline || machine.state.pendingEnd != nil || isStopping { break }
+                if ch_monotonic() > until {
+                    let text = "what it announced does not come within 10 s: this run will not repeat exactly"
+                    machine.log(.warning, expectation.owner.id, text)
+                    break
+                }
+                ch_lock_release(&machine.host.pointee.lock)
+                waitForPost()
+                ch_lock_acquire(&machine.host.pointee.lock)
+                machine.host.pointee.holder = ch_thread_id()
             }
         }
+    }
+
+    private func takePosted(_ expectation: Expectation) -> Work? {
+        ch_lock_acquire(lock)
+        defer { ch_lock_release(lock) }
+        guard let index = posted.firstIndex(where: { $0.isHeld([expectation]) }) else { return nil }
+        return posted.remove(at: index)
+    }
+
+    private func waitForPost() {
+        var entry = pollfd(fd: wakeUp, events: Int16(POLLIN), revents: 0)
+        _ = Glibc.poll(&entry, 1, 50)
+        var count: UInt64 = 0
+        _ = read(wakeUp, &count, 8)
     }
 }

@@ -100,6 +100,7 @@ extension Machine {
         // The vCPU's own thread looks at the word before it runs the guest again.
         if cpus.indices.contains(Int(vcpu.index)), exits.threads[Int(vcpu.index)] != host.pointee.holder {
             cpus[Int(vcpu.index)].kick()
+            if isCounted { loop.wake() }
         }
     }
 }

@@ -34,6 +34,7 @@ public final class Machine: @unchecked Sendable {
     var vcpus: [VCPU] = []
     var cpus: [any CPU] = []
     var state = RunState()
+    var counted = CountedTime()
     var spans: [bp_id: (address: UInt64, length: UInt64)] = [:]
     /// What claims are called, by number.
     var claimNames: [Int: String] = [:]
@@ -69,8 +70,9 @@ public final class Machine: @unchecked Sendable {
         host.pointee.watchdog_limit = description.watchdog
         memoryNode = .allocate(capacity: 1)
         memoryNode.initialize(to: ch_node(depth: 0, is_offline: 0, id: ch_text_memory(), plugin: ch_text_memory()))
-        clock = VirtualClock(options.manualClock ? .manual : .real)
-        random = SplitMix64(seed: description.clock.entropySeed)
+        let isCounted = description.clock.mode == .counted
+        clock = VirtualClock(options.manualClock ? .manual : isCounted ? .counted : .real)
+        random = SplitMix64(seed: description.clock.entropySeed ?? (isCounted ? CountedTime.entropySeed : nil))
         parkWord.initialize(to: 0)
         endWord.initialize(to: 0)
         loop = try EventLoop()

@@ -32,6 +32,12 @@ public protocol ConsoleProvider: AnyObject, Sendable {
     func write(_ client: ConsoleClient, _ bytes: UnsafeRawBufferPointer)
     func ready(_ client: ConsoleClient, room: UInt64)
     func close(_ client: ConsoleClient)
+    /// The client's input is a regular file that has not ended: what it asks for comes at once, or its `inputEnded` is called.
+    func hasSteadyInput(_ client: ConsoleClient) -> Bool
+}
+
+extension ConsoleProvider {
+    public func hasSteadyInput(_ client: ConsoleClient) -> Bool { false }
 }
 
 /// What a machine is made with, besides its description.

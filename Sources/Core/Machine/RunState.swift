@@ -55,6 +55,8 @@ extension Machine {
             vcpu.set(ch_attention_leave)
             cpu.kick()
         }
+        // An idle vCPU waits there.
+        if isCounted { loop.wake() }
     }
 
     // MARK: From any thread
@@ -231,6 +233,7 @@ extension Machine {
         host.pointee.holder = ch_thread_id()
         if vcpu.index == 0 { loadAndStart(cpu) } else { state.cpuResets[Int(vcpu.index)] = true }
         while park(vcpu, cpu) {
+            if isCounted { serveCountedTime() }
             ch_lock_release(&host.pointee.lock)
             let end = cpu.run()
             ch_lock_acquire(&host.pointee.lock)
@@ -321,6 +324,8 @@ extension Machine {
 
     private func waitParked() {
         let seen = ch_load(parkWord)
+        // The backends go on in a pause, and with a counted clock nobody else serves them.
+        if isCounted { return pollHost(milliseconds: 100) }
         ch_lock_release(&host.pointee.lock)
         ch_wait(parkWord, seen, 100_000_000)
         ch_lock_acquire(&host.pointee.lock)
@@ -330,6 +335,7 @@ extension Machine {
     func unpark() {
         ch_store(parkWord, ch_load(parkWord) &+ 1)
         ch_wake(parkWord)
+        if isCounted { loop.wake() }
     }
 
     private func performReset() {
@@ -386,10 +392,14 @@ extension Machine {
             }
         }
         repeat {
-            ch_lock_release(&host.pointee.lock)
-            vcpu.sleep(until: wakes | ch_attention_leave)
-            ch_lock_acquire(&host.pointee.lock)
-            host.pointee.holder = ch_thread_id()
+            if isCounted {
+                if ch_load(vcpu.attention) & (wakes | ch_attention_leave) == 0 { skipIdleTime() }
+            } else {
+                ch_lock_release(&host.pointee.lock)
+                vcpu.sleep(until: wakes | ch_attention_leave)
+                ch_lock_acquire(&host.pointee.lock)
+                host.pointee.holder = ch_thread_id()
+            }
             if vcpu.mustLeave, !park(vcpu, cpu) { return }
         } while ch_load(vcpu.attention) & wakes == 0 && state.resetCount == resets
     }
@@ -414,6 +424,7 @@ extension Machine {
             usleep(200)
         }
         host.pointee.holder = ch_thread_id()
+        summarizeCounted()
         quiesceAll()
         dismantle()
         let end = state.end ?? state.pendingEnd ?? MachineEnd(status: 6, reason: "the machine has no CPU")
@@ -424,6 +435,8 @@ extension Machine {
 
     /// Devices first, then the rest; a backend that flushes gets ten seconds.
     private func quiesceAll() {
+        // The guest is no more: what comes from the host may come at once.
+        loop.forgetAllExpected()
         let order =
             instances.filter { $0.description.type.kind == .device }
             + instances.filter { $0.description.type.kind != .device }
@@ -433,6 +446,7 @@ extension Machine {
             if isDone { continue }
             let deadline = ch_monotonic() &+ 10_000_000_000
             while !instance.hasQuiesced, ch_monotonic() < deadline {
+                if isCounted { pollHost(milliseconds: 0) }
                 ch_lock_release(&host.pointee.lock)
                 usleep(500)
                 ch_lock_acquire(&host.pointee.lock)

@@ -9,15 +9,27 @@ public final class VCPU: @unchecked Sendable {
     public let attention: UnsafeMutablePointer<UInt32>
     /// Takes the machine's lock by itself.
     public unowned(unsafe) let exits: ExitHandler
+    /// Where an engine with a counted clock keeps the number of instructions that this vCPU has retired: exact whenever the core has the
+    /// thread, that is in exits (the exiting instruction is not retired yet) and between runs.
+    /// SAFETY: the clock's, or `ownCount`.
+    public let retired: UnsafeMutablePointer<UInt64>
+    private let ownCount: UnsafeMutablePointer<UInt64>?
 
-    init(index: UInt32, exits: ExitHandler) {
+    /// `retired` nil: a word of its own.
+    init(index: UInt32, exits: ExitHandler, retired: UnsafeMutablePointer<UInt64>?) {
         self.index = index
         self.exits = exits
+        ownCount = retired == nil ? .allocate(capacity: 1) : nil
+        ownCount?.initialize(to: 0)
+        self.retired = retired ?? ownCount.unsafelyUnwrapped
         attention = .allocate(capacity: 16)
         attention.initialize(repeating: 0, count: 16)
     }
 
-    deinit { attention.deallocate() }
+    deinit {
+        attention.deallocate()
+        ownCount?.deallocate()
+    }
 
     /// The INTR pin or a latched NMI waits, or the core wants the thread back.
     public var needsAttention: Bool { ch_load(attention) != 0 }

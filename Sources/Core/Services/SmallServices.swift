@@ -81,10 +81,19 @@ extension ServiceTables {
                 guard let function else { return status(BP_INVALID) }
                 // SAFETY: an opaque word of the plugin's.
                 nonisolated(unsafe) let argument = argument
-                let isAccepted = owner.machine.loop.post(owner) {
+                let isAccepted = owner.machine.loop.post(owner, as: PostKey(function, argument)) {
                     owner.call(ch_activity_posted) { function(owner.raw, argument) }
                 }
                 return status(isAccepted ? BP_OK : BP_REFUSED)
+            },
+            expect: { host, function, argument, delay in
+                guard let function else { return status(BP_INVALID) }
+                return PluginInstance.of(host).expect(PostKey(function, argument), after: delay)
+            },
+            forget: { host, function, argument in
+                guard let function else { return }
+                let owner = PluginInstance.of(host)
+                owner.machine.loop.forgetExpected(owner, PostKey(function, argument))
             }))
 
     nonisolated(unsafe) static let log = HostFunctions.constant(
@@ -169,6 +178,10 @@ extension ServiceTables {
                 guard let client = instance.consoleClient, let provider = instance.machine.options.console else {
                     return status(BP_REFUSED)
                 }
+                let loop = instance.machine.loop
+                // First, so that an end of the input that is found meanwhile is told to somebody who waits.
+                if room > 0 { _ = instance.expect(.console, after: CountedTime.pollPeriod) }
+                if !provider.hasSteadyInput(client) { loop.forgetExpected(instance, .console) }
                 provider.ready(client, room: room)
                 return status(BP_OK)
             },
@@ -209,7 +222,7 @@ extension PluginInstance {
 
 extension Machine {
     var wallClock: (seconds: Int64, nanoseconds: UInt32) {
-        if let start = description.clock.wallClock {
+        if let start = description.clock.wallClock ?? (clock.source == .counted ? CountedTime.wallClock : nil) {
             let now = clock.now
             return (start &+ Int64(now / 1_000_000_000), UInt32(now % 1_000_000_000))
         }
@@ -254,13 +267,16 @@ public final class ConsoleClient: @unchecked Sendable {
     /// Bytes that were typed: never more than `ready` gave room for.
     public func receive(_ bytes: [UInt8]) {
         waiting.withLock { $0 += UInt64(bytes.count) }
-        instance.machine.loop.post(instance) { [self, instance, receiveFunction] in
+        instance.machine.loop.post(instance, as: .console) { [self, instance, receiveFunction] in
             waiting.withLock { $0 -= UInt64(bytes.count) }
             instance.call(ch_activity_console) {
                 bytes.withUnsafeBytes { receiveFunction(instance.raw, $0.baseAddress, UInt64($0.count)) }
             }
         }
     }
+
+    /// There is no input any more: nobody need wait for it.
+    public func inputEnded() { instance.machine.loop.post(instance, as: .console) {} }
 
     /// The operator sends a break, which comes after the bytes received so far. False: this instance takes none.
     public func sendBreak() -> Bool {

@@ -21,6 +21,7 @@ extension SoftCPU {
 
     @inline(never)
     private func attend(_ bits: UInt32) -> RunEnd? {
+        s.publishCount()
         if bits & ch_attention_engine != 0 {
             takeMail()
             do throws(EngineError) { try applyDeferred() } catch { return .failed(error) }
@@ -32,8 +33,9 @@ extension SoftCPU {
         }
         if bits & ch_attention_interrupt != 0 {
             guard let vector = takeInterrupt() else {
-                // Nobody answers, and the pin may stay high: a block runs before it is looked at again.
+                // Nobody answers, and the pin may stay high: an instruction runs before it is looked at again.
                 s.cpu.pointee.attentionMask &= ~ch_attention_interrupt
+                stepsNext = true
                 return nil
             }
             return deliver(vector: vector, kind: .external, code: nil)
@@ -55,7 +57,7 @@ extension SoftCPU {
     var mustStep: Bool {
         let cpu = s.cpu
         return cpu.pointee.inShadow || cpu.pointee.systemFlags & (RFLAGS.tf | RFLAGS.rf) != 0 || debug.singleStep
-            || cpu.pointee.watchesInstructions || cpu.pointee.watchesData || cpu.pointee.pendingDebug != 0
+            || stepsNext || cpu.pointee.watchesInstructions || cpu.pointee.watchesData || cpu.pointee.pendingDebug != 0
             || cpu.pointee.deadline &- cpu.pointee.executed < UInt64(BlockBuilder.maximumInstructions)
     }
 
@@ -67,13 +69,15 @@ extension SoftCPU {
         let wasTrapping = cpu.pointee.systemFlags & RFLAGS.tf != 0
         let shadow = (cpu.pointee.inShadow, cpu.pointee.isStackShadow)
         (cpu.pointee.inShadow, cpu.pointee.isStackShadow) = (false, false)
-        let deadline = cpu.pointee.deadline
+        stepsNext = false
         let begun = cpu.pointee.executed
+        isStepping = true
         cpu.pointee.deadline = begun &+ 1
         didDeliver = false
         var p = findBlock(single: true)
         while p != toRunLoop { p = p.load(as: Handler.self)(s, p) }
-        cpu.pointee.deadline = deadline
+        isStepping = false
+        cpu.pointee.deadline = eventDeadline
         cpu.pointee.chain = nil
         guard cpu.pointee.executed != begun else {
             if cpu.pointee.stop == .none, !didDeliver { (cpu.pointee.inShadow, cpu.pointee.isStackShadow) = shadow }

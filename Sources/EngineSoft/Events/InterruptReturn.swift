@@ -1,6 +1,6 @@
 // IRET. Source: SDM volume 2, IRET; volume 3, 6.14.3.
 
-let interruptReturn: Handler = { s, p in call(s) { $0.interruptReturn(p) } }
+let interruptReturn: Handler = { s, p in call(s, p) { $0.interruptReturn(p) } }
 
 extension SoftCPU {
     func interruptReturn(_ p: P) -> P {

@@ -89,6 +89,21 @@ func linear(_ s: S, _ p: P) -> UInt64 {
     return (offset &+ s.segmentBases[Int(op.pointee.seg)]) & s.cpu.pointee.linearMask
 }
 
+// MARK: Counting
+
+extension UnsafeMutableRawPointer {
+    /// Before anything that may ask the clock, inside a block: the instructions before that of `p` have retired.
+    @inline(__always)
+    func publishCount(_ p: P) {
+        let entered = cpu.pointee.executed &- UInt64(cpu.pointee.blockCount)
+        cpu.pointee.retired.pointee = entered &+ UInt64(p.op.pointee.number)
+    }
+
+    /// Between blocks.
+    @inline(__always)
+    func publishCount() { cpu.pointee.retired.pointee = cpu.pointee.executed }
+}
+
 // MARK: Leaving a block
 
 /// RIP goes to the instruction of `p`, and those after it, and itself, have not retired.

@@ -13,6 +13,10 @@ final class SoftMemory {
     /// One TLB after the other, by Privilege.
     let tables: UnsafeMutableRawPointer
     private let fetches: UnsafeMutablePointer<FetchEntry>
+    /// Entries that others have driven out, by page and privilege: a page that is run from is walked once between two flushes, however
+    /// often blocks are looked up, so that accessed bits do not depend on what is decoded.
+    private var drivenOut: [UInt64: UInt64] = [:]
+    private static let drivenOutLimit = 1 << 16
     let blocks: BlockCache
     let exits: Unmanaged<ExitHandler>
     let vcpu: UInt32
@@ -58,7 +62,12 @@ final class SoftMemory {
         where entries[index].read & entries[index].write & 1 == 0 || entries[index].addend != 0 {
             if !keepsGlobal || entries[index].physical & 1 == 0 { entries[index] = .empty }
         }
+        flushFetches()
+    }
+
+    private func flushFetches() {
         for index in 0..<FetchEntry.count { fetches[index].page = 1 }
+        if !drivenOut.isEmpty { drivenOut.removeAll(keepingCapacity: true) }
     }
 
     /// INVLPG: large pages have an entry for each 4 KiB, so that all of them go.
@@ -67,7 +76,7 @@ final class SoftMemory {
         for privilege in 0..<Privilege.count {
             tables.assumingMemoryBound(to: TLBEntry.self)[privilege * TLBEntry.count + index] = .empty
         }
-        for index in 0..<FetchEntry.count { fetches[index].page = 1 }
+        flushFetches()
     }
 
     /// A page now holds decoded code: writes to it must come here.
@@ -140,7 +149,12 @@ final class SoftMemory {
         if entry.pointee.page == linear & ~0xfff, entry.pointee.privilege == UInt64(privilege.rawValue) {
             return entry.pointee.physical | linear & 0xfff
         }
-        guard let physical = translate(s, linear, .fetch, privilege) else { return nil }
+        let key = linear & ~0xfff | UInt64(privilege.rawValue)
+        let known = drivenOut.isEmpty ? nil : drivenOut.removeValue(forKey: key).map { $0 | linear & 0xfff }
+        guard let physical = known ?? translate(s, linear, .fetch, privilege) else { return nil }
+        if entry.pointee.page & 1 == 0, drivenOut.count < Self.drivenOutLimit {
+            drivenOut[entry.pointee.page | entry.pointee.privilege] = entry.pointee.physical
+        }
         entry.pointee = FetchEntry(
             page: linear & ~0xfff, physical: physical & ~0xfff, privilege: UInt64(privilege.rawValue))
         return physical

@@ -3,16 +3,16 @@
 
 import CBackplane
 
-let moveFromControl: Handler = { s, p in call(s) { $0.moveFromControl(p) } }
-let moveToControl: Handler = { s, p in call(s) { $0.moveToControl(p) } }
-let storeMachineStatus: Handler = { s, p in call(s) { $0.storeMachineStatus(p) } }
-let loadMachineStatus: Handler = { s, p in call(s) { $0.loadMachineStatus(p) } }
-let clearTaskSwitched: Handler = { s, p in call(s) { $0.clearTaskSwitched(p) } }
-let invalidatePage: Handler = { s, p in call(s) { $0.invalidatePage(p) } }
-let invalidatePCID: Handler = { s, p in call(s) { $0.invalidatePCID(p) } }
-let invalidateCaches: Handler = { s, p in call(s) { $0.invalidateCaches(p) } }
-let getExtendedControl: Handler = { s, p in call(s) { $0.getExtendedControl(p) } }
-let setExtendedControl: Handler = { s, p in call(s) { $0.setExtendedControl(p) } }
+let moveFromControl: Handler = { s, p in call(s, p) { $0.moveFromControl(p) } }
+let moveToControl: Handler = { s, p in call(s, p) { $0.moveToControl(p) } }
+let storeMachineStatus: Handler = { s, p in call(s, p) { $0.storeMachineStatus(p) } }
+let loadMachineStatus: Handler = { s, p in call(s, p) { $0.loadMachineStatus(p) } }
+let clearTaskSwitched: Handler = { s, p in call(s, p) { $0.clearTaskSwitched(p) } }
+let invalidatePage: Handler = { s, p in call(s, p) { $0.invalidatePage(p) } }
+let invalidatePCID: Handler = { s, p in call(s, p) { $0.invalidatePCID(p) } }
+let invalidateCaches: Handler = { s, p in call(s, p) { $0.invalidateCaches(p) } }
+let getExtendedControl: Handler = { s, p in call(s, p) { $0.getExtendedControl(p) } }
+let setExtendedControl: Handler = { s, p in call(s, p) { $0.setExtendedControl(p) } }
 
 extension SoftCPU {
     // MARK: MOV CR

@@ -2,8 +2,8 @@
 
 import CBackplane
 
-let moveFromDebug: Handler = { s, p in call(s) { $0.moveFromDebug(p) } }
-let moveToDebug: Handler = { s, p in call(s) { $0.moveToDebug(p) } }
+let moveFromDebug: Handler = { s, p in call(s, p) { $0.moveFromDebug(p) } }
+let moveToDebug: Handler = { s, p in call(s, p) { $0.moveToDebug(p) } }
 
 enum DR {
     /// Bits of DR6 and DR7 that are always 1, and those that can be changed.

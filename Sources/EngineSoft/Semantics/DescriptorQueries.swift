@@ -1,11 +1,11 @@
 // Instructions that only ask about descriptors: VERR, VERW, LAR, LSL, ARPL. Source: SDM volume 2, at their names; volume 3, 5.10. What is
 // not allowed clears ZF and faults nothing.
 
-let verifyRead: Handler = { s, p in call(s) { $0.verify(p, isWrite: false) } }
-let verifyWrite: Handler = { s, p in call(s) { $0.verify(p, isWrite: true) } }
-let loadAccessRights: Handler = { s, p in call(s) { $0.query(p, isLimit: false) } }
-let loadSegmentLimit: Handler = { s, p in call(s) { $0.query(p, isLimit: true) } }
-let adjustRPL: Handler = { s, p in call(s) { $0.adjustRPL(p) } }
+let verifyRead: Handler = { s, p in call(s, p) { $0.verify(p, isWrite: false) } }
+let verifyWrite: Handler = { s, p in call(s, p) { $0.verify(p, isWrite: true) } }
+let loadAccessRights: Handler = { s, p in call(s, p) { $0.query(p, isLimit: false) } }
+let loadSegmentLimit: Handler = { s, p in call(s, p) { $0.query(p, isLimit: true) } }
+let adjustRPL: Handler = { s, p in call(s, p) { $0.adjustRPL(p) } }
 
 extension SoftCPU {
     private enum Looked {

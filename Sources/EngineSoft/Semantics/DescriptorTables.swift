@@ -2,11 +2,11 @@
 
 import CBackplane
 
-let loadTable: Handler = { s, p in call(s) { $0.loadTable(p) } }
-let storeTable: Handler = { s, p in call(s) { $0.storeTable(p) } }
-let loadLDT: Handler = { s, p in call(s) { $0.loadLDT(p) } }
-let loadTaskRegister: Handler = { s, p in call(s) { $0.loadTaskRegister(p) } }
-let storeSystemSegment: Handler = { s, p in call(s) { $0.storeSystemSegment(p) } }
+let loadTable: Handler = { s, p in call(s, p) { $0.loadTable(p) } }
+let storeTable: Handler = { s, p in call(s, p) { $0.storeTable(p) } }
+let loadLDT: Handler = { s, p in call(s, p) { $0.loadLDT(p) } }
+let loadTaskRegister: Handler = { s, p in call(s, p) { $0.loadTaskRegister(p) } }
+let storeSystemSegment: Handler = { s, p in call(s, p) { $0.storeSystemSegment(p) } }
 
 extension SoftCPU {
     /// Exits of these instructions say which one it is in `address`: 0 GDTR, 1 IDTR; 0 LDTR, 1 TR.

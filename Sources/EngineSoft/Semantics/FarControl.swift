@@ -1,8 +1,8 @@
 // Far jumps, calls and returns. Source: SDM volume 2, JMP, CALL, RET; volume 3, 5.8.
 
-let jumpFar: Handler = { s, p in call(s) { $0.jumpFar(p) } }
-let callFar: Handler = { s, p in call(s) { $0.callFar(p) } }
-let returnFar: Handler = { s, p in call(s) { $0.returnFar(p) } }
+let jumpFar: Handler = { s, p in call(s, p) { $0.jumpFar(p) } }
+let callFar: Handler = { s, p in call(s, p) { $0.callFar(p) } }
+let returnFar: Handler = { s, p in call(s, p) { $0.returnFar(p) } }
 
 extension SoftCPU {
     /// Selector and offset, in the instruction or in memory. nil: a fault is left.

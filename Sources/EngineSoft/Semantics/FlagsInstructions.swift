@@ -39,12 +39,12 @@ let pushFlags: Handler = { s, p in
         s[Register.rsp] = top
         return following(p)
     }
-    return call(s) { $0.pushFlags(p, flags) }
+    return call(s, p) { $0.pushFlags(p, flags) }
 }
 
 let popFlags: Handler = { s, p in
     if isHeldByIOPL(s) { return raise(s, p, Vector.gp, code: 0) }
-    return call(s) { $0.popFlags(p) }
+    return call(s, p) { $0.popFlags(p) }
 }
 
 /// CLAC and STAC, which are for ring 0 of protected mode.
@@ -56,7 +56,7 @@ let setAlignmentCheck: Handler = { s, p in
     } else {
         cpu.pointee.systemFlags &= ~RFLAGS.ac
     }
-    return call(s) { cpu in
+    return call(s, p) { cpu in
         cpu.updateMode()
         return retire(s, p)
     }

@@ -4,13 +4,13 @@
 import CBackplane
 import Core
 
-let int3: Handler = { s, p in call(s) { $0.breakpoint(p) } }
-let interruptSoftware: Handler = { s, p in call(s) { $0.interruptSoftware(p) } }
-let interruptOverflow: Handler = { s, p in call(s) { $0.interruptOverflow(p) } }
-let int1: Handler = { s, p in call(s) { $0.softwareInterrupt(Vector.db, .privileged, p) } }
-let bound: Handler = { s, p in call(s) { $0.bound(p) } }
-let undefinedOpcode: Handler = { s, p in call(s) { $0.undefined(p, isTooLong: false) } }
-let instructionTooLong: Handler = { s, p in call(s) { $0.undefined(p, isTooLong: true) } }
+let int3: Handler = { s, p in call(s, p) { $0.breakpoint(p) } }
+let interruptSoftware: Handler = { s, p in call(s, p) { $0.interruptSoftware(p) } }
+let interruptOverflow: Handler = { s, p in call(s, p) { $0.interruptOverflow(p) } }
+let int1: Handler = { s, p in call(s, p) { $0.softwareInterrupt(Vector.db, .privileged, p) } }
+let bound: Handler = { s, p in call(s, p) { $0.bound(p) } }
+let undefinedOpcode: Handler = { s, p in call(s, p) { $0.undefined(p, isTooLong: false) } }
+let instructionTooLong: Handler = { s, p in call(s, p) { $0.undefined(p, isTooLong: true) } }
 
 /// Whether the code of the moment may reach ports; false: #GP(0) or a fault of the look-up is left.
 func ioAllowed(_ s: S, port: UInt16, size: Int) -> Bool {

@@ -3,8 +3,8 @@
 
 import CBackplane
 
-let readMSR: Handler = { s, p in call(s) { $0.readMSR(p) } }
-let writeMSR: Handler = { s, p in call(s) { $0.writeMSR(p) } }
+let readMSR: Handler = { s, p in call(s, p) { $0.readMSR(p) } }
+let writeMSR: Handler = { s, p in call(s, p) { $0.writeMSR(p) } }
 
 enum MSR {
     static let tsc: UInt32 = 0x10, platformID: UInt32 = 0x17, microcode: UInt32 = 0x8b

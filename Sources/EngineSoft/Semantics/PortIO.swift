@@ -19,6 +19,7 @@ extension UnsafeMutableRawPointer {
     /// nil: a policy injects an exception, which is left.
     @inline(__always)
     func portRead(_ p: P, _ port: UInt16, _ width: UInt8) -> UInt64? {
+        publishCount(p)
         let rip = rip(at: p)
         cpu.pointee.exitRIP = rip
         let result = cpu.pointee.exits._withUnsafeGuaranteedRef {
@@ -29,6 +30,7 @@ extension UnsafeMutableRawPointer {
 
     @inline(__always)
     func portWrite(_ p: P, _ port: UInt16, _ width: UInt8, _ value: UInt64) -> Bool {
+        publishCount(p)
         let rip = rip(at: p)
         cpu.pointee.exitRIP = rip
         return accept(
@@ -38,6 +40,7 @@ extension UnsafeMutableRawPointer {
     }
 
     func portReadString(_ p: P, _ port: UInt16, _ width: UInt8, _ count: Int, _ bytes: UnsafeMutableRawPointer) -> Bool {
+        publishCount(p)
         let rip = rip(at: p)
         cpu.pointee.exitRIP = rip
         return accept(
@@ -47,6 +50,7 @@ extension UnsafeMutableRawPointer {
     }
 
     func portWriteString(_ p: P, _ port: UInt16, _ width: UInt8, _ count: Int, _ bytes: UnsafeRawPointer) -> Bool {
+        publishCount(p)
         let rip = rip(at: p)
         cpu.pointee.exitRIP = rip
         return accept(

@@ -5,21 +5,21 @@ import CBackplane
 import CHost
 import Core
 
-let identify: Handler = { s, p in call(s) { $0.identify(p) } }
-let readTimeStamp: Handler = { s, p in call(s) { $0.readTimeStamp(p) } }
-let readPerformanceCounter: Handler = { s, p in call(s) { $0.readPerformanceCounter(p) } }
+let identify: Handler = { s, p in call(s, p) { $0.identify(p) } }
+let readTimeStamp: Handler = { s, p in call(s, p) { $0.readTimeStamp(p) } }
+let readPerformanceCounter: Handler = { s, p in call(s, p) { $0.readPerformanceCounter(p) } }
 let readProcessorID: Handler = { s, p in
     s[p.op.pointee.src] = s.cpu.pointee.msrs.tscAux
     return following(p)
 }
-let random: Handler = { s, p in call(s) { $0.random(p) } }
-let guarded: Handler = { s, p in call(s) { $0.guarded(p) } }
-let halt: Handler = { s, p in call(s) { $0.halt(p) } }
+let random: Handler = { s, p in call(s, p) { $0.random(p) } }
+let guarded: Handler = { s, p in call(s, p) { $0.guarded(p) } }
+let halt: Handler = { s, p in call(s, p) { $0.halt(p) } }
 
 /// A hint, but for policies.
 let pause: Handler = { s, p in
     if s.cpu.pointee.intercepted >> UInt64(BP_EXIT_PAUSE) & 1 == 0 { return following(p) }
-    return call(s) { $0.ask(BP_EXIT_PAUSE, p) ?? following(p) }
+    return call(s, p) { $0.ask(BP_EXIT_PAUSE, p) ?? following(p) }
 }
 
 extension SoftCPU {

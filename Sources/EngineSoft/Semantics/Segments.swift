@@ -3,15 +3,18 @@
 
 /// Calls a method of the CPU that a state belongs to.
 @inline(__always)
-func call(_ s: S, _ body: (SoftCPU) -> P) -> P { s.cpu.pointee.owner._withUnsafeGuaranteedRef(body) }
+func call(_ s: S, _ p: P, _ body: (SoftCPU) -> P) -> P {
+    s.publishCount(p)
+    return s.cpu.pointee.owner._withUnsafeGuaranteedRef(body)
+}
 
-let moveFromSegment: Handler = { s, p in call(s) { $0.moveFromSegment(p) } }
-let moveToSegment: Handler = { s, p in call(s) { $0.moveToSegment(p) } }
-let pushSegment: Handler = { s, p in call(s) { $0.pushSegment(p) } }
-let popSegment: Handler = { s, p in call(s) { $0.popSegment(p) } }
-let loadFarPointer: Handler = { s, p in call(s) { $0.loadFarPointer(p) } }
-let readSegmentBase: Handler = { s, p in call(s) { $0.readSegmentBase(p) } }
-let writeSegmentBase: Handler = { s, p in call(s) { $0.writeSegmentBase(p) } }
+let moveFromSegment: Handler = { s, p in call(s, p) { $0.moveFromSegment(p) } }
+let moveToSegment: Handler = { s, p in call(s, p) { $0.moveToSegment(p) } }
+let pushSegment: Handler = { s, p in call(s, p) { $0.pushSegment(p) } }
+let popSegment: Handler = { s, p in call(s, p) { $0.popSegment(p) } }
+let loadFarPointer: Handler = { s, p in call(s, p) { $0.loadFarPointer(p) } }
+let readSegmentBase: Handler = { s, p in call(s, p) { $0.readSegmentBase(p) } }
+let writeSegmentBase: Handler = { s, p in call(s, p) { $0.writeSegmentBase(p) } }
 
 /// SDM volume 2, SWAPGS.
 let swapGS: Handler = { s, p in

@@ -1,10 +1,10 @@
 // SYSCALL, SYSRET, SYSENTER, SYSEXIT. Source: SDM volume 2, at their names; volume 3, 5.8.7 and 5.8.8. Their segments are flat and come
 // from no table.
 
-let systemCall: Handler = { s, p in call(s) { $0.systemCall(p) } }
-let systemReturn: Handler = { s, p in call(s) { $0.systemReturn(p) } }
-let systemEnter: Handler = { s, p in call(s) { $0.systemEnter(p) } }
-let systemExit: Handler = { s, p in call(s) { $0.systemExit(p) } }
+let systemCall: Handler = { s, p in call(s, p) { $0.systemCall(p) } }
+let systemReturn: Handler = { s, p in call(s, p) { $0.systemReturn(p) } }
+let systemEnter: Handler = { s, p in call(s, p) { $0.systemEnter(p) } }
+let systemExit: Handler = { s, p in call(s, p) { $0.systemExit(p) } }
 
 extension SoftCPU {
     private func setFlatCode(_ selector: UInt16, level: UInt8, isLong: Bool) {

@@ -131,6 +131,9 @@ struct CPUState {
     var executed: UInt64 = 0
     /// `executed` must not go beyond.
     var deadline: UInt64 = noDeadline
+    /// Where the number of retired instructions is published for the core (`publishCount`).
+    /// SAFETY: VCPU.retired.
+    var retired: UnsafeMutablePointer<UInt64>
     /// SAFETY: the block that was entered last; lives until the arena is emptied, which only the run loop does.
     var block: UnsafeMutablePointer<Block>?
     /// A chain slot that waits for the block at `chainTarget`, if that comes next: an interrupt may come between.

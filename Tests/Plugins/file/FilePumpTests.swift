@@ -29,7 +29,7 @@ final class Bench: @unchecked Sendable {
             link: HostLink(
                 post: { argument in
                     box.bench?.post()
-                    return argument == 9
+                    return argument == 9 || argument == 10
                 }, log: { _, text in box.bench?.log(text) }),
             postArgument: 9)
         box.bench = self
@@ -167,6 +167,17 @@ final class Bench: @unchecked Sendable {
         piped.write([1])
         #expect(piped.pump.stop())
         #expect(piped.log == ["'out' cannot be written: Broken pipe; the guest's output is dropped"])
+    }
+
+    /// Two posts: one for the only piece, one for the end, where nothing more is to be had.
+    @Test func theEndOfTheInputIsPostedToo() throws {
+        let bench = try Bench(input: [1, 2, 3])
+        try bench.pump.start()
+        #expect(bench.news() == .input)
+        #expect(bench.pump.takeInput() == [1, 2, 3])
+        #expect(bench.news() == .input)
+        #expect(bench.pump.takeInput() == [])
+        #expect(bench.pump.stop())
     }
 
     @Test func inputComesInPiecesToItsEnd() throws {

@@ -135,6 +135,24 @@ import Testing
         #expect(bench.worker.stop())
     }
 
+    /// Three completions are there, and the owner wants one for each post.
+    @Test func whatIsLeftBeyondALimitIsPostedAnew() throws {
+        let medium = SlowMedium(count: 4096)
+        let bench = Bench(medium)
+        medium.hold()
+        try bench.worker.start()
+        for tag in 1...3 { #expect(bench.worker.submit(.init(.flush, tag: UInt64(tag)))) }
+        medium.letGo()
+        for _ in 0..<500 where bench.worker.statistics.flushes < 3 { usleep(10000) }
+        for count in 1...3 {
+            #expect(bench.posts == count)
+            #expect(bench.worker.takeNews(limit: 1).completions.map(\.tag) == [UInt64(count)])
+        }
+        #expect(bench.posts == 3)
+        #expect(bench.worker.takeNews(limit: 1).completions == [])
+        #expect(bench.worker.stop())
+    }
+
     @Test func quiesceFinishesAndFlushes() throws {
         let medium = SlowMedium(count: 4096)
         let bench = Bench(medium)

@@ -24,14 +24,21 @@ final class FileBackend: StreamBackend {
         make: { (host, values) throws(PluginError) in try FileBackend(host, values) })
 
     private static let news = lastOwnPost + 1
+    private static let input = news + 1
+    /// Virtual ns from asking for input to its coming, where runs repeat exactly.
+    private static let latency: UInt64 = 1_000_000
 
     private let pump: FilePump
     private let path: String
+    private let hasInput: Bool
+    /// The pump has posted that input is there, or at its end.
+    private var isInputThere = false
 
     init(_ host: Host, _ values: Values) throws(PluginError) {
         path = values.text("path")
         // First: a missing input must not leave an empty output behind.
         let input = values.isSet("input") ? try FileBackend.openInput(values.text("input")) : nil
+        hasInput = input != nil
         let output = try FileBackend.openOutput(path, append: values.bool("append"))
         pump = FilePump(
             name: path, output: output, input: input, link: HostLink(host), postArgument: FileBackend.news)
@@ -65,7 +72,10 @@ final class FileBackend: StreamBackend {
         do throws(HostCallError) { try pump.start() } catch {
             throw PluginError("a thread cannot be started: " + error.text)
         }
+        if hasInput { expectInput() }
     }
+
+    private func expectInput() { (try? host.events)?.expect(FileBackend.input, after: FileBackend.latency) }
 
     override func quiesce() throws(PluginError) -> Bool {
         _ = try super.quiesce()
@@ -82,16 +92,21 @@ final class FileBackend: StreamBackend {
     override func inputSpaceGrew() { takeInput() }
 
     override func posted(_ argument: UInt) {
+        if argument == FileBackend.input {
+            isInputThere = true
+            return takeInput()
+        }
         guard argument == FileBackend.news else { return super.posted(argument) }
         let news = pump.takeNews()
         if news.contains(.released) { setThrottle(pump.isThrottled) }
         if news.contains(.drained) { host.quiesced() }
-        if news.contains(.input) { takeInput() }
     }
 
     private func takeInput() {
-        guard inputSpace >= FilePump.inputChunk else { return }
+        guard isInputThere, inputSpace >= FilePump.inputChunk else { return }
+        isInputThere = false
         let bytes = pump.takeInput()
+        if !bytes.isEmpty { expectInput() }
         if !bytes.isEmpty { bytes.withUnsafeBytes { _ = received($0) } }
     }
 }

@@ -17,7 +17,7 @@ public final class FilePump: @unchecked Sendable {
         public static let released = News(rawValue: 1)
         /// After `drain`: all is written, or the reader of a pipe does not take it.
         public static let drained = News(rawValue: 2)
-        /// `takeInput` has something.
+        /// `takeInput` has something, or never will again. Comes by a post of its own, `postArgument` + 1: one for each read.
         public static let input = News(rawValue: 4)
     }
 
@@ -39,6 +39,7 @@ public final class FilePump: @unchecked Sendable {
     private var news: News = []
     private var isNewsPosted = false
     private var pendingInput: [UInt8] = []
+    private var isInputPosted = true
     private var isInputAtEnd: Bool
     private var mustSync = false
     private var isDraining = false
@@ -145,7 +146,8 @@ public final class FilePump: @unchecked Sendable {
     private func nextJob() -> Job {
         while true {
             // A post that the host could not take is tried again.
-            if !news.isEmpty, !isNewsPosted, !isStopping { isNewsPosted = link.post(postArgument) }
+            if !news.subtracting(.input).isEmpty, !isNewsPosted, !isStopping { isNewsPosted = link.post(postArgument) }
+            if !isInputPosted, !isStopping { isInputPosted = link.post(postArgument &+ 1) }
             if !queue.isEmpty { return .write(queue.front(FilePump.outputChunk)) }
             if mustSync {
                 mustSync = false
@@ -153,7 +155,7 @@ public final class FilePump: @unchecked Sendable {
             }
             if isStopping { return .end }
             if !isInputAtEnd, pendingInput.isEmpty { return .read }
-            if news.isEmpty || isNewsPosted {
+            if isInputPosted, news.subtracting(.input).isEmpty || isNewsPosted {
                 monitor.wait()
             } else {
                 _ = monitor.wait(until: .init(milliseconds: 10))
@@ -226,6 +228,7 @@ public final class FilePump: @unchecked Sendable {
         monitor.locked {
             guard case .bytes(let count) = result else {
                 isInputAtEnd = true
+                tell(.input)
                 return
             }
             pendingInput = [UInt8](bytes.prefix(count))
@@ -236,6 +239,10 @@ public final class FilePump: @unchecked Sendable {
     /// With the monitor held.
     private func tell(_ what: News) {
         news.insert(what)
+        if what == .input {
+            isInputPosted = isStopping || link.post(postArgument &+ 1)
+            return
+        }
         if !isNewsPosted, !isStopping { isNewsPosted = link.post(postArgument) }
     }
 

@@ -110,11 +110,16 @@ public final class DiskWorker: @unchecked Sendable {
 
     /// When it returns, no client's buffer is touched any more, and no completion of an earlier request comes. A write
     /// that the thread had begun may still reach the disk, whole or in part, before anything that is submitted later.
-    public func cancelAll() {
+    /// False: the post that is under way brings `isQuiet`; else what was posted is of no use any more.
+    @discardableResult
+    public func cancelAll() -> Bool {
         monitor.locked {
             epoch &+= 1
             queue.removeAll(keepingCapacity: true)
             news.completions = []
+            if news.isQuiet { return false }
+            isNewsPosted = false
+            return true
         }
     }
 
@@ -128,11 +133,18 @@ public final class DiskWorker: @unchecked Sendable {
         }
     }
 
-    public func takeNews() -> News {
+    /// What is left beyond `limit` completions is posted anew.
+    public func takeNews(limit: Int = .max) -> News {
         monitor.locked {
-            defer { news = News() }
+            var taken = news
+            news = News()
+            if taken.completions.count > limit {
+                news.completions = Array(taken.completions[limit...])
+                taken.completions.removeLast(taken.completions.count - limit)
+            }
             isNewsPosted = false
-            return news
+            postNews()
+            return taken
         }
     }
 

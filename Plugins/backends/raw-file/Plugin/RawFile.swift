@@ -29,6 +29,8 @@ final class RawFile: Instance {
         make: { (host, values) throws(PluginError) in try RawFile(host, values) })
 
     private static let news: UInt = 1
+    /// Virtual ns from a request to its completion where runs repeat exactly.
+    private static let latency: UInt64 = 100_000
 
     private let path: String
     private let mode: ImageMode
@@ -114,7 +116,11 @@ final class RawFile: Instance {
     }
 
     override func blockSubmitted(_ index: UInt32, _ request: BlockRequest) {
-        if worker?.submit(translate(request)) != true { client?.complete(tag: request.tag, .busy) }
+        guard worker?.submit(translate(request)) == true else {
+            client?.complete(tag: request.tag, .busy)
+            return
+        }
+        (try? host.events)?.expect(RawFile.news, after: RawFile.latency)
     }
 
     private func translate(_ request: BlockRequest) -> DiskWorker.Request {
@@ -130,10 +136,13 @@ final class RawFile: Instance {
             request.operation, offset: range.offset, length: range.length, data: request.data, tag: request.tag)
     }
 
-    override func blockCancelAll(_ index: UInt32) { worker?.cancelAll() }
+    override func blockCancelAll(_ index: UInt32) {
+        if worker?.cancelAll() == true { (try? host.events)?.forget(RawFile.news) }
+    }
 
     override func posted(_ argument: UInt) {
-        guard let news = worker?.takeNews() else { return }
+        // One for each post: what comes together on a fast host must not come sooner than announced.
+        guard let news = worker?.takeNews(limit: 1) else { return }
         for completion in news.completions { client?.complete(tag: completion.tag, completion.status) }
         if news.isQuiet { host.quiesced() }
     }

@@ -30,7 +30,7 @@ extern "C" {
 #endif
 
 #define BP_ABI_MAJOR 1
-#define BP_ABI_MINOR 1
+#define BP_ABI_MINOR 2
 
 /* ---- Status ------------------------------------------------------------------------------------------------------ */
 
@@ -387,6 +387,11 @@ typedef struct bp_events_1 {
     bp_status (*change)(const bp_host *host, bp_id watch, uint32_t events); /* 0: none for now */
     bp_status (*unwatch)(const bp_host *host, bp_id watch); /* the descriptor stays the plugin's, to close afterwards */
     bp_status (*post)(const bp_host *host, bp_posted function, void *argument); /* [any] BP_REFUSED once disconnect has begun */
+    /* Since 1.2. Announces a post of this function and argument, the answer to something that was just asked of the host. With a counted
+       clock (repeatable runs) it is then delivered `delay` virtual ns from now, neither sooner nor later: the guest's time stands still
+       until it comes, for at most 10 s of the host's. One announcement for each post. Other clocks: nothing happens. */
+    bp_status (*expect)(const bp_host *host, bp_posted function, void *argument, uint64_t delay);
+    void (*forget)(const bp_host *host, bp_posted function, void *argument); /* since 1.2: what was announced will not come */
 } bp_events_1;
 
 /* "log/1" */
