@@ -276,7 +276,7 @@ def linux_shell(bench):
     """At the prompt: memory, and CPU time of 10 idle seconds, ours and QEMU's meanwhile."""
     bench.need("qemu-system-x86_64")
     need_linux(bench)
-    prompt = b"~ # "
+    prompt = b":/root# "
     (ours, theirs, _), idle = linux_commands(bench)["bzImage, unpack: host"], []
     with Child(ours, bench.environment, on_terminal=True) as mine, Child(theirs, on_terminal=True) as other:
         for child in (mine, other):

@@ -1,3 +1,5 @@
+import PluginKit
+
 /// Where the guest tried instructions that its CPU does not have (#UD), by address. UD2, which raises it on purpose, is one of them.
 struct UndefinedOpcodes: Sendable {
     struct Row: Equatable, Sendable {
