@@ -46,10 +46,20 @@ backends:
   - {{ id: term, plugin: terminal }}
 """
 
+# The devices are those of machines/linux.yaml; its loader's properties are others.
 LINUX_MACHINE = """\
-extends: {root}/machines/linux.yaml
 machine: linux-elf
+cpu: {{ engine: soft, interrupts: pic }}
+memory: 256MiB
 boot: {{ plugin: elf, kernel: {kernel}, modules: {initrd}, command-line: "{command_line}" }}
+devices:
+  - {{ id: pic, plugin: pic8259 }}
+  - {{ id: pit, plugin: pit8254, irq: pic.0 }}
+  - {{ id: rtc, plugin: rtc146818, irq: pic.8 }}
+  - {{ id: com1, plugin: uart16550, at: 0x3f8, irq: pic.4, stream: term }}
+  - {{ id: reset, plugin: reset-control }}
+backends:
+  - {{ id: term, plugin: terminal }}
 """
 
 BOCHS_FILE = """\
@@ -240,7 +250,7 @@ def need_linux(bench):
 def linux_commands(bench):
     """Of each pair: ours and QEMU's, by what is booted, and how often QEMU's time ours may be."""
     kernel, initrd = unpacked(bench), LINUX / "initramfs.cpio"
-    names = {"root": ROOT, "kernel": kernel, "initrd": initrd, "command_line": COMMAND_LINE}
+    names = {"kernel": kernel, "initrd": initrd, "command_line": COMMAND_LINE}
     elf = bench.file("linux-elf.yaml", LINUX_MACHINE.format(**names))
     run, file = [bench.build / "backplane", "run", "--engine", "soft"], ROOT / "machines/linux.yaml"
     ours = ["--set", f"kernel={LINUX / 'vmlinuz'}", "--set", f"initrd={initrd}", "--set", f"cmdline={COMMAND_LINE}"]
@@ -276,7 +286,7 @@ def linux_shell(bench):
     """At the prompt: memory, and CPU time of 10 idle seconds, ours and QEMU's meanwhile."""
     bench.need("qemu-system-x86_64")
     need_linux(bench)
-    prompt = b"~ # "
+    prompt = b":/root# "
     (ours, theirs, _), idle = linux_commands(bench)["bzImage, unpack: host"], []
     with Child(ours, bench.environment, on_terminal=True) as mine, Child(theirs, on_terminal=True) as other:
         for child in (mine, other):

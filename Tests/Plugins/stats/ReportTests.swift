@@ -98,3 +98,35 @@ import Testing
         #expect(counters.report(top: 20)[0].hasPrefix("2 exits in 0 ns of virtual time, "))
     }
 }
+
+@Suite struct UndefinedOpcodeTests {
+    @Test func placesAreListedWithTheirBytesAndCounts() {
+        var counters = ExitCounters()
+        var exit = bp_exit()
+        exit.address = 6  // reason 0, an exception; vector 6, #UD
+        var reads = 0
+        for rip in [0x7c0d, 0x7c0d, 0xf_fff5] as [UInt64] {
+            exit.rip = rip
+            counters.note(exit, nanoseconds: 100, ownerHash: 0) { "" }
+            counters.noteUndefined(rip: rip) {
+                reads += 1
+                return rip == 0x7c0d ? [0x0f, 0x0a, 0xc0, 1, 2, 3, 4, 5, 6] : []
+            }
+        }
+        #expect(reads == 2)
+        #expect(
+            counters.report(top: 1).suffix(3) == [
+                "count  rip      bytes", "    2  0x7c0d   0f 0a c0 01 02 03 04 05", "    1  0xffff5  (not readable)",
+            ], "\(counters.report(top: 1))")
+        counters.clear()
+        #expect(counters.report(top: 1) == ["no exits"])
+    }
+
+    @Test func placesBeyondTheLimitAreCountedTogether() {
+        var opcodes = UndefinedOpcodes(limit: 2)
+        for rip in [1, 2, 3, 4, 1] as [UInt64] { opcodes.note(rip: rip) { [0xff] } }
+        #expect(opcodes.rows.map(\.count) == [2, 1])
+        #expect(opcodes.others == 2)
+        #expect(opcodes.lines.last == "    2  elsewhere")
+    }
+}

@@ -7,6 +7,7 @@ public struct ExitCounters: Sendable {
     private(set) var kinds = [Counter](repeating: Counter(), count: BP_EXIT_REASONS + 1)
     /// At most 1536 addresses, more than a PC has ports and pages that devices answer.
     private(set) var addresses: AddressTable
+    private(set) var undefined = UndefinedOpcodes()
     /// Virtual nanoseconds of the first and the last exit.
     private(set) var firstTime: UInt64 = 0
     private(set) var lastTime: UInt64 = 0
@@ -31,6 +32,12 @@ public struct ExitCounters: Sendable {
     }
 
     private(set) var total = Counter()
+
+    /// The vector of #UD (SDM volume 3, table 6-1).
+    public static let invalidOpcode: UInt64 = 6
+
+    /// Beside `note`, of an exception exit of that vector; `bytes`: the instruction's, asked at the first sight of a place.
+    public mutating func noteUndefined(rip: UInt64, bytes: () -> [UInt8]) { undefined.note(rip: rip, bytes: bytes) }
 
     /// Exits of a kind by its key ("io") or the SDM's name in any case ("I/O instruction"), or "all"; nil: no such
     /// kind.
@@ -63,6 +70,7 @@ public struct ExitCounters: Sendable {
     public mutating func clear() {
         for index in kinds.indices { kinds[index] = Counter() }
         addresses.clear()
+        undefined = UndefinedOpcodes()
         total = Counter()
         firstTime = 0
         lastTime = 0

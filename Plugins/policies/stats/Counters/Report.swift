@@ -1,11 +1,12 @@
 import PluginKit
 
 extension ExitCounters {
-    /// The report as lines of text: a summary, the kinds, and the `top` ports and pages that took the most time.
+    /// The report as lines of text: a summary, the kinds, undefined opcodes, and the `top` ports and pages that took the most time.
     public func report(top: Int) -> [String] {
         guard total.count > 0 else { return ["no exits"] }
         var lines = [summary]
         lines += kindTable.lines
+        lines += undefined.lines
         let rows = addresses.rows
         guard !rows.isEmpty else { return lines }
         let shown = min(max(top, 0), rows.count)

@@ -6,7 +6,8 @@ import PluginKit
 /// The counters are not part of a snapshot: they are host time of this run on this host. They outlast a reset.
 final class Stats: Instance {
     static let definition = ClassDefinition.policy(
-        "stats", summary: "counts exits and their time in the VMM, by kind and by port or page",
+        "stats",
+        summary: "counts exits and their time in the VMM, by kind and by port or page, and names undefined opcodes",
         properties: [
             Property(
                 "top", .unsigned, default: "20", live: true, unit: "rows", bounds: 0...100_000,
@@ -45,6 +46,9 @@ final class Stats: Instance {
 
     override func connect() throws(PluginError) {
         try host.exits.want(Int(BP_WANT_ALL), 0...UInt64.max, .observe)
+        // Engines exit for #UD only where it is wanted; those that cannot are not asked to.
+        let vector = ExitCounters.invalidOpcode
+        try host.exits.want(Int(BP_EXIT_EXCEPTION), vector...vector, .observe)
     }
 
     override func setProperty(_ name: String, to values: Values) throws(PluginError) {
@@ -60,6 +64,18 @@ final class Stats: Instance {
         counters.note(exit, nanoseconds: outcome.nanoseconds, ownerHash: hash(outcome.owner)) {
             outcome.owner.map { String(cString: $0) } ?? ""
         }
+        if exit.reason == UInt16(BP_EXIT_EXCEPTION), exit.address == ExitCounters.invalidOpcode {
+            counters.noteUndefined(rip: exit.rip) { code(exit) }
+        }
+    }
+
+    /// The bytes at an exit's instruction: eight, or as many as there are up to the end of the page.
+    private func code(_ exit: bp_exit) -> [UInt8] {
+        guard let cpu = try? host.cpu, let registers = try? cpu.registers(vcpu: exit.vcpu) else { return [] }
+        let isLong = registers.efer & 1 << 10 != 0 && registers.cs.attributes & 1 << 13 != 0
+        let linear = isLong ? exit.rip : (registers.cs.base &+ exit.rip) & 0xffff_ffff
+        return cpu.read(linear: linear, count: 8, vcpu: exit.vcpu)
+            ?? cpu.read(linear: linear, count: Int(min(8, 4096 - linear & 4095)), vcpu: exit.vcpu) ?? []
     }
 
     override func disconnect() {
