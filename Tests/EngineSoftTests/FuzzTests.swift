@@ -23,25 +23,26 @@ import Testing
             let seed = Soak.seed &* 1_000_003 &+ UInt64(number)
             kicker.note("\(start) seed \(seed)")
             machine.prepare(start, seed: seed)
-            let before = machine.cpu.s.cpu.pointee.executed
-            longest = max(longest, run(machine, kicker))
-            instructions += machine.cpu.s.cpu.pointee.executed &- before
+            longest = max(longest, run(machine, start, kicker, &instructions))
         }
         #expect(instructions > 10_000, "\(start) ran \(instructions) instructions")
         // A kick is heard between blocks; the rest is the host's scheduler.
         #expect(longest < 2_000_000_000, "\(start): a kick was heard after \(longest) ns")
     }
 
-    /// Until the kick; HLT goes on behind it. Returns nanoseconds between the kick and its effect.
-    private func run(_ machine: FuzzMachine, _ kicker: Kicker) -> UInt64 {
+    /// Until the kick; HLT goes on behind it, a shutdown with other registers. Returns nanoseconds between the kick and its effect.
+    private func run(
+        _ machine: FuzzMachine, _ start: FuzzMachine.Start, _ kicker: Kicker, _ instructions: inout UInt64
+    ) -> UInt64 {
         kicker.arm()
         while true {
-            switch machine.cpu.run() {
+            let before = machine.cpu.s.cpu.pointee.executed
+            let end = machine.cpu.run()
+            instructions &+= machine.cpu.s.cpu.pointee.executed &- before
+            switch end {
             case .attention: return kicker.sinceKick()
             case .halted, .debug: continue
-            case .shutdown:
-                kicker.disarm()
-                return 0
+            case .shutdown: machine.restart(start)
             case .failed(let error):
                 Issue.record("the engine cannot go on: \(error)")
                 kicker.disarm()

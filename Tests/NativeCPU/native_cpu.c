@@ -20,6 +20,7 @@ static const int signals[SIGNALS] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
 static struct sigaction old_actions[SIGNALS], old_timer_action;
 static stack_t old_stack;
 static void *signal_stack;
+static sigset_t old_mask;
 static timer_t watchdog;
 static pid_t owner;
 
@@ -120,6 +121,12 @@ int nc_begin(uint64_t gs_base) {
     for (int i = 0; i < SIGNALS; i++) sigaction(signals[i], &action, &old_actions[i]);
     action.sa_sigaction = tick;
     sigaction(SIGRTMIN + 9, &action, &old_timer_action);
+    // Threads of libdispatch block it, and a loop without end would stay one.
+    sigset_t unblocked;
+    sigemptyset(&unblocked);
+    sigaddset(&unblocked, SIGRTMIN + 9);
+    for (int i = 0; i < SIGNALS; i++) sigaddset(&unblocked, signals[i]);
+    pthread_sigmask(SIG_UNBLOCK, &unblocked, &old_mask);
     struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGRTMIN + 9};
     event._sigev_un._tid = owner;
     if (timer_create(CLOCK_MONOTONIC, &event, &watchdog)) return -errno;
@@ -133,6 +140,7 @@ int nc_begin(uint64_t gs_base) {
 
 void nc_end(void) {
     timer_delete(watchdog);
+    pthread_sigmask(SIG_SETMASK, &old_mask, NULL);
     __asm__ volatile("mov %0, %%ds\n\tmov %0, %%es" ::"r"(0));
     syscall(SYS_arch_prctl, 0x1001, 0);
     for (int i = 0; i < SIGNALS; i++) sigaction(signals[i], &old_actions[i], NULL);

@@ -41,8 +41,13 @@ final class FuzzMachine {
     /// Fills memory and registers from the seed.
     func prepare(_ start: Start, seed: UInt64) {
         random = Randomness(seed: seed)
-        cpu.resetState()
         fillMemory(is64: start == .long)
+        restart(start)
+    }
+
+    /// Other registers and tables, in the memory as it is now.
+    func restart(_ start: Start) {
+        cpu.resetState()
         registers()
         mode(start)
         cpu.emptyArena()
@@ -153,7 +158,10 @@ final class FuzzMachine {
         switch start {
         case .legacyPaging: paging(cr4: random.chance(50) ? 0x10 : 0, efer: 0, legacyTables())
         case .pae: paging(cr4: 0x20, efer: random.chance(50) ? 0x800 : 0, paeTables())
-        case .long, .compatibility: paging(cr4: 0x20 | random.next() & 0x30_0080, efer: 0xd01, longTables())
+        case .long, .compatibility:
+            paging(
+                cr4: 0x20 | random.next() & 0x80 | (random.chance(15) ? random.next() & 0x30_0000 : 0), efer: 0xd01,
+                longTables())
         default: break
         }
     }
@@ -191,9 +199,12 @@ final class FuzzMachine {
             }
             put(gdt &+ number * 8, value)
         }
+        soundEntries(gdt, isLong: isLong)
         for vector in 0..<256 as Range<UInt64> {
             let type = random.pick([0x8e, 0x8f, 0xee, 0xef, 0x85, 0x86, 0x87, UInt64(random.below(256))] as [UInt64])
-            let gate = UInt64(random.below(0xffff)) | UInt64(random.below(32) * 8) << 16 | type << 40
+            var gate = UInt64(random.below(0xffff)) | UInt64(random.below(32) * 8) << 16 | type << 40
+            // Without handlers a program would end at its first fault.
+            if random.chance(85) { gate = UInt64(random.below(0xffff)) | 8 << 16 | random.pick([0x8e, 0xef]) << 40 }
             if isLong {
                 put(idt &+ vector * 16, gate)
                 put(idt &+ vector * 16 &+ 8, random.chance(97) ? 0 : random.next())
@@ -205,6 +216,17 @@ final class FuzzMachine {
             Segment.tr, 0x8b, base: random.chance(80) ? 0x3000 : random.next() & 0x3ffff,
             limit: random.chance(80) ? 0x2067 : UInt32(random.below(0x100)))
         segment(Segment.ldtr, 0x82, base: 0x1000, limit: 0xff)
+    }
+
+    /// Code and data of both privileges, and the stacks of handlers.
+    private func soundEntries(_ gdt: UInt64, isLong: Bool) {
+        guard random.chance(85) else { return }
+        let code: UInt64 = isLong ? 0xaf_9a00_0000_ffff : 0xcf_9a00_0000_ffff
+        put(gdt &+ 8, code)
+        put(gdt &+ 16, 0xcf_9200_0000_ffff)
+        put(gdt &+ 24, code | 0x6000_0000_0000)
+        put(gdt &+ 32, 0xcf_f200_0000_ffff)
+        put(0x3004, 0x2_8000 | (isLong ? 0 : 16 << 32))
     }
 
     private func paging(cr4: UInt64, efer: UInt64, _ cr3: UInt64) {
