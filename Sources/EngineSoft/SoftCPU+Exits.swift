@@ -17,7 +17,8 @@ extension SoftCPU {
     func intercepts(_ reason: Int, _ address: UInt64 = 0, isUnclaimed: Bool = false) -> Bool {
         guard s.cpu.pointee.intercepted >> UInt64(reason & 63) & 1 != 0 else { return false }
         return ranges.contains {
-            Int($0.reason) == reason && $0.first <= address && address <= $0.last && (isUnclaimed || !$0.isUnclaimedOnly)
+            Int($0.reason) == reason && $0.first <= address && address <= $0.last
+                && (isUnclaimed || !$0.isUnclaimedOnly)
         }
     }
 

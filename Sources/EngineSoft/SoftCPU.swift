@@ -155,7 +155,9 @@ public final class SoftCPU: CountedCPU {
                 return findBlock(single: true)
             }
         } else {
-            guard let made = decodeBlock(rip: rip, linear: linear, physical: physical, mode: mode) else { return toRunLoop }
+            guard let made = decodeBlock(rip: rip, linear: linear, physical: physical, mode: mode) else {
+                return toRunLoop
+            }
             block = made
         }
         let first = block.first
@@ -252,7 +254,8 @@ public final class SoftCPU: CountedCPU {
         block.initialize(
             to: Block(
                 address: physical, secondPage: secondPage, mode: mode, length: UInt32(builder.length),
-                instructionCount: UInt16(builder.instructionCount), operationCount: UInt16(builder.count), isValid: true,
+                instructionCount: UInt16(builder.instructionCount), operationCount: UInt16(builder.count),
+                isValid: true,
                 nextInBucket: nil,
                 chains: (
                     ChainSlot(isOwnPage: builder.isOwnPage.0), ChainSlot(isOwnPage: builder.isOwnPage.1)

@@ -15,7 +15,9 @@ struct EngineSelection {
         case .kvm: return try makeKVM(requirements)
         case .soft: return try makeSoft(requirements, "engine soft")
         case .auto:
-            if let reason = reasonAgainstKVM(requirements) { return try makeSoft(requirements, "engine soft: \(reason)") }
+            if let reason = reasonAgainstKVM(requirements) {
+                return try makeSoft(requirements, "engine soft: \(reason)")
+            }
             return try makeKVM(requirements)
         }
     }

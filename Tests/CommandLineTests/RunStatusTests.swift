@@ -94,7 +94,8 @@ extension Commands {
 
         @Test(arguments: ["soft", "auto"]) func theSoftwareEngineNeedsNoKVM(engine: String) async throws {
             let folder = Folder()
-            let end = try await backplane("run", try folder.machine(Guest.powerOff), "--engine", engine, "--log", "debug")
+            let end = try await backplane(
+                "run", try folder.machine(Guest.powerOff), "--engine", engine, "--log", "debug")
             #expect(end.status == 0)
             #expect(end.error.contains(engine == "soft" ? "debug: engine soft" : "debug: engine "))
         }

@@ -163,7 +163,9 @@ struct BlockBuilder {
     /// For instructions whose handler decides all by itself. dst: the register in reg, src: the one in rm; extra: operand size in
     /// bits 3:0, bit 4: the operand is memory, address size in bits 11:8, bit 5: any REP prefix is REPNE, bit 6: REP. imm: the
     /// immediate, or imm64 where there is no memory operand; extra2: the second immediate; scale: for x87 etc. as the family says.
-    mutating func general(_ i: Instruction, _ handler: Handler, size: UInt16 = 0, isWrite: Bool = false, registerSize: UInt8 = 4) {
+    mutating func general(
+        _ i: Instruction, _ handler: Handler, size: UInt16 = 0, isWrite: Bool = false, registerSize: UInt8 = 4
+    ) {
         var op = op(i, handler)
         if i.isMemory {
             setMemory(&op, i, size: size, isWrite: isWrite)

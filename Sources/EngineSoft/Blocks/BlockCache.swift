@@ -67,7 +67,9 @@ final class BlockCache {
         return Int(truncatingIfNeeded: mixed >> 48)
     }
 
-    func find(_ address: UInt64, _ mode: Mode, secondPage: (UnsafeMutablePointer<Block>) -> Bool) -> UnsafeMutablePointer<Block>? {
+    func find(_ address: UInt64, _ mode: Mode, secondPage: (UnsafeMutablePointer<Block>) -> Bool)
+        -> UnsafeMutablePointer<Block>?
+    {
         var block = buckets[Self.bucket(address, mode)]
         while let candidate = block {
             if candidate.pointee.address == address, candidate.pointee.mode == mode,
@@ -104,7 +106,9 @@ final class BlockCache {
         }
     }
 
-    private func note(_ block: UnsafeMutablePointer<Block>, _ address: UInt64, _ length: UInt64, _ protect: (UInt64) -> Void) {
+    private func note(
+        _ block: UnsafeMutablePointer<Block>, _ address: UInt64, _ length: UInt64, _ protect: (UInt64) -> Void
+    ) {
         let page = address >> 12
         if flags[Int(page)] == 0 {
             flags[Int(page)] = 1

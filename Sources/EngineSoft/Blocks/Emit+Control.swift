@@ -78,7 +78,8 @@ extension BlockBuilder {
     /// Makes one operation of the CMP or TEST before and this jump.
     private mutating func fuse(_ i: Instruction, _ target: UInt64, _ behind: UInt64) -> Bool {
         guard count > 1, Int(operations[count - 1].number) == instructionCount - 1,
-            let signed = Int32(exactly: Int64(bitPattern: target)), let candidate = Fusion.shared.of(operations[count - 1].run)
+            let signed = Int32(exactly: Int64(bitPattern: target)),
+            let candidate = Fusion.shared.of(operations[count - 1].run)
         else { return false }
         operations[count - 1].run = unthunked(candidate[Int(i.opcode & 15)])
         operations[count - 1].extra2 = UInt32(bitPattern: signed)
@@ -128,7 +129,8 @@ extension BlockBuilder {
         default:
             op.src = i.operands.0 == .Zv ? low(i, size) : rm(i, size)
             if i.isMemory {
-                var load = self.op(i, size == 8 ? Handlers.binaryRM[9 * 4 + 3] : Handlers.extendM[Self.widthIndex(size) * 3 + 2])
+                var load = self.op(
+                    i, size == 8 ? Handlers.binaryRM[9 * 4 + 3] : Handlers.extendM[Self.widthIndex(size) * 3 + 2])
                 setMemory(&load, i, size: UInt16(size), isWrite: false)
                 load.dst = Register.address
                 push(load)

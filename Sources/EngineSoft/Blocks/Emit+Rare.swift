@@ -17,7 +17,11 @@ extension BlockBuilder {
         case .xadd: sized(i, exchangeAdd, size, isWrite: true)
         case .cmpxchg: sized(i, compareExchange, size, isWrite: true)
         case .cmpxchg8b:
-            if i.rexW { general(i, compareExchange16, size: 16, isWrite: true) } else { general(i, compareExchange8, size: 8, isWrite: true) }
+            if i.rexW {
+                general(i, compareExchange16, size: 16, isWrite: true)
+            } else {
+                general(i, compareExchange8, size: 8, isWrite: true)
+            }
         case .xchg: exchange(i)
         case .bswap:
             var op = op(i, byteSwap)

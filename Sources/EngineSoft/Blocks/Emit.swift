@@ -2,7 +2,11 @@
 
 extension BlockBuilder {
     mutating func emit(_ i: Instruction) {
-        if emitInteger(i) || emitControl(i) || emitString(i) || emitRareInteger(i) || emitSystem(i) || emitVector(i) || emitX87(i) { return }
+        if emitInteger(i) || emitControl(i) || emitString(i) || emitRareInteger(i) || emitSystem(i) || emitVector(i)
+            || emitX87(i)
+        {
+            return
+        }
         // In the table, and nobody's: undefined here.
         general(i, undefinedOpcode)
     }

@@ -65,8 +65,10 @@ struct Entry {
 
 /// Groups of instructions that CPUID names.
 enum Feature: UInt8, CaseIterable {
-    case base, mmx, sse, sse2, sse3, ssse3, sse41, sse42, popcnt, cmpxchg16b, fsgsbase, xsave, xsaveopt, movbe, rdrand, rdseed, clflush
-    case clflushopt, rdtscp, syscall, sysenter, invpcid, smap, lahf64, abm, prefetchw, adx, aes, pclmul, sha, bmi1, bmi2, monitor, rdpid
+    case base, mmx, sse, sse2, sse3, ssse3, sse41, sse42, popcnt, cmpxchg16b, fsgsbase, xsave, xsaveopt, movbe, rdrand,
+        rdseed, clflush
+    case clflushopt, rdtscp, syscall, sysenter, invpcid, smap, lahf64, abm, prefetchw, adx, aes, pclmul, sha, bmi1,
+        bmi2, monitor, rdpid
 }
 
 struct InstructionTable {
@@ -87,7 +89,9 @@ struct InstructionTable {
         builder.addSystem()
         builder.addX87()
         builder.addMMXAndSSE()
-        var sorted = builder.entries.enumerated().map { ($0.element.map.rawValue << 8 | Int($0.element.opcode), $0.offset) }
+        var sorted = builder.entries.enumerated().map {
+            ($0.element.map.rawValue << 8 | Int($0.element.opcode), $0.offset)
+        }
         sorted.sort { $0 < $1 }
         ranges = Array(repeating: (0, 0), count: 4 * 256)
         for (key, position) in sorted {

@@ -34,7 +34,8 @@ enum Operand: UInt8 {
     /// Whether a ModRM byte follows the opcode because of it.
     var needsModRM: Bool {
         switch self {
-        case .none, .Ib, .Iw, .Iz, .Iv, .Ibs, .Jb, .Jz, .Ap, .Ob, .Ov, .Zb, .Zv, .AL, .rAX, .CL, .DX, .one, .ES, .CS, .SS,
+        case .none, .Ib, .Iw, .Iz, .Iv, .Ibs, .Jb, .Jz, .Ap, .Ob, .Ov, .Zb, .Zv, .AL, .rAX, .CL, .DX, .one, .ES, .CS,
+            .SS,
             .DS, .FS, .GS, .Xb, .Xv, .Yb, .Yv, .ST:
             false
         default: true

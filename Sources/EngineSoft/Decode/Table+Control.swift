@@ -79,7 +79,9 @@ extension TableBuilder {
         add(.three38, 0x82, .invpcid, .Gy, .Mdq, prefix: .p66, form: .memory, flags: system, feature: .invpcid)
         for (reg, mnemonic) in [(6, Mnemonic.rdrand), (7, .rdseed)] as [(UInt8, Mnemonic)] {
             let feature: Feature = mnemonic == .rdrand ? .rdrand : .rdseed
-            if mnemonic == .rdseed { add(.two, 0xc7, .rdpid, .Ry, prefix: .pF3, reg: 7, form: .register, flags: .system, feature: .rdpid) }
+            if mnemonic == .rdseed {
+                add(.two, 0xc7, .rdpid, .Ry, prefix: .pF3, reg: 7, form: .register, flags: .system, feature: .rdpid)
+            }
             add(.two, 0xc7, mnemonic, .Ev, reg: reg, form: .register, flags: .system, feature: feature)
         }
         addFences()
@@ -125,13 +127,19 @@ extension TableBuilder {
         ]
         for (number, (mnemonic, flags)) in group6.enumerated() {
             // SLDT and STR store 16 bits in memory whatever the operand size.
-            add(.two, 0x00, mnemonic, number < 2 ? .Ev : .Ew, reg: UInt8(number), flags: flags.union([.system, .protectedOnly]))
+            add(
+                .two, 0x00, mnemonic, number < 2 ? .Ev : .Ew, reg: UInt8(number),
+                flags: flags.union([.system, .protectedOnly]))
         }
         add(.two, 0x02, .lar, .Gv, .Ew, flags: [.system, .protectedOnly])
         add(.two, 0x03, .lsl, .Gv, .Ew, flags: [.system, .protectedOnly])
         add(.one, 0x63, .arpl, .Ew, .Gw, flags: [.system, .protectedOnly, .invalid64])
-        for (reg, mnemonic) in [(0, Mnemonic.rdfsbase), (1, .rdgsbase), (2, .wrfsbase), (3, .wrgsbase)] as [(UInt8, Mnemonic)] {
-            add(.two, 0xae, mnemonic, .Ey, prefix: .pF3, reg: reg, form: .register, flags: [.system, .only64], feature: .fsgsbase)
+        for (reg, mnemonic) in [(0, Mnemonic.rdfsbase), (1, .rdgsbase), (2, .wrfsbase), (3, .wrgsbase)]
+            as [(UInt8, Mnemonic)]
+        {
+            add(
+                .two, 0xae, mnemonic, .Ey, prefix: .pF3, reg: reg, form: .register, flags: [.system, .only64],
+                feature: .fsgsbase)
         }
     }
 
@@ -145,7 +153,10 @@ extension TableBuilder {
     /// 0F 01.
     private mutating func addGroup7() {
         let system: EntryFlags = [.system, .endsBlock]
-        func register(_ reg: UInt8, _ rm: UInt8, _ mnemonic: Mnemonic, _ flags: EntryFlags, _ feature: Feature = .base, _ self: inout TableBuilder) {
+        func register(
+            _ reg: UInt8, _ rm: UInt8, _ mnemonic: Mnemonic, _ flags: EntryFlags, _ feature: Feature = .base,
+            _ self: inout TableBuilder
+        ) {
             self.add(.two, 0x01, mnemonic, reg: reg, rm: rm, form: .register, flags: flags, feature: feature)
         }
         register(0, 1, .vmcall, system, .base, &self)

@@ -144,7 +144,9 @@ extension TableBuilder {
         add(.two, 0xbd, .lzcnt, .Gv, .Ev, prefix: .pF3, feature: .abm)
         add(.two, 0xbc, .bsf, .Gv, .Ev)
         add(.two, 0xbd, .bsr, .Gv, .Ev)
-        for (opcode, mnemonic) in [(0xf8, Mnemonic.clc), (0xf9, .stc), (0xf5, .cmc), (0xfc, .cld), (0xfd, .std)] as [(UInt8, Mnemonic)] {
+        for (opcode, mnemonic) in [(0xf8, Mnemonic.clc), (0xf9, .stc), (0xf5, .cmc), (0xfc, .cld), (0xfd, .std)]
+            as [(UInt8, Mnemonic)]
+        {
             add(.one, opcode, mnemonic)
         }
     }

@@ -142,7 +142,8 @@ func extendM<F: Word, T: Word>(_ s: S, _ p: P, isSigned: Bool, _: F.Type, _: T.T
 @inline(__always)
 func leaR<T: Word>(_ s: S, _ p: P, _: T.Type) -> P {
     let op = p.op
-    let offset = s[op.pointee.base] &+ s[op.pointee.index] &<< UInt64(op.pointee.scale)
+    let offset =
+        s[op.pointee.base] &+ s[op.pointee.index] &<< UInt64(op.pointee.scale)
         &+ UInt64(bitPattern: Int64(op.pointee.disp))
     s.put(op.pointee.dst, T(truncatingIfNeeded: offset))
     return next(s, p)

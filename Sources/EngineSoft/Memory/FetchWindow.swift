@@ -42,7 +42,9 @@ struct FetchWindow {
         (0..<count).map { UInt8(truncatingIfNeeded: memory.readPhysical(s, physical &+ UInt64($0), 1)) }
     }
 
-    mutating func decode(_ decoder: inout Decoder, at offset: Int, _ mode: Mode, _ i: inout Instruction) -> Decoder.Outcome {
+    mutating func decode(_ decoder: inout Decoder, at offset: Int, _ mode: Mode, _ i: inout Instruction)
+        -> Decoder.Outcome
+    {
         guard offset < count else { return .truncated }
         if let bytes { return decoder.decode(bytes + offset, count: count - offset, mode: mode, into: &i) }
         return buffer.withUnsafeBufferPointer {

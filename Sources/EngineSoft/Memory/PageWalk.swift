@@ -4,11 +4,13 @@
 /// CR0, CR4 and EFER bits.
 enum CR0 {
     static let pe: UInt64 = 1, mp: UInt64 = 2, em: UInt64 = 4, ts: UInt64 = 8, et: UInt64 = 0x10, ne: UInt64 = 0x20
-    static let wp: UInt64 = 1 << 16, am: UInt64 = 1 << 18, nw: UInt64 = 1 << 29, cd: UInt64 = 1 << 30, pg: UInt64 = 1 << 31
+    static let wp: UInt64 = 1 << 16, am: UInt64 = 1 << 18, nw: UInt64 = 1 << 29, cd: UInt64 = 1 << 30,
+        pg: UInt64 = 1 << 31
 }
 enum CR4 {
     static let vme: UInt64 = 1, pvi: UInt64 = 2, tsd: UInt64 = 4, de: UInt64 = 8, pse: UInt64 = 0x10, pae: UInt64 = 0x20
-    static let mce: UInt64 = 0x40, pge: UInt64 = 0x80, pce: UInt64 = 0x100, osfxsr: UInt64 = 0x200, osxmmexcpt: UInt64 = 0x400
+    static let mce: UInt64 = 0x40, pge: UInt64 = 0x80, pce: UInt64 = 0x100, osfxsr: UInt64 = 0x200,
+        osxmmexcpt: UInt64 = 0x400
     static let umip: UInt64 = 1 << 11, fsgsbase: UInt64 = 1 << 16, pcide: UInt64 = 1 << 17, osxsave: UInt64 = 1 << 18
     static let smep: UInt64 = 1 << 20, smap: UInt64 = 1 << 21
 }
@@ -83,7 +85,8 @@ enum PageWalk {
                 let offsetMask = (1 << shift) &- 1 as UInt64
                 let base = entry & physicalMask & ~offsetMask & ~0xfff
                 return rights.translation(
-                    base | linear & offsetMask, entry, leaf: (address, 8, value), isGlobal: cpu.pointee.cr4 & CR4.pge != 0)
+                    base | linear & offsetMask, entry, leaf: (address, 8, value),
+                    isGlobal: cpu.pointee.cr4 & CR4.pge != 0)
             }
             table = entry & physicalMask & ~0xfff
             level -= 1
@@ -184,13 +187,16 @@ enum PageWalk {
     }
 
     /// Error code of #PF (SDM volume 3, figure 4-12).
-    static func errorCode(isProtection: Bool, _ kind: AccessKind, _ privilege: Privilege, isReserved: Bool, _ s: S) -> UInt32 {
+    static func errorCode(isProtection: Bool, _ kind: AccessKind, _ privilege: Privilege, isReserved: Bool, _ s: S)
+        -> UInt32
+    {
         var code: UInt32 = isProtection || isReserved ? 1 : 0
         if kind == .write { code |= 2 }
         if privilege == .user { code |= 4 }
         if isReserved { code |= 8 }
         let cpu = s.cpu
-        let distinguishesFetch = cpu.pointee.cr4 & CR4.smep != 0
+        let distinguishesFetch =
+            cpu.pointee.cr4 & CR4.smep != 0
             || (cpu.pointee.cr4 & CR4.pae != 0 && cpu.pointee.efer & EFER.nxe != 0)
         if kind == .fetch, distinguishesFetch { code |= 16 }
         return code

@@ -66,7 +66,8 @@ extension UnsafeMutableRawPointer {
 
     /// The host's address of an operand to be read and then written; nil: not plain memory, or a fault (see `slowModify`).
     @inline(__always)
-    func writable<T: FixedWidthInteger & UnsignedInteger>(_ linear: UInt64, as type: T.Type) -> UnsafeMutableRawPointer? {
+    func writable<T: FixedWidthInteger & UnsignedInteger>(_ linear: UInt64, as type: T.Type) -> UnsafeMutableRawPointer?
+    {
         let entry = tlbEntry(linear)
         let last = linear &+ UInt64(T.bitWidth / 8 &- 1)
         guard entry.pointee.write == last & ~0xfff else { return nil }

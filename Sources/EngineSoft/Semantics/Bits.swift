@@ -9,7 +9,8 @@ let bitTestPrepare: Handler = { s, p in
     case 4: offset = Int64(s.get(op.pointee.src, as: Int32.self)) &>> 5 &* 4
     default: offset = s.get(op.pointee.src, as: Int64.self) &>> 6 &* 8
     }
-    let address = s[op.pointee.base] &+ s[op.pointee.index] &<< UInt64(op.pointee.scale)
+    let address =
+        s[op.pointee.base] &+ s[op.pointee.index] &<< UInt64(op.pointee.scale)
         &+ UInt64(bitPattern: Int64(op.pointee.disp)) &+ UInt64(bitPattern: Int64(op.pointee.imm)) &<< 32
     s[Register.temporary] = address &+ UInt64(bitPattern: offset)
     return next(s, p)

@@ -34,17 +34,23 @@ private func xadd<T: Word>(_ s: S, _ p: P, _: T.Type) -> P {
     let place = p.op.pointee.dst
     let b = s.get(place, as: T.self)
     var old: T = 0
-    guard change(s, p, T.self, { a in
-        old = a
-        return Add.apply(s.cpu, a, b)
-    }) else { return abort(s, p) }
+    guard
+        change(
+            s, p, T.self,
+            { a in
+                old = a
+                return Add.apply(s.cpu, a, b)
+            })
+    else { return abort(s, p) }
     // XADD r, r with one register twice: the sum wins.
     if p.op.pointee.extra & 0x10 != 0 || place != p.op.pointee.src { s.put(place, old) }
     return next(s, p)
 }
 
 let exchangeAdd: Handler = { s, p in
-    bySize(p, { xadd(s, p, UInt8.self) }, { xadd(s, p, UInt16.self) }, { xadd(s, p, UInt32.self) }, { xadd(s, p, UInt64.self) })
+    bySize(
+        p, { xadd(s, p, UInt8.self) }, { xadd(s, p, UInt16.self) }, { xadd(s, p, UInt32.self) },
+        { xadd(s, p, UInt64.self) })
 }
 
 private func cmpxchg<T: Word>(_ s: S, _ p: P, _: T.Type) -> P {
@@ -60,11 +66,15 @@ private func cmpxchg<T: Word>(_ s: S, _ p: P, _: T.Type) -> P {
         return next(s, p)
     }
     // Memory is written in either case (SDM volume 2, "CMPXCHG").
-    guard change(s, p, T.self, { a in
-        old = a
-        s.cpu.setSubtract(accumulator, a, accumulator &- a)
-        return a == accumulator ? new : a
-    }) else { return abort(s, p) }
+    guard
+        change(
+            s, p, T.self,
+            { a in
+                old = a
+                s.cpu.setSubtract(accumulator, a, accumulator &- a)
+                return a == accumulator ? new : a
+            })
+    else { return abort(s, p) }
     if old != accumulator { s.put(Register.rax, old) }
     return next(s, p)
 }
@@ -79,10 +89,14 @@ let compareExchange8: Handler = { s, p in
     let expected = UInt64(s.get(Register.rdx, as: UInt32.self)) << 32 | UInt64(s.get(Register.rax, as: UInt32.self))
     let new = UInt64(s.get(Register.rcx, as: UInt32.self)) << 32 | UInt64(s.get(Register.rbx, as: UInt32.self))
     var old: UInt64 = 0
-    guard s.modify(p, linear(s, p), as: UInt64.self, { a in
-        old = a
-        return a == expected ? new : a
-    }) else { return abort(s, p) }
+    guard
+        s.modify(
+            p, linear(s, p), as: UInt64.self,
+            { a in
+                old = a
+                return a == expected ? new : a
+            })
+    else { return abort(s, p) }
     s.cpu.setZeroFlag(old == expected)
     if old != expected {
         s.put(Register.rax, UInt32(truncatingIfNeeded: old))
@@ -131,16 +145,22 @@ let exchangeRegisters: Handler = { s, p in
 private func xchg<T: Word>(_ s: S, _ p: P, _: T.Type) -> P {
     let new = s.get(p.op.pointee.dst, as: T.self)
     var old: T = 0
-    guard s.modify(p, linear(s, p), as: T.self, { a in
-        old = a
-        return new
-    }) else { return abort(s, p) }
+    guard
+        s.modify(
+            p, linear(s, p), as: T.self,
+            { a in
+                old = a
+                return new
+            })
+    else { return abort(s, p) }
     s.put(p.op.pointee.dst, old)
     return next(s, p)
 }
 
 let exchangeMemory: Handler = { s, p in
-    bySize(p, { xchg(s, p, UInt8.self) }, { xchg(s, p, UInt16.self) }, { xchg(s, p, UInt32.self) }, { xchg(s, p, UInt64.self) })
+    bySize(
+        p, { xchg(s, p, UInt8.self) }, { xchg(s, p, UInt16.self) }, { xchg(s, p, UInt32.self) },
+        { xchg(s, p, UInt64.self) })
 }
 
 // MARK: SHLD, SHRD. extra2: the count, 0xff: CL
@@ -155,13 +175,15 @@ private func shiftDouble<T: Word>(_ s: S, _ p: P, isLeft: Bool, _: T.Type) -> P 
 
 let shiftDoubleLeft: Handler = { s, p in
     bySize(
-        p, { toRunLoop }, { shiftDouble(s, p, isLeft: true, UInt16.self) }, { shiftDouble(s, p, isLeft: true, UInt32.self) },
+        p, { toRunLoop }, { shiftDouble(s, p, isLeft: true, UInt16.self) },
+        { shiftDouble(s, p, isLeft: true, UInt32.self) },
         { shiftDouble(s, p, isLeft: true, UInt64.self) })
 }
 
 let shiftDoubleRight: Handler = { s, p in
     bySize(
-        p, { toRunLoop }, { shiftDouble(s, p, isLeft: false, UInt16.self) }, { shiftDouble(s, p, isLeft: false, UInt32.self) },
+        p, { toRunLoop }, { shiftDouble(s, p, isLeft: false, UInt16.self) },
+        { shiftDouble(s, p, isLeft: false, UInt32.self) },
         { shiftDouble(s, p, isLeft: false, UInt64.self) })
 }
 
@@ -246,7 +268,9 @@ private func crc<T: Word>(_ s: S, _ p: P, _: T.Type) -> P {
 }
 
 let crc32: Handler = { s, p in
-    bySize(p, { crc(s, p, UInt8.self) }, { crc(s, p, UInt16.self) }, { crc(s, p, UInt32.self) }, { crc(s, p, UInt64.self) })
+    bySize(
+        p, { crc(s, p, UInt8.self) }, { crc(s, p, UInt16.self) }, { crc(s, p, UInt32.self) }, { crc(s, p, UInt64.self) }
+    )
 }
 
 // MARK: Flags
@@ -286,7 +310,6 @@ let setDirection: Handler = { s, p in
     s.cpu.pointee.systemFlags |= RFLAGS.df
     return next(s, p)
 }
-
 
 /// LFENCE, MFENCE, SFENCE, and XCHG AX, AX: one CPU sees its own order.
 let fence: Handler = { s, p in next(s, p) }

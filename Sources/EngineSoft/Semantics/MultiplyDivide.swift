@@ -26,9 +26,11 @@ private func storeDouble<T: Word>(_ s: S, _ high: T, _ low: T) {
     }
 }
 
-private func multiplySignedBy<U: FixedWidthInteger & SignedInteger, T: Word>(_ s: S, _ p: P, _: U.Type, _: T.Type) -> P {
+private func multiplySignedBy<U: FixedWidthInteger & SignedInteger, T: Word>(_ s: S, _ p: P, _: U.Type, _: T.Type) -> P
+{
     guard let b = operand(s, p, as: T.self) else { return abort(s, p) }
-    let (high, low) = U(truncatingIfNeeded: s.get(Register.rax, as: T.self)).multipliedFullWidth(by: U(truncatingIfNeeded: b))
+    let (high, low) = U(truncatingIfNeeded: s.get(Register.rax, as: T.self)).multipliedFullWidth(
+        by: U(truncatingIfNeeded: b))
     let lowWord = T(truncatingIfNeeded: low)
     let fits = high == U(truncatingIfNeeded: lowWord) &>> U(truncatingIfNeeded: U.bitWidth - 1)
     s.cpu.setShift(lowWord, carry: !fits, overflow: !fits)

@@ -69,7 +69,8 @@ let callDirect32: Handler = { s, p in
 
 /// Whether RIP may go there; false: #GP(0) is left.
 private func allowsTarget(_ s: S, _ target: UInt64) -> Bool {
-    let isAllowed = s.cpu.pointee.mode.contains(.code64)
+    let isAllowed =
+        s.cpu.pointee.mode.contains(.code64)
         ? SoftMemory.isCanonical(target) : target <= UInt64(s.segment(Segment.cs).pointee.limit)
     if !isAllowed { s.setFault(Vector.gp, code: 0) }
     return isAllowed
@@ -93,7 +94,9 @@ let callRegister64: Handler = { s, p in
     guard SoftMemory.isCanonical(target) else {
         // Faults of the push come first, and nothing is pushed.
         let top = s[Register.rsp] &- 8
-        let isPushed = s.cpu.pointee.owner._withUnsafeGuaranteedRef { $0.memory.translateBoth(s, top, 8, .write) != nil }
+        let isPushed = s.cpu.pointee.owner._withUnsafeGuaranteedRef {
+            $0.memory.translateBoth(s, top, 8, .write) != nil
+        }
         return isPushed ? raise(s, p, Vector.gp, code: 0) : abort(s, p)
     }
     return callPlain(s, p, UInt64.self) ? jump(s, to: target) : abort(s, p)

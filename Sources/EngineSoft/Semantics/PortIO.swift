@@ -39,7 +39,8 @@ extension UnsafeMutableRawPointer {
             })
     }
 
-    func portReadString(_ p: P, _ port: UInt16, _ width: UInt8, _ count: Int, _ bytes: UnsafeMutableRawPointer) -> Bool {
+    func portReadString(_ p: P, _ port: UInt16, _ width: UInt8, _ count: Int, _ bytes: UnsafeMutableRawPointer) -> Bool
+    {
         publishCount(p)
         let rip = rip(at: p)
         cpu.pointee.exitRIP = rip

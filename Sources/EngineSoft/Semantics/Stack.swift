@@ -168,7 +168,9 @@ let popAll: Handler = { s, p in
     let top = s.stackPointer
     let last = top &+ 7 &* UInt64(size)
     // All of them are read before any is changed.
-    for number in 0..<8 as Range<UInt64> where s.readStack(p, top &+ number &* UInt64(size), size) == nil { return abort(s, p) }
+    for number in 0..<8 as Range<UInt64> where s.readStack(p, top &+ number &* UInt64(size), size) == nil {
+        return abort(s, p)
+    }
     for number in 0..<8 as Range<UInt8> where number != 3 {
         guard let value = s.readStack(p, top &+ UInt64(number) &* UInt64(size), size) else { return abort(s, p) }
         s.putRegister((7 &- number) &* 8, size, value)

@@ -184,14 +184,22 @@ let moveString: Handler = { s, p in
 }
 
 /// Element by element, upwards: what overlaps is repeated.
-private func copyForward(_ source: UnsafeMutableRawPointer, _ target: UnsafeMutableRawPointer, _ bytes: Int, _ size: Int) {
+private func copyForward(
+    _ source: UnsafeMutableRawPointer, _ target: UnsafeMutableRawPointer, _ bytes: Int, _ size: Int
+) {
     var at = 0
     while at < bytes {
         switch size {
         case 1: target.storeBytes(of: source.load(fromByteOffset: at, as: UInt8.self), toByteOffset: at, as: UInt8.self)
-        case 2: target.storeBytes(of: source.loadUnaligned(fromByteOffset: at, as: UInt16.self), toByteOffset: at, as: UInt16.self)
-        case 4: target.storeBytes(of: source.loadUnaligned(fromByteOffset: at, as: UInt32.self), toByteOffset: at, as: UInt32.self)
-        default: target.storeBytes(of: source.loadUnaligned(fromByteOffset: at, as: UInt64.self), toByteOffset: at, as: UInt64.self)
+        case 2:
+            target.storeBytes(
+                of: source.loadUnaligned(fromByteOffset: at, as: UInt16.self), toByteOffset: at, as: UInt16.self)
+        case 4:
+            target.storeBytes(
+                of: source.loadUnaligned(fromByteOffset: at, as: UInt32.self), toByteOffset: at, as: UInt32.self)
+        default:
+            target.storeBytes(
+                of: source.loadUnaligned(fromByteOffset: at, as: UInt64.self), toByteOffset: at, as: UInt64.self)
         }
         at += size
     }

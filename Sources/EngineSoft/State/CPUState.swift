@@ -294,7 +294,8 @@ extension UnsafeMutableRawPointer {
     }
 
     var pageDirectoryPointers: UnsafeMutablePointer<UInt64> {
-        let base = UnsafeMutableRawPointer(cpu) + MemoryLayout<CPUState>.offset(of: \.pageDirectoryPointers).unsafelyUnwrapped
+        let base =
+            UnsafeMutableRawPointer(cpu) + MemoryLayout<CPUState>.offset(of: \.pageDirectoryPointers).unsafelyUnwrapped
         return base.assumingMemoryBound(to: UInt64.self)
     }
 

@@ -19,7 +19,8 @@ enum RFLAGS {
 func signExtended<T: FixedWidthInteger & UnsignedInteger>(_ value: T) -> UInt64 {
     if T.bitWidth == 64 { return UInt64(truncatingIfNeeded: value) }
     let shift = UInt64(64 &- T.bitWidth)
-    return UInt64(bitPattern: Int64(bitPattern: UInt64(truncatingIfNeeded: value) &<< shift) &>> Int64(bitPattern: shift))
+    return UInt64(
+        bitPattern: Int64(bitPattern: UInt64(truncatingIfNeeded: value) &<< shift) &>> Int64(bitPattern: shift))
 }
 
 extension UnsafeMutablePointer<CPUState> {
