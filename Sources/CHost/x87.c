@@ -199,6 +199,13 @@ UNARY(f2xm1, 0)
 UNARY(fsin, X_C2)
 UNARY(fcos, X_C2)
 
+/* The guest's condition codes to the host: FPREM leaves some of them where it finds an invalid operand. */
+static void load_codes(const x87 *x) {
+    uint16_t environment[14];
+    __asm__ volatile("fnstenv %0" : "=m"(environment));
+    environment[2] = (uint16_t)((environment[2] & ~X_CODES) | (x->status & X_CODES));
+    __asm__ volatile("fldenv %0" : : "m"(environment));
+}
 /* ST(0) from ST(0) and ST(1), which stays. */
 #define WITH_ST1(name, codes) \
     RUN(name) { \
@@ -212,6 +219,7 @@ UNARY(fcos, X_C2)
         enter(x); \
         load(st(x, r, 1)); \
         load(st(x, r, 0)); \
+        if (codes) load_codes(x); \
         __asm__ volatile(#name : :); \
         unsigned raised = taken(); \
         store(value); \

@@ -69,7 +69,8 @@ import Testing
             "swift_retain", "swift_release", "swift_bridgeObject", "swift_alloc", "swift_dealloc", "malloc",
             "swift_beginAccess",
         ]
-        for routine in Self.routines {
+        // OUTS and INS leave for the core, which costs a thousand times more than a reference.
+        for routine in Self.routines where !routine.name.contains("outString") && !routine.name.contains("inString") {
             for name in banned where routine.contains(name) {
                 Issue.record("\(routine.file) \(routine.name) refers to \(name)")
             }

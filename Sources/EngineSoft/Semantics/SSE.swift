@@ -157,8 +157,11 @@ extension BlockBuilder {
             pushVectorMemory(i, loadInteger(size), Register.integerTemporary, size: size, isWrite: false)
             return Register.integerTemporary
         default:
-            // A pending x87 exception comes before the access.
-            if VectorHandlers.isMMX(i.operands), let check = VectorHandlers.shared.named("check", isMMX: true) {
+            // A pending x87 exception comes before the access; conversions from memory leave the x87 alone.
+            let isConversion = i.mnemonic == .cvtpi2ps || i.mnemonic == .cvtpi2pd
+            if !isConversion, VectorHandlers.isMMX(i.operands),
+                let check = VectorHandlers.shared.named("check", isMMX: true)
+            {
                 push(vectorOp(i, check, 0, 0))
             }
             let size = operand.size(i.operandSize)

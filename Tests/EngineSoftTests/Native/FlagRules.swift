@@ -39,7 +39,7 @@ struct FlagRules {
         case .aaa, .aas: (read, written, undefined) = (Self.af, Self.af | Self.cf, all & ~(Self.af | Self.cf))
         case .aam, .aad: (written, undefined) = (Self.sf | Self.zf | Self.pf, Self.of | Self.af | Self.cf)
         case .daa, .das: (read, written, undefined) = (Self.af | Self.cf, all & ~Self.of, Self.of)
-        case .jcc, .set, .cmov: read = all & ~Self.af
+        case .jcc, .set, .cmov, .fcmov: read = all & ~Self.af
         case .cmc: (read, written) = (Self.cf, Self.cf)
         case .clc, .stc: written = Self.cf
         case .lahf: read = all & ~Self.of
