@@ -199,8 +199,15 @@ final class SoftMemory {
     /// Both ends of an access, before any of it is done. `second` counts where it crosses a page.
     func translateBoth(_ s: S, _ linear: UInt64, _ size: Int, _ kind: AccessKind) -> (first: UInt64, second: UInt64)? {
         let privilege = privilege(s)
+        let crosses = Int(linear & 0xfff) + size > 4096
+        if crosses, linear | 0xfff == 0xffff_ffff, s.cpu.pointee.mode.contains(.flat) {
+            // Beyond a flat segment's limit, which no operation before has checked.
+            s.setFault(Vector.gp, code: 0)
+            s.cpu.pointee.fault.isAddress = true
+            return nil
+        }
         guard let first = translate(s, linear, kind, privilege) else { return nil }
-        if Int(linear & 0xfff) + size <= 4096 { return (first, 0) }
+        if !crosses { return (first, 0) }
         let nextPage = ((linear | 0xfff) &+ 1) & s.cpu.pointee.linearMask
         guard let second = translate(s, nextPage, kind, privilege) else { return nil }
         return (first, second)

@@ -151,19 +151,19 @@ extension BlockBuilder {
 
     /// Loads the memory operand; the register that has it.
     private mutating func loadSource(_ i: Instruction, _ operand: Operand) -> UInt8 {
+        // A pending x87 exception comes before the access; conversions from memory leave the x87 alone.
+        let isConversion = i.mnemonic == .cvtpi2ps || i.mnemonic == .cvtpi2pd
+        if !isConversion, VectorHandlers.isMMX(i.operands),
+            let check = VectorHandlers.shared.named("check", isMMX: true)
+        {
+            push(vectorOp(i, check, 0, 0))
+        }
         switch operand {
         case .Ey, .Ed, .Eb, .Mb, .Mw:
             let size = operand.size(i.operandSize)
             pushVectorMemory(i, loadInteger(size), Register.integerTemporary, size: size, isWrite: false)
             return Register.integerTemporary
         default:
-            // A pending x87 exception comes before the access; conversions from memory leave the x87 alone.
-            let isConversion = i.mnemonic == .cvtpi2ps || i.mnemonic == .cvtpi2pd
-            if !isConversion, VectorHandlers.isMMX(i.operands),
-                let check = VectorHandlers.shared.named("check", isMMX: true)
-            {
-                push(vectorOp(i, check, 0, 0))
-            }
             let size = operand.size(i.operandSize)
             let handler = loadVector(size, isAligned: i.flags.contains(.aligned))
             pushVectorMemory(i, handler, VectorRegister.temporary, size: size, isWrite: false)

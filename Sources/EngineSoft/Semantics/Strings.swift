@@ -155,9 +155,13 @@ let moveString: Handler = { s, p in
     let state = StringState(s, p)
     var left = state.count(s)
     while left > 0 {
-        guard let from = state.address(s, Register.rsi, state.sourceSegment, isWrite: false),
-            let to = state.address(s, Register.rdi, Segment.es, isWrite: true)
-        else { return abort(s, p) }
+        guard let from = state.address(s, Register.rsi, state.sourceSegment, isWrite: false) else { return abort(s, p) }
+        guard let to = state.address(s, Register.rdi, Segment.es, isWrite: true) else {
+            // The source's page fault comes before the destination's limit.
+            let fault = s.cpu.pointee.fault
+            if s.readElement(p, from, state.size) != nil { s.cpu.pointee.fault = fault }
+            return abort(s, p)
+        }
         var run = min(
             left, state.room(s, Register.rsi, state.sourceSegment, from), state.room(s, Register.rdi, Segment.es, to))
         if run > 1, let source = s.hostForReading(p, from), let target = s.hostForWriting(to) {
