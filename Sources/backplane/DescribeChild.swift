@@ -7,7 +7,7 @@ import Glibc
 /// Describes plugin libraries in a throw-away child process with a time limit, so that one that crashes or hangs on load takes
 /// nothing down. One child describes many; after a broken one the next child goes on with the rest.
 enum DescribeChild {
-    static let secondsPerLibrary = 5.0
+    static let secondsPerLibrary = 15.0
 
     struct Answer: Codable {
         var path: String
