@@ -508,7 +508,7 @@ enum {
     BP_VERDICT_CONTINUE = 0,   /* ask the next policy; at last the core's default */
     BP_VERDICT_HANDLED = 1,    /* done; a read's result is in `exit->value` */
     BP_VERDICT_INJECT = 2,     /* an exception: `vector`, `error_code`; only where the engine is precise */
-    BP_VERDICT_PAUSE = 3,
+    BP_VERDICT_PAUSE = 3,      /* the machine stands still after this exit, which the rest of the chain still decides */
     BP_VERDICT_STOP = 4,       /* with `status`; `host->fail` gives the reason */
     BP_VERDICT_RESET = 5,
     BP_VERDICT_SWITCH = 6      /* guest number `status` to the foreground */
