@@ -75,7 +75,6 @@ struct InstructionTable {
     private(set) var entries: [Entry] = []
     /// By map and opcode: first entry and count.
     private var ranges: [(start: UInt16, count: UInt16)] = []
-    /// One byte opcodes and 0F that have a ModRM byte by any of their entries.
 
     static let shared = InstructionTable()
 

@@ -7,7 +7,8 @@ import CHost
 typealias P = UnsafeRawPointer
 
 /// Does one operation and, by a tail call, those after it up to the end of the block; gives the operation to go on with, or
-/// `toRunLoop`. All of them end in tail calls (a test reads the code), or return, so that the stack stays flat. Not optional: the conversion of an Optional's payload behind a call would keep it from being one.
+/// `toRunLoop`. All of them end in tail calls (a test reads the code), or return, so that the stack stays flat. Not optional: the
+/// conversion of an Optional's payload behind a call would keep it from being one.
 typealias Handler = @convention(c) (S, P) -> P
 
 /// What a handler returns where the run loop has to look: no operation's address.
