@@ -31,20 +31,19 @@ final class ELFLoader: Instance {
         case linux(LinuxKernel)
     }
 
+    private let path: String
     private let name: String
-    private let kernel: Kernel
+    private let entry: String
+    /// Of create, for the first reset: a kernel with its debugging information is large. Later ones read the file again.
+    private var kernel: Kernel?
     private let modules: [[UInt8]]
     private let commandLine: String
 
     init(_ host: Host, _ values: Values) throws(PluginError) {
-        let path = values.text("kernel")
+        path = values.text("kernel")
         name = ImageFile.name(path)
-        let bytes = try readImage(path)
-        do {
-            kernel = try Self.kernel(bytes, entry: values.text("entry"))
-        } catch {
-            throw PluginError(name + ": " + error.text)
-        }
+        entry = values.text("entry")
+        kernel = try Self.read(path, entry: entry)
         let paths = values.textList("modules")
         guard paths.count <= Self.mostModules else {
             throw PluginError("there are \(paths.count) modules, more than \(Self.mostModules)")
@@ -56,6 +55,15 @@ final class ELFLoader: Instance {
         super.init(host)
     }
 
+    private static func read(_ path: String, entry: String) throws(PluginError) -> Kernel {
+        let bytes = try readImage(path)
+        do throws(LinuxBootError) {
+            return try kernel(bytes, entry: entry)
+        } catch {
+            throw PluginError(ImageFile.name(path) + ": " + error.text)
+        }
+    }
+
     private static func kernel(_ bytes: [UInt8], entry: String) throws(LinuxBootError) -> Kernel {
         if entry != "linux", let kernel = try PVHKernel(bytes) { return .pvh(kernel) }
         guard entry != "pvh" else { throw .noPVHEntry }
@@ -63,7 +71,8 @@ final class ELFLoader: Instance {
     }
 
     override func connect() throws(PluginError) {
-        switch try plan() {
+        guard let kernel else { return }
+        switch try plan(kernel) {
         case .pvh(let plan): host.log(.debug, "\(name): entered by its PVH note at \(hex(plan.entry))")
         case .linux(let plan):
             let bits = plan.mode == .long64 ? 64 : 32
@@ -77,7 +86,7 @@ final class ELFLoader: Instance {
     }
 
     /// Made anew for each use: its memory map is that of the moment.
-    private func plan() throws(PluginError) -> Plan {
+    private func plan(_ kernel: Kernel) throws(PluginError) -> Plan {
         let ram = try host.memory.ramMap
         do {
             switch kernel {
@@ -93,7 +102,9 @@ final class ELFLoader: Instance {
 
     override func reset(warm: Bool) {
         do throws(PluginError) {
-            switch try plan() {
+            let kernel = if let kernel { kernel } else { try Self.read(path, entry: entry) }
+            self.kernel = nil
+            switch try plan(kernel) {
             case .linux(let plan): try plan.enter(host, name)
             case .pvh(let plan):
                 try host.memory.load(plan.pieces, name)
