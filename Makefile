@@ -12,14 +12,11 @@ SWIFT_FLAGS = -c release
 BACKPLANE = .build/release/backplane
 TOUR = .build/guests/tour.elf
 
-.PHONY: all run tour check-linux test check bench build guests setup setup-test soak setup-bench install lint format clean
+.PHONY: all run tour check-linux test check bench build guests setup soak setup-bench install lint format clean
 all: build guests
 
 setup:
 	@scripts/setup.sh
-
-setup-test: setup
-	@scripts/setup.sh test
 
 setup-bench: setup
 	@scripts/setup.sh bench
@@ -45,7 +42,7 @@ check-linux:
 
 # Tests run optimized, with testability, in a build folder of their own; so do the plugins that they load.
 TESTS = $(SWIFT_FLAGS) --scratch-path .build-tests -Xswiftc -enable-testing
-test: setup-test guests
+test: setup guests
 	@scripts/setup-qmp.sh .build-tests/qmp-venv
 	swift build $(TESTS) --build-tests
 	swift test $(TESTS) --skip-build
@@ -53,7 +50,7 @@ test: setup-test guests
 # The software CPU's tests for longer: millions of cases against the host's CPU, and of random guests, these also with the address sanitizer.
 # BACKPLANE_SEED=N gives others.
 SOAK ?= 20
-soak: setup-test
+soak: setup
 	swift build $(TESTS) --build-tests
 	BACKPLANE_SOAK=$(SOAK) swift test $(TESTS) --skip-build --filter EngineSoftTests
 	swift build $(SWIFT_FLAGS) --scratch-path .build-asan -Xswiftc -enable-testing --sanitize address --build-tests

@@ -1,9 +1,8 @@
 #!/bin/sh
 # Installs the Debian packages that Backplane needs and that are missing; quiet where nothing is. `setup.sh bench` adds the
-# peers that the benchmarks measure against, `setup.sh test` the disassembler that the decoder is compared with.
+# peers that the benchmarks measure against.
 set -eu
-need="libffi-dev liblzma-dev libyaml-dev libzstd-dev pkg-config zlib1g-dev"
-[ "${1:-}" = test ] && need="$need libcapstone-dev"
+need="libcapstone-dev libffi-dev liblzma-dev libyaml-dev libzstd-dev pkg-config zlib1g-dev"
 [ "${1:-}" = bench ] && need="$need qemu-system-x86 valgrind gcc bochs bochs-term nasm"
 missing=
 for package in $need; do

@@ -22,6 +22,7 @@ import Testing
         } registers: { () throws(MachineError) in
             var registers = bp_registers()
             registers.rip = 0x7c00
+            registers.cs.base = 0x10000
             return registers
         }
     }
@@ -37,9 +38,46 @@ import Testing
         #expect(lines.count == 2 && lines[1] == "0000000000000010: 0x13121110")
     }
 
+    /// By Debian's capstone, which scripts/setup.sh installs.
+    @Test func instructionsAreNamedInTheModeOfCS() throws {
+        func code(_ bytes: [UInt8], _ words: String..., attributes: UInt16 = 0, longMode: Bool = false) throws -> String
+        {
+            try MemoryDump(words).text { (address, count) throws(MachineError) in
+                guard address >= 0x17ffa, address < 0x18000 else { throw MachineError("it is not memory") }
+                return (0..<count).map { at in
+                    let offset = Int(address - 0x17ffa) + at
+                    return offset < bytes.count ? bytes[offset] : 0x90
+                }
+            } registers: { () throws(MachineError) in
+                var registers = bp_registers()
+                registers.rip = 0x7ffa
+                registers.cs.base = 0x10000
+                registers.cs.attributes = attributes
+                registers.efer = longMode ? 1 << 10 : 0
+                return registers
+            }
+        }
+        // The last six bytes of memory: B8 is a MOV of 16, 32 or (with REX.W) 64 bits.
+        let move: [UInt8] = [0xb8, 0x34, 0x12, 0x90, 0x90, 0xf4]
+        let real = try code(move, "/3i", "$pc").split(separator: "\n")
+        #expect(real[0] == "0000000000017ffa: mov ax, 0x1234" && real[1] == "0000000000017ffd: nop")
+        let protected = try code(move, "/2i", "0x17ffa", attributes: 1 << 14).split(separator: "\n")
+        #expect(protected[0] == "0000000000017ffa: mov eax, 0x90901234" && protected[1] == "0000000000017fff: hlt")
+        let long = try code(
+            [0x48, 0x89, 0xd8, 0x06, 0x90, 0xf4], "/2i", "0x17ffa", attributes: 1 << 13, longMode: true
+        )
+        .split(separator: "\n")
+        // PUSH ES is no instruction there.
+        #expect(long[0] == "0000000000017ffa: mov rax, rbx" && long[1] == "0000000000017ffd: .byte 0x06")
+        // An instruction that ends beyond memory.
+        #expect(try code([0x90, 0x90, 0x90, 0x90, 0x90, 0xb8], "/1i", "0x17fff") == "0000000000017fff: .byte 0xb8\n")
+        #expect(throws: MachineError.self) { try code(move, "/1i", "0x18000") }
+    }
+
     @Test func addressesAreSums() throws {
         #expect(try dump("/1xb", "$rip+0x10-1").hasPrefix("0000000000007c0f:"))
         #expect(try dump("/1xb", "$eip").hasPrefix("0000000000007c00:"))
+        #expect(try dump("/1xb", "$pc").hasPrefix("0000000000017c00:"))
         for bad in ["", "$nothing", "0x", "1+", "zz"] {
             #expect(throws: CommandError.self) { try dump("/1xb", bad) }
         }

@@ -5,7 +5,7 @@ import Testing
 @Suite struct DecoderTests {
     /// Every opcode of every map and x87 with every ModRM byte, and random sequences; a soak takes every sequence of three bytes too.
     @Test(
-        .enabled(if: Capstone.isInstalled, "libcapstone is not installed (scripts/setup.sh test)"),
+        .enabled(if: Capstone.isInstalled, "libcapstone is not installed (scripts/setup.sh)"),
         arguments: [16, 32, 64])
     func lengthsAreThoseOfCapstone(bits: Int) throws {
         var comparison = try #require(LengthComparison(bits: bits))

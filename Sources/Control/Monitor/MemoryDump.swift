@@ -1,8 +1,9 @@
 import CBackplane
 import Core
 
-/// `x` and `xp`, as in QEMU and gdb: "/NFS ADDRESS", N how many, F of x (hexadecimal), d (signed), u, o, c (characters), S of
-/// b, h, w, g (1, 2, 4, 8 bytes). The address is a sum of numbers and registers: $rsp+0x10.
+/// `x` and `xp`, as in QEMU and gdb: "/NFS ADDRESS", N how many, F of x (hexadecimal), d (signed), u, o, c (characters), i
+/// (instructions), S of b, h, w, g (1, 2, 4, 8 bytes). The address is a sum of numbers and registers: $rsp+0x10. $pc is the
+/// linear address of the next instruction.
 struct MemoryDump {
     private(set) var count = 1
     private(set) var format: Character = "x"
@@ -21,7 +22,7 @@ struct MemoryDump {
         for letter in words[0].dropFirst() {
             switch letter {
             case "0"..."9" where letter.isASCII: digits.append(letter)
-            case "x", "d", "u", "o", "c": format = letter
+            case "x", "d", "u", "o", "c", "i": format = letter
             case "b", "h", "w", "g":
                 width = ["b": 1, "h": 2, "w": 4, "g": 8][letter] ?? 4
                 isWidthGiven = true
@@ -42,9 +43,36 @@ struct MemoryDump {
         read: (UInt64, Int) throws(MachineError) -> [UInt8], registers: () throws(MachineError) -> bp_registers
     ) throws -> String {
         let base = try Self.evaluate(address, registers: registers)
+        if format == "i" { return try instructions(at: base, read: read, bits: try registers().codeBits) }
         let bytes = try read(base, count * width)
         return lines(bytes, at: base).map { $0 + "\n" }.joined()
     }
+
+    /// Reads no further than it must: what follows may not be memory.
+    private func instructions(
+        at base: UInt64, read: (UInt64, Int) throws(MachineError) -> [UInt8], bits: Int
+    ) throws -> String {
+        let disassembler = try Disassembler(bits: bits)
+        var text = ""
+        var next = base
+        for _ in 0..<min(count, MemoryDump.mostInstructions) {
+            let beforePage = 4096 - Int(next & 4095)
+            var bytes = try read(next, min(Disassembler.longest, beforePage))
+            if beforePage < Disassembler.longest,
+                let more = try? read(next &+ UInt64(beforePage), Disassembler.longest - beforePage)
+            {
+                bytes += more
+            }
+            let found = disassembler.decode(bytes, at: next)
+            text +=
+                Self.hex(next, digits: 16) + ": " + (found?.text ?? ".byte 0x" + Self.hex(UInt64(bytes[0]), digits: 2))
+            text += "\n"
+            next &+= UInt64(found?.length ?? 1)
+        }
+        return text
+    }
+
+    private static let mostInstructions = 4096
 
     // MARK: The address
 
@@ -58,7 +86,10 @@ struct MemoryDump {
             rest = rest.dropFirst(term.count)
             var value: UInt64
             if term.hasPrefix("$") {
-                if known == nil { known = RegisterNames.list(try registers()) }
+                if known == nil {
+                    let all = try registers()
+                    known = RegisterNames.list(all) + [("pc", all.programCounter)]
+                }
                 let name = RegisterNames.wide(String(term.dropFirst()).lowercased())
                 guard let found = known?.first(where: { $0.name == name }) else {
                     throw CommandError("there is no register '\(term)'")
@@ -119,7 +150,6 @@ extension RegisterNames {
     static func wide(_ name: String) -> String {
         if name.count == 3, name.hasPrefix("e"), name != "efer" { return "r" + name.dropFirst() }
         if ["ax", "cx", "dx", "bx", "sp", "bp", "si", "di", "ip"].contains(name) { return "r" + name }
-        if name == "pc" { return "rip" }
         return name == "eflags" || name == "flags" ? "rflags" : name
     }
 }
