@@ -134,6 +134,11 @@ public final class ControlPlane: QMPResponder {
             return (
                 "BACKPLANE_PROPERTY_SET", .members(("instance", .string(instance)), ("property", .string(name)))
             )
+        case .offline(let instance, let reason):
+            return (
+                "BACKPLANE_INSTANCE_OFFLINE", .members(("instance", .string(instance)), ("reason", .string(reason)))
+            )
+        case .online(let instance): return ("BACKPLANE_INSTANCE_ONLINE", .members(("instance", .string(instance))))
         }
     }
 }

@@ -56,6 +56,9 @@ enum Handlers {
         with(raw) { $0.descriptorReady(cookie: cookie, descriptor: descriptor, events: .init(rawValue: events)) }
     }
     static let posted: bp_posted = { raw, argument in with(raw) { $0.posted(UInt(bitPattern: argument)) } }
+    static let retired: bp_posted = { raw, vcpu in
+        with(raw) { $0.instructionsRetired(vcpu: UInt32(truncatingIfNeeded: UInt(bitPattern: vcpu))) }
+    }
     static let powerButton: bp_posted = { raw, _ in with(raw) { $0.powerButton() } }
     static let consoleReceive: @convention(c) (Raw, UnsafeRawPointer?, UInt64) -> Void = { raw, bytes, length in
         with(raw) { $0.consoleReceived(UnsafeRawBufferPointer(start: bytes, count: Int(clamping: length))) }

@@ -72,6 +72,8 @@ open class Instance {
 
     // MARK: Policies
 
+    /// What `CPUAccess.setAlarm` asked for, on the vCPU's thread.
+    open func instructionsRetired(vcpu: UInt32) {}
     open func decide(_ exit: inout bp_exit) -> Verdict { .continue }
     open func observe(_ exit: bp_exit, _ outcome: bp_outcome) {}
 }
@@ -86,6 +88,9 @@ public enum Verdict: Equatable, Sendable {
     /// `host.fail` gives the reason.
     case stop(status: UInt32)
     case reset
+    /// The vCPU stands still for so much virtual time, at most a second, while its clock goes on; then the rest of the chain
+    /// decides. Nothing with hosts older than ABI 1.3.
+    case delay(nanoseconds: UInt64)
     case switchTo(guest: UInt32)
 }
 

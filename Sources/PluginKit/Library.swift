@@ -154,6 +154,11 @@ extension Verdict {
             out.pointee.status = status
             return UInt32(BP_VERDICT_STOP)
         case .reset: return UInt32(BP_VERDICT_RESET)
+        case .delay(let nanoseconds):
+            let end = MemoryLayout.offset(of: \bp_verdict.delay).map { $0 + MemoryLayout<UInt64>.size } ?? .max
+            guard Int(out.pointee.size) >= end else { return UInt32(BP_VERDICT_CONTINUE) }
+            out.pointee.delay = nanoseconds
+            return UInt32(BP_VERDICT_DELAY)
         case .switchTo(let guest):
             out.pointee.status = guest
             return UInt32(BP_VERDICT_SWITCH)

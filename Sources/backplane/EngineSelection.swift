@@ -7,16 +7,16 @@ import EngineSoft
 struct EngineSelection {
     var choice: EngineChoice
     var cpuCount: Int
-    /// Gets the one line that says what `auto` chose and why.
-    var explain: (String) -> Void
+    /// Gets the one line that says which engine runs, and why where `auto` had to take the slower one: that at level info.
+    var explain: (LogLevel, String) -> Void
 
     func make(_ requirements: EngineRequirements) throws(MachineError) -> any Engine {
         switch choice {
         case .kvm: return try makeKVM(requirements)
-        case .soft: return try makeSoft(requirements, "engine soft")
+        case .soft: return try makeSoft(requirements, .debug, "engine soft")
         case .auto:
             if let reason = reasonAgainstKVM(requirements) {
-                return try makeSoft(requirements, "engine soft: \(reason)")
+                return try makeSoft(requirements, .info, "engine soft: \(reason)")
             }
             return try makeKVM(requirements)
         }
@@ -30,7 +30,7 @@ struct EngineSelection {
         if requirements.countedClock { return "clock mode 'counted' needs it" }
         if case .failure(let error) = KVMEngine.isAvailable() { return "\(error)" }
         if let demand = requirements.unmet(by: KVMEngine.abilities).first {
-            return "KVM cannot deliver \(name(of: demand)), which policy '\(demand.policy)' requires"
+            return "KVM cannot deliver \(demand.ability), which policy '\(demand.policy)' requires"
         }
         guard let speed = KVMEngine.supervisorSpeed() else { return "this host's KVM does not run supervisor code" }
         if speed < EngineSelection.nativeSpeed {
@@ -39,14 +39,16 @@ struct EngineSelection {
         return nil
     }
 
-    private func makeSoft(_ requirements: EngineRequirements, _ line: String) throws(MachineError) -> any Engine {
+    private func makeSoft(
+        _ requirements: EngineRequirements, _ level: LogLevel, _ line: String
+    ) throws(MachineError) -> any Engine {
         let engine = SoftEngine()
         if let demand = requirements.unmet(by: engine.abilities).first {
             throw MachineError(
-                "policy '\(demand.policy)' requires \(name(of: demand)), which no engine can deliver",
+                "policy '\(demand.policy)' requires \(demand.ability), which no engine can deliver",
                 location: demand.location)
         }
-        explain(line)
+        explain(level, line)
         return engine
     }
 
@@ -64,17 +66,13 @@ struct EngineSelection {
             throw MachineError("engine 'kvm': \(error)", status: 6)
         }
         if let demand = requirements.unmet(by: engine.abilities).first { throw unmet(demand) }
-        explain("engine kvm")
+        explain(.debug, "engine kvm")
         return engine
-    }
-
-    private func name(of demand: EngineRequirements.Demand) -> String {
-        demand.reason.map { "the exit \(ExitReason.name(Int($0)))" } ?? "the ability precise-inject"
     }
 
     private func unmet(_ demand: EngineRequirements.Demand) -> MachineError {
         MachineError(
-            "policy '\(demand.policy)' requires \(name(of: demand)), which engine 'kvm' cannot deliver; engine 'soft' can",
+            "policy '\(demand.policy)' requires \(demand.ability), which engine 'kvm' cannot deliver; engine 'soft' can",
             location: demand.location)
     }
 }

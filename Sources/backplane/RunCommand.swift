@@ -61,8 +61,8 @@ extension Run {
         do {
             let log = try LogWriter(level: level)
             let console = try Console(log: log)
-            let selection = EngineSelection(choice: description.engine, cpuCount: description.cpuCount) { line in
-                log.machineLog(.debug, nil, line)
+            let selection = EngineSelection(choice: description.engine, cpuCount: description.cpuCount) { level, line in
+                log.machineLog(level, nil, line)
             }
             let options = MachineOptions(
                 makeEngine: { (requirements) throws(MachineError) in try selection.make(requirements) },

@@ -13,11 +13,13 @@ extension Commands {
             0xc6, 0x06, 0x45, 0x23, 0x01, 0xb9, 20, 0, 0xe6, 0x80, 0xe2, 0xfc, 0xfa, 0xf4,
         ]
 
-        private func run(_ guest: [UInt8], _ policies: String..., devices: [String] = []) async throws -> Child.Ended {
+        private func run(
+            _ guest: [UInt8], _ policies: String..., engine: String = "kvm", top: String = "", devices: [String] = []
+        ) async throws -> Child.Ended {
             let folder = Folder()
-            let file = try folder.machine(guest, devices: devices)
-            let child = try Child(["run", file] + policies.flatMap { ["--policy", $0] })
-            return await child.end()
+            let file = try folder.machine(guest, top: top, devices: devices)
+            let options = policies.flatMap { ["--policy", $0] } + ["--engine", engine, "--log", "debug"]
+            return await (try Child(["run", file] + options)).end()
         }
 
         /// The low byte that the guest read, if it ended by its own status.
@@ -78,15 +80,48 @@ extension Commands {
             let file = try folder.machine(Self.writer)
             let socket = folder.path + "/qmp"
             let child = try Child(["run", file, "--policy", "budget,exits=15,action=pause", "--qmp", "unix:\(socket)"])
-            var isPaused = false
-            for _ in 0..<200 where !isPaused {
-                isPaused = try await backplane("ctl", socket, "info", "status").output.contains("VM status: paused")
-            }
-            #expect(isPaused)
+            #expect(try await isPaused(socket))
             #expect(try await backplane("ctl", socket, "call", "budget", "left").output == "15\n")
             #expect(try await backplane("ctl", socket, "cont").status == 0)
             // Of 20 writes none is lost or made twice: 16 and 4 and the HLT.
             #expect(await child.end().status == 0)
+        }
+
+        /// Whether the machine of a socket comes to stand still.
+        private func isPaused(_ socket: String) async throws -> Bool {
+            for _ in 0..<200 {
+                let status = try await backplane("ctl", socket, "info", "status")
+                if status.output.contains("VM status: paused") { return true }
+                try await Task.sleep(for: .milliseconds(20))
+            }
+            return false
+        }
+
+        /// l: inc eax; jmp l
+        private static let counting: [UInt8] = [0x66, 0x40, 0xeb, 0xfc]
+
+        @Test func budgetEndsAtItsLastInstruction() async throws {
+            let folder = Folder()
+            let file = try folder.machine(Self.counting)
+            let socket = folder.path + "/qmp"
+            let budget = "b=budget,instructions=100001,action=pause"
+            let child = try Child(["run", file, "--engine", "soft", "--policy", budget, "--qmp", "unix:\(socket)"])
+            // Two instructions a round: 50,001 increments and 50,000 jumps, and as many again the other way round.
+            for rax in ["000000000000c351", "00000000000186a1"] {
+                #expect(try await isPaused(socket))
+                #expect(try await backplane("ctl", socket, "info", "registers").output.contains("rax    \(rax)"))
+                #expect(try await backplane("ctl", socket, "call", "b", "instructions-left").output == "100001\n")
+                #expect(try await backplane("ctl", socket, "cont").status == 0)
+            }
+            #expect(try await backplane("ctl", socket, "set", "b", "action", "stop").status == 0)
+            #expect(try await backplane("ctl", socket, "cont").status == 0)
+            let end = await child.end()
+            #expect(end.status == 8 && end.error.contains("the 100001 instructions that were granted are spent"))
+        }
+
+        @Test func aBudgetOfInstructionsNeedsAnEngineThatCounts() async throws {
+            let end = try await run(Self.counting, "budget,instructions=10")
+            #expect(end.status == 2 && end.error.contains("count of instructions") && end.error.contains("soft"))
         }
 
         // MARK: watchpoint
@@ -116,6 +151,30 @@ extension Commands {
             #expect(first.count > 2 && first.count < 19)
             #expect(try await faults(3) == first)
             #expect(try await run(Self.echo80, "fault-inject,exits=nonsense").status == 2)
+        }
+
+        @Test func aDelayIsTimeForTheGuestAndNothingElse() async throws {
+            /// Instructions and nanoseconds of a run with a counted clock.
+            func counts(_ policy: String) async throws -> [Int] {
+                let end = try await run(Self.echo80, policy, engine: "soft", top: "clock: { mode: counted }")
+                #expect(value(end) == 0x7f)
+                let line = end.errors.first { $0.contains("counted: ") }?.split(separator: " ") ?? []
+                return line.compactMap { Int($0) }
+            }
+            let inTime = try await counts("fault-inject,exits=io,addresses=0x81,effect=delay")
+            let late = try await counts("fault-inject,exits=io,addresses=0x80,effect=delay,delay=70ms")
+            // The write and the read of port 0x80.
+            #expect(inTime.count == 2 && late == [inTime[0], inTime[1] + 140_000_000])
+            let kvm = try await run(Self.echo80, "fault-inject,exits=io,addresses=0x80,effect=delay,delay=1ms")
+            #expect(value(kvm) == 0x7f && kvm.error.contains("fault 2: io 0x80"))
+            let tooLong = try await run(Self.echo80, "fault-inject,exits=io,effect=delay,delay=2s")
+            #expect(tooLong.status == 2)
+        }
+
+        @Test func aDelayEndsWithTheMachine() async throws {
+            let end = try await run(
+                Self.echo80, "budget,time=50ms", "fault-inject,exits=io,addresses=0x80,effect=delay,delay=1s")
+            #expect(end.status == 8)
         }
 
         // MARK: paravirt
@@ -161,8 +220,29 @@ extension Commands {
             let after = try await run(
                 [0xe6, 0x80, 0xc6, 0x06, 0x45, 0x23, 0x01, 0xfa, 0xf4], "memory-watch,ranges=0x1000-0x3fff")
             #expect(after.error.contains("changed: 0x2000-0x2fff"))
-            // mov ax,0xd000; mov ds,ax; mov byte [0],1 beyond RAM is denied: cli; hlt
             #expect(try await run(Self.writer, "memory-watch,ranges=0-0xffffffff").status == 2)
+        }
+
+        /// mov byte [0x2345],1; mov byte [0x2346],2; mov al,[0x2345]; add al,[0x2346]; mov dx,0x501; out dx,al; hlt
+        private static let adder: [UInt8] = [
+            0xc6, 0x06, 0x45, 0x23, 1, 0xc6, 0x06, 0x46, 0x23, 2, 0xa0, 0x45, 0x23, 0x02, 0x06, 0x46, 0x23,
+            0xba, 0x01, 0x05, 0xee, 0xf4,
+        ]
+
+        @Test(arguments: ["kvm", "soft"]) func writesToRAMAreReportedOrDenied(on engine: String) async throws {
+            let watched = "memory-watch,ranges=0x2345-0x2345,writes="
+            let denied = try await run(Self.adder, watched + "deny", engine: engine)
+            #expect(value(denied) == 2)
+            #expect(denied.error.contains("denied: guest wrote 0x1 (1 byte) to memory 0x2345"))
+            #expect(!denied.error.contains("0x2346"))
+            let reported = try await run(Self.adder, watched + "report", engine: engine)
+            #expect(value(reported) == 3 && reported.error.contains("guest wrote 0x1 (1 byte) to memory 0x2345"))
+            let allowed = try await run(Self.adder, watched + "allow", engine: engine)
+            #expect(value(allowed) == 3 && !allowed.error.contains("guest wrote"))
+            // Another policy's wish for memory exits is not one for writes to RAM.
+            let other = try await run(
+                Self.adder, "guard,deny-memory=0-0xfffff", watched + "report", engine: engine)
+            #expect(value(other) == 3 && !other.error.contains("guard: warning"))
         }
     }
 }

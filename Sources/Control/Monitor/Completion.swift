@@ -24,6 +24,10 @@ struct Completion {
                 + instances.filter { $0.place != nil }.flatMap {
                     ["before:" + $0.description.id, "after:" + $0.description.id]
                 }
+        case ("instance", 1): return ["offline", "online", "reset"]
+        case ("instance", 2):
+            return instances.filter { $0.isOffline == (words[1] == "online") && $0.description.type.kind != .loader }
+                .map(\.description.id)
         case ("call", 1), ("set", 1): return instances.map(\.description.id)
         case ("call", 2): return type(of: words[1])?.methods.map(\.name) ?? []
         case ("set", 2): return liveProperties(of: words[1])

@@ -65,7 +65,7 @@ struct InfoTopic: Sendable {
             let rows = instances.map {
                 [
                     $0.description.id, $0.description.type.name, $0.description.type.kind.name,
-                    $0.isOffline ? "off line" : "on line",
+                    $0.isOffline ? "off line: \($0.offlineReason)" : "on line",
                 ]
             }
             let methods = instances.flatMap { instance in
@@ -114,7 +114,7 @@ struct InfoTopic: Sendable {
 
     private static func policy(_ policy: InstanceSummary) -> String {
         var text = "\(policy.place ?? 0): \(policy.description.id) (\(policy.description.type.name))"
-        text += policy.isOffline ? ", off line\n" : "\n"
+        text += policy.isOffline ? ", off line: \(policy.offlineReason)\n" : "\n"
         for want in policy.wants {
             let what = want.reason == 0xffff ? "all exits" : "reason \(want.reason)"
             let range = want.first == 0 && want.last == .max ? "" : " \(hex(want.first))-\(hex(want.last))"

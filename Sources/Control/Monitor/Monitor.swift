@@ -73,7 +73,7 @@ struct MonitorCommand: Sendable {
             }
             return try topic.run(call)
         },
-        MonitorCommand("x", "/FORMAT ADDRESS", "guest memory by linear address: x /16xb $rip") { call in
+        MonitorCommand("x", "/FORMAT ADDRESS", "guest memory by linear address: x /16xb $rsp, x /5i $pc") { call in
             try MemoryDump(call.words).text { (address, count) throws(MachineError) in
                 try call.machine().readMemory(linear: address, count: count, vcpu: call.monitor.vcpu)
             } registers: { () throws(MachineError) in
@@ -118,6 +118,20 @@ struct MonitorCommand: Sendable {
             "set", "INSTANCE PROPERTY VALUE...", "sets a live property of any instance; several values are a list"
         ) {
             try PolicyWords.set($0, $0.words)
+        },
+        MonitorCommand(
+            "instance", "offline|online|reset INSTANCE",
+            "takes it off line, brings it back as after power-on, resets it"
+        ) { call in
+            guard call.words.count == 2 else { throw call.usage }
+            let machine = try call.machine()
+            switch call.words[0] {
+            case "offline": try machine.takeOffline(call.words[1])
+            case "online": try machine.bringOnline(call.words[1])
+            case "reset": try machine.resetInstance(call.words[1])
+            default: throw call.usage
+            }
+            return ""
         },
         MonitorCommand("call", "INSTANCE METHOD [ARGUMENT...]", "calls a method; 'info plugins' has their signatures") {
             call in

@@ -46,6 +46,7 @@ enum Answers {
         return .members(
             ("id", .string(instance.description.id)), ("class", .string(type.name)), ("kind", .string(type.kind.name)),
             ("library", .string(instance.description.libraryPath)), ("online", .bool(!instance.isOffline)),
+            ("offline-reason", instance.isOffline ? .string(instance.offlineReason) : .null),
             ("properties", .object(properties)), ("methods", .texts(type.methods.map(\.signature))),
             ("wires", .array(wires(instance))))
     }

@@ -84,6 +84,20 @@ extension QMPCommand {
                 property.name, of: instance.description.id, to: try propertyValue(text, of: property))
             return .empty
         },
+        QMPCommand("instance-offline", ["instance", "machine?"], doc: "takes an instance off line, as a fault can") {
+            call in
+            try call.machine.takeOffline(try call.text("instance"))
+            return .empty
+        },
+        QMPCommand("instance-online", ["instance", "machine?"], doc: "brings it back, in its state after power-on") {
+            call in
+            try call.machine.bringOnline(try call.text("instance"))
+            return .empty
+        },
+        QMPCommand("instance-reset", ["instance", "machine?"], doc: "resets one instance, as power-on does") { call in
+            try call.machine.resetInstance(try call.text("instance"))
+            return .empty
+        },
         QMPCommand("monitor", ["command-line"], doc: "runs a command of the monitor; its failure is an error") { call in
             .string(try Monitor(plane: call.plane).run(try call.text("command-line")))
         },

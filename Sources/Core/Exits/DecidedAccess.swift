@@ -83,9 +83,12 @@ extension ExitHandler {
             let action = decider.pointee.decide(decider.pointee.instance, &exit, &verdict)
             ch_leave_first(host, node)
             if action == UInt32(BP_VERDICT_CONTINUE) { continue }
-            // The exit is not the guest's loss: the chain goes on, and the machine stands still once it is over.
-            guard action == UInt32(BP_VERDICT_PAUSE) else { return (action, node) }
-            machine.carryOut(action, verdict, of: node)
+            // The exit is not the guest's loss: the chain goes on, after the delay, or before the machine stands still.
+            switch Int(action) {
+            case BP_VERDICT_DELAY: machine.holdBack(exit.vcpu, for: verdict.delay)
+            case BP_VERDICT_PAUSE: machine.carryOut(action, verdict, of: node)
+            default: return (action, node)
+            }
         }
         return (UInt32(BP_VERDICT_CONTINUE), nil)
     }

@@ -14,13 +14,22 @@ struct PolicyWant: Equatable {
     var isUnclaimedOnly: Bool { flags & UInt16(BP_WANT_UNCLAIMED) != 0 }
     var decides: Bool { flags & UInt16(BP_WANT_DECIDE) != 0 }
     var observes: Bool { flags & UInt16(BP_WANT_OBSERVE) != 0 }
+    /// The guest's writes to plain memory are to come out.
+    var watchesRAM: Bool { flags & UInt16(BP_WANT_RAM_WRITES) != 0 }
+
+    /// Of an exit that is wanted: its flags under `mask` are `value`. Writes to RAM are for those who ask for them, or for all.
+    var exitFlags: (mask: UInt16, value: UInt16) {
+        let unclaimed = isUnclaimedOnly ? UInt16(BP_EXITF_UNCLAIMED) : 0
+        let seesRAM = watchesRAM || reason == UInt16(BP_WANT_ALL)
+        return (unclaimed | (seesRAM ? 0 : UInt16(BP_EXITF_RAM)), unclaimed)
+    }
 
     /// Whether an exit is one of those wanted.
     @inline(__always)
     func matches(_ exit: UnsafePointer<bp_exit>) -> Bool {
         (reason == exit.pointee.reason || reason == UInt16(BP_WANT_ALL))
             && exit.pointee.address >= first && exit.pointee.address <= last
-            && (!isUnclaimedOnly || exit.pointee.flags & UInt16(BP_EXITF_UNCLAIMED) != 0)
+            && exit.pointee.flags & exitFlags.mask == exitFlags.value
     }
 }
 
@@ -50,12 +59,13 @@ struct Decider {
             UInt32
     /// Position of the policy in the chain.
     var policy: Int32
-    /// BP_EXITF_* of which the exit must have one; 0: none.
-    var flags: UInt16
+    /// As `PolicyWant.exitFlags`.
+    var mask: UInt16
+    var value: UInt16
 
     @inline(__always)
     func matches(_ address: UInt64, _ exitFlags: UInt16) -> Bool {
-        address >= first && address <= last && (flags == 0 || exitFlags & flags != 0)
+        address >= first && address <= last && exitFlags & mask == value
     }
 
     /// nil: the want is no decider's.
@@ -67,7 +77,7 @@ struct Decider {
         (instance, node) = (policies[want.policy].instance, policies[want.policy].node)
         self.decide = decide
         policy = Int32(truncatingIfNeeded: want.policy)
-        flags = want.isUnclaimedOnly ? UInt16(BP_EXITF_UNCLAIMED) : 0
+        (mask, value) = want.exitFlags
     }
 }
 

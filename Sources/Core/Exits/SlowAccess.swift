@@ -20,6 +20,7 @@ extension ExitHandler {
         exit.reason = UInt16(reason)
         exit.flags = flags | (value == nil ? 0 : UInt16(BP_EXITF_WRITE))
         if !isClaimed(space, address, width) { exit.flags |= UInt16(BP_EXITF_UNCLAIMED) }
+        if value != nil, space == BP_SPACE_MEMORY, isRAM(address) { exit.flags |= UInt16(BP_EXITF_RAM) }
         exit.vcpu = vcpu
         exit.width = UInt32(width)
         exit.rip = rip
@@ -137,6 +138,12 @@ extension ExitHandler {
             if found.last >= last || last < address { return true }
             at = found.last + 1
         }
+    }
+
+    /// Whether the guest could write there without an exit, were it not watched.
+    private func isRAM(_ address: UInt64) -> Bool {
+        guard case .memory(_, let isReadOnly)? = find(BP_SPACE_MEMORY, address).target else { return false }
+        return !isReadOnly
     }
 
     /// Who answers an address, and the last address that it answers without a gap.

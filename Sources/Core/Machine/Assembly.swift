@@ -47,7 +47,7 @@ extension Machine {
         let engine = try make(requirements)
         self.engine = engine
         do throws(EngineError) {
-            try engine.setMemory(exits.map.mappedMemory())
+            try engine.setMemory(exits.map.mappedMemory(watched: watchedPages))
             try engine.setIntercepts(intercepts)
             for vcpu in vcpus { cpus.append(try engine.makeCPU(vcpu)) }
             if clock.source == .counted { counted.cpu = try countedCPU(engine) }
@@ -162,6 +162,7 @@ extension Machine {
     func forget(_ instance: PluginInstance) {
         loop.removeAll(of: instance)
         timers.removeAll(of: instance)
+        alarms.removeAll { $0.owner === instance }
         powerButtons.removeAll { $0.instance === instance }
         if let console = instance.consoleClient { options.console?.close(console) }
         instance.consoleClient = nil

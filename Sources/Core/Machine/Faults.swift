@@ -15,12 +15,7 @@ extension Machine {
             let reason = said.isEmpty ? (status == 0 ? "" : "stopped by policy '\(name)'") : "\(name): \(said)"
             requestEnd(status, reason)
         case BP_VERDICT_RESET: requestReset()
-        case BP_VERDICT_PAUSE:
-            if !state.isPausedByPolicy {
-                state.isPausedByPolicy = true
-                state.pauses += 1
-            }
-            callIn()
+        case BP_VERDICT_PAUSE: pauseByPolicy()
         case BP_VERDICT_SWITCH:
             log(.warning, answerer?.id, "asks for guest \(verdict.status), but this machine runs alone")
         default:
@@ -42,32 +37,8 @@ extension Machine {
             requestReset()
         case .offline:
             log(.error, instance.id, "\(sentence); it is taken off line")
-            takeOffline(instance)
+            takeOffline(instance, because: said)
         }
-    }
-
-    /// Its claims float, its pins drop, its timers stop; calls to it are dropped.
-    func takeOffline(_ instance: PluginInstance) {
-        instance.node.pointee.is_offline = 1
-        timers.cancelAll(of: instance)
-        loop.mute(instance, true)
-        deferred.cancelAll()
-        if controller?.instance === instance {
-            for vcpu in vcpus { _ = ch_clear_bits(vcpu.attention, ch_attention_interrupt) }
-        }
-        if lines.dropAll(of: instance) { host.pointee.has_pending = 1 }
-        rebuildTables(ports: true, memory: true)
-    }
-
-    /// Back with its reset state. With the lock held.
-    public func bringOnline(_ instance: PluginInstance) {
-        guard instance.isOffline else { return }
-        instance.node.pointee.is_offline = 0
-        rebuildTables(ports: true, memory: true)
-        loop.mute(instance, false)
-        instance.reset(warm: false)
-        if lines.repeatLevels(of: instance) { host.pointee.has_pending = 1 }
-        drain()
     }
 
     // MARK: Interrupts
@@ -122,6 +93,8 @@ extension ExitHandler {
             let action = decide(policy.instance, &exit, &verdict)
             ch_leave(host, policy.node, frame)
             if action == UInt32(BP_VERDICT_HANDLED) { return }
+            // There is no exit that could be late.
+            if action == UInt32(BP_VERDICT_DELAY) { continue }
             if action != UInt32(BP_VERDICT_CONTINUE) { return machine.carryOut(action, verdict, of: policy.node) }
         }
         machine.requestEnd(0, "asked to power off; no instance has a power button")

@@ -24,6 +24,8 @@ public final class Machine: @unchecked Sendable {
     var queuedBytes = 0
     var ram: GuestRAM?
     var memory = MemoryRegions()
+    /// Of guest-physical space, whose writes the engine brings out: what `pagesToWatch` was when the tables were built.
+    var watchedPages: [ClosedRange<UInt64>] = []
     var wants: [PolicyWant] = []
     var demands: [EngineRequirements.Demand] = []
     var chain: [PluginInstance] = []
@@ -35,6 +37,9 @@ public final class Machine: @unchecked Sendable {
     var cpus: [any CPU] = []
     var state = RunState()
     var counted = CountedTime()
+    var alarms: [InstructionAlarm] = []
+    /// Whether there has been one: until then no vCPU's deadline is touched.
+    var hasAlarms = false
     var spans: [bp_id: (address: UInt64, length: UInt64)] = [:]
     /// What claims are called, by number.
     var claimNames: [Int: String] = [:]
@@ -151,7 +156,7 @@ public final class Machine: @unchecked Sendable {
         exits.lastSegment = nil
         exits.map.rebuild(exits.claims, memory.mappings)
         do throws(EngineError) {
-            try engine?.setMemory(exits.map.mappedMemory())
+            try engine?.setMemory(exits.map.mappedMemory(watched: watchedPages))
         } catch {
             requestEnd(6, "the memory map cannot be changed: \(error)")
         }
@@ -167,6 +172,26 @@ public final class Machine: @unchecked Sendable {
         }
         exits.policies = PolicyTables(policies: records, wants: wants)
         exits.ports.rebuild(&exits.claims, wants: wants)
+        let pages = pagesToWatch
+        if pages != watchedPages {
+            watchedPages = pages
+            rebuildTables(ports: false, memory: true)
+        }
+    }
+
+    /// The pages of all wants that have BP_WANT_RAM_WRITES: ascending, disjoint.
+    private var pagesToWatch: [ClosedRange<UInt64>] {
+        let ranges = wants.filter(\.watchesRAM).map { ($0.first & ~4095)...($0.last | 4095) }
+            .sorted { $0.lowerBound < $1.lowerBound }
+        var merged: [ClosedRange<UInt64>] = []
+        for range in ranges {
+            if let last = merged.last, range.lowerBound <= last.upperBound {
+                merged[merged.count - 1] = last.lowerBound...max(last.upperBound, range.upperBound)
+            } else {
+                merged.append(range)
+            }
+        }
+        return merged
     }
 
     var requirements: EngineRequirements {

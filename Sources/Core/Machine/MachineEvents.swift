@@ -12,6 +12,8 @@ public enum MachineEvent: Sendable, Equatable {
     case ended(MachineEnd)
     case policiesChanged
     case propertySet(instance: String, name: String)
+    case offline(instance: String, reason: String)
+    case online(instance: String)
 }
 
 /// A policy in the chain, or any other instance, as it is now.
@@ -20,6 +22,8 @@ public struct InstanceSummary: Sendable {
     /// By position of the class's properties.
     public var values: [Value?]
     public var isOffline: Bool
+    /// Why it is off line, in words.
+    public var offlineReason: String
     /// Of a policy: place in the chain, from 0.
     public var place: Int?
     /// Of a policy: what it wants to see.
@@ -73,7 +77,7 @@ extension Machine {
                 }
                 return InstanceSummary(
                     description: instance.description, values: instance.values, isOffline: instance.isOffline,
-                    place: place, wants: own)
+                    offlineReason: instance.offlineReason, place: place, wants: own)
             }
         }
     }

@@ -6,11 +6,16 @@ public enum LogLevel: UInt32, Sendable, Comparable, CaseIterable {
 
 /// What an engine must be able to do for this machine: from what its policies want.
 public struct EngineRequirements: Sendable {
+    public enum Ability: Sendable, Equatable {
+        /// By basic exit reason.
+        case exit(UInt16)
+        case preciseInject
+        case countedInstructions
+    }
     public struct Demand: Sendable, Equatable {
         /// Id of the policy.
         public var policy: String
-        /// Basic exit reason, nil: precise injection.
-        public var reason: UInt16?
+        public var ability: Ability
         public var location: SourceLocation?
     }
     public var demands: [Demand]
@@ -18,8 +23,27 @@ public struct EngineRequirements: Sendable {
 
     /// What `abilities` cannot deliver.
     public func unmet(by abilities: EngineAbilities) -> [Demand] {
-        demands.filter { demand in
-            demand.reason.map { !abilities.delivers(Int($0)) } ?? !abilities.preciseInject
+        demands.filter { !abilities.has($0.ability) }
+    }
+}
+
+extension EngineAbilities {
+    public func has(_ ability: EngineRequirements.Ability) -> Bool {
+        switch ability {
+        case .exit(let reason): delivers(Int(reason))
+        case .preciseInject: preciseInject
+        case .countedInstructions: countedClock
+        }
+    }
+}
+
+extension EngineRequirements.Ability: CustomStringConvertible {
+    /// As it follows "requires" or "cannot deliver": "the exit CPUID".
+    public var description: String {
+        switch self {
+        case .exit(let reason): "the exit \(ExitReason.name(Int(reason)))"
+        case .preciseInject: "the ability precise-inject"
+        case .countedInstructions: "the count of instructions"
         }
     }
 }

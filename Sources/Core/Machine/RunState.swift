@@ -49,6 +49,15 @@ extension Machine {
         callIn()
     }
 
+    /// Until an operator continues it.
+    func pauseByPolicy() {
+        if !state.isPausedByPolicy {
+            state.isPausedByPolicy = true
+            state.pauses += 1
+        }
+        callIn()
+    }
+
     /// Brings all vCPUs back to the core.
     func callIn() {
         for (vcpu, cpu) in zip(vcpus, cpus) {
@@ -234,6 +243,7 @@ extension Machine {
         if vcpu.index == 0 { loadAndStart(cpu) } else { state.cpuResets[Int(vcpu.index)] = true }
         while park(vcpu, cpu) {
             if isCounted { serveCountedTime() }
+            if hasAlarms { serveInstructionAlarms(vcpu, cpu) }
             ch_lock_release(&host.pointee.lock)
             let end = cpu.run()
             ch_lock_acquire(&host.pointee.lock)

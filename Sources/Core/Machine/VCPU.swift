@@ -50,6 +50,17 @@ public final class VCPU: @unchecked Sendable {
         }
     }
 
+    /// The same, for `nanoseconds` at most.
+    func sleep(until bits: UInt32, atMost nanoseconds: UInt64) {
+        let end = ch_monotonic() &+ nanoseconds
+        while true {
+            let now = ch_load(attention)
+            let time = ch_monotonic()
+            if now & bits != 0 || time >= end { return }
+            ch_wait(attention, now, Int64(clamping: end &- time))
+        }
+    }
+
     func set(_ bits: UInt32) {
         _ = ch_set_bits(attention, bits)
         ch_wake(attention)

@@ -109,9 +109,10 @@ struct AddressMap {
         return low < segments.count && segments[low].first <= address ? segments[low] : nil
     }
 
-    /// Whole pages of plain memory, for an engine. What shares a page with a claim is left to the dispatch.
-    func mappedMemory() -> [MappedMemory] {
-        segments.compactMap { segment in
+    /// Whole pages of plain memory, for an engine. What shares a page with a claim is left to the dispatch. `watched`: pages
+    /// whose writes are to come out, ascending and disjoint, first and last byte.
+    func mappedMemory(watched: [ClosedRange<UInt64>]) -> [MappedMemory] {
+        let whole: [MappedMemory] = segments.compactMap { segment in
             guard case .memory(let host, let isReadOnly) = segment.target else { return nil }
             guard segment.first <= UInt64.max - 4095 else { return nil }
             let first = (segment.first + 4095) & ~4095
@@ -120,5 +121,30 @@ struct AddressMap {
             return MappedMemory(
                 address: first, length: end &- first, host: host + Int(first - segment.first), isReadOnly: isReadOnly)
         }
+        return watched.isEmpty ? whole : whole.flatMap { AddressMap.split($0, at: watched) }
+    }
+
+    /// The parts in and between the watched pages: writes to memory that is read-only come to the core.
+    private static func split(_ piece: MappedMemory, at watched: [ClosedRange<UInt64>]) -> [MappedMemory] {
+        var parts: [MappedMemory] = []
+        // Up to and with the last byte: the end may be 2^64.
+        let last = piece.address &+ (piece.length &- 1)
+        var next = piece.address
+        func add(_ first: UInt64, _ last: UInt64, isReadOnly: Bool) {
+            parts.append(
+                MappedMemory(
+                    address: first, length: last &- first &+ 1, host: piece.host + Int(first &- piece.address),
+                    isReadOnly: isReadOnly))
+        }
+        for range in watched where range.upperBound >= piece.address && range.lowerBound <= last {
+            let first = max(range.lowerBound, piece.address)
+            let end = min(range.upperBound, last)
+            if first > next { add(next, first - 1, isReadOnly: piece.isReadOnly) }
+            add(first, end, isReadOnly: true)
+            if end == last { return parts }
+            next = end + 1
+        }
+        add(next, last, isReadOnly: piece.isReadOnly)
+        return parts
     }
 }

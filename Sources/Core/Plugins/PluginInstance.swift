@@ -23,6 +23,8 @@ public final class PluginInstance: @unchecked Sendable {
     var failure = ""
     /// What the core knows of a conflict that the plugin only sees as a status: both owners.
     var conflict = ""
+    /// Why it is off line.
+    var offlineReason = ""
     var reply: [UInt8] = []
     var hasQuiesced = true
     /// Ends of this instance's slots: [slot][position].

@@ -26,6 +26,15 @@ extension ServiceTables {
             read_linear: { host, vcpu, address, bytes, length in
                 guard let bytes, length <= 1 << 20 else { return status(BP_INVALID) }
                 return PluginInstance.of(host).readLinear(vcpu, address, bytes, Int(length))
+            },
+            retired: { host, vcpu, out in
+                guard let out else { return status(BP_INVALID) }
+                guard let count = PluginInstance.of(host).machine.retired(vcpu) else { return status(BP_UNSUPPORTED) }
+                out.pointee = count
+                return status(BP_OK)
+            },
+            at_retired: { host, vcpu, count, handler, argument in
+                PluginInstance.of(host).setInstructionAlarm(vcpu, count, handler, argument)
             }))
 
     nonisolated(unsafe) static let exit = HostFunctions.constant(
@@ -96,23 +105,15 @@ extension Machine {
             Int(want.reason) < BP_EXIT_REASONS || Int(want.reason) == BP_WANT_ALL,
             let position = chain.firstIndex(where: { $0 === owner })
         else { return status(BP_INVALID) }
-        let isRequired = want.flags & UInt16(BP_WANT_REQUIRED) != 0
-        let isPrecise = want.flags & UInt16(BP_WANT_PRECISE) != 0
-        let location = owner.description.location
-        if isRequired, Int(want.reason) != BP_WANT_ALL {
-            let demand = EngineRequirements.Demand(policy: owner.id, reason: want.reason, location: location)
-            if let engine, !engine.abilities.delivers(Int(want.reason)) {
-                owner.conflict = "the engine '\(engine.name)' does not deliver exits of reason \(want.reason)"
+        let watchesRAM = want.flags & UInt16(BP_WANT_RAM_WRITES) != 0
+        guard !watchesRAM || Int(want.reason) == BP_EXIT_EPT_VIOLATION else { return status(BP_INVALID) }
+        for ability in Self.abilities(of: want) {
+            if let engine, !engine.abilities.has(ability) {
+                owner.conflict = "the engine '\(engine.name)' cannot deliver \(ability)"
                 return status(BP_UNSUPPORTED)
             }
-            demands.append(demand)
-        }
-        if isPrecise {
-            if let engine, !engine.abilities.preciseInject {
-                owner.conflict = "the engine '\(engine.name)' cannot inject precisely"
-                return status(BP_UNSUPPORTED)
-            }
-            demands.append(EngineRequirements.Demand(policy: owner.id, reason: nil, location: location))
+            demands.append(
+                EngineRequirements.Demand(policy: owner.id, ability: ability, location: owner.description.location))
         }
         out = newID()
         wants.append(
@@ -120,6 +121,16 @@ extension Machine {
                 id: out, policy: position, reason: want.reason, flags: want.flags, first: want.first, last: want.last))
         wantsChanged()
         return status(BP_OK)
+    }
+
+    /// What the engine must be able to do for it.
+    private static func abilities(of want: bp_want) -> [EngineRequirements.Ability] {
+        func has(_ flag: Int) -> Bool { want.flags & UInt16(flag) != 0 }
+        var abilities: [EngineRequirements.Ability] = []
+        if has(BP_WANT_REQUIRED), Int(want.reason) != BP_WANT_ALL { abilities.append(.exit(want.reason)) }
+        if has(BP_WANT_PRECISE) { abilities.append(.preciseInject) }
+        if has(BP_WANT_COUNTED) { abilities.append(.countedInstructions) }
+        return abilities
     }
 
     fileprivate func removeWant(_ id: bp_id, of owner: PluginInstance) -> bp_status {

@@ -120,7 +120,8 @@ extension ServiceTables {
                 guard let handler else { return status(BP_INVALID) }
                 instance.machine.powerButtons.append((instance, handler, argument))
                 return status(BP_OK)
-            }))
+            },
+            pause: { host in PluginInstance.of(host).machine.pauseByPolicy() }))
 
     nonisolated(unsafe) static let world = HostFunctions.constant(
         bp_host_1(

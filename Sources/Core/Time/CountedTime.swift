@@ -56,10 +56,10 @@ extension Machine {
         if host.pointee.holder == exits.threads[0] { updateDeadline() } else if state.isStarted { callIn() }
     }
 
-    private func updateDeadline() {
+    func updateDeadline() {
         // At least one instruction between two rounds, or a timer that is always due would stop the guest.
         let next = max(nextCountedEvent, clock.now &+ 1)
-        counted.cpu?.setDeadline(clock.instructions(at: next))
+        counted.cpu?.setDeadline(min(clock.instructions(at: next), nextInstructionAlarm(0)))
     }
 
     /// On vCPU 0's thread, between instructions, with the lock held (given up meanwhile): does what is due now.
@@ -98,6 +98,12 @@ extension Machine {
         drain()
     }
 
+    /// In an exit: one step of virtual time towards `end`, with what is due then.
+    func advanceCounted(to end: UInt64) {
+        clock.advance(to: min(end, nextCountedEvent))
+        serveCountedTime()
+    }
+
     /// A handler's answer comes later: time stands still, unless the answer can come only with time, from a timer or an announced post of
     /// the handler's own instance.
     func waitForDeferredCounted(_ vcpu: Int, node: UnsafeMutablePointer<ch_node>) {
@@ -105,8 +111,7 @@ extension Machine {
         while !deferred.isAnswered(vcpu) {
             let timer = timers.entries.filter { $0.owner === owner }.compactMap(\.deadline).min()
             if let due = [timer, loop.nextExpected].compactMap({ $0 }).min() {
-                clock.advance(to: min(due, nextCountedEvent))
-                serveCountedTime()
+                advanceCounted(to: due)
             } else {
                 pollHost(milliseconds: 10)
             }

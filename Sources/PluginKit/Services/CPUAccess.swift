@@ -16,6 +16,30 @@ public struct CPUAccess {
         try Status(rawValue: table.pointee.set(host.raw, vcpu, &copy)).check("setting registers")
     }
 
+    private var countsInstructions: Bool {
+        let end = MemoryLayout.offset(of: \bp_vcpu_1.at_retired).map { $0 + MemoryLayout<UInt>.size } ?? .max
+        return Int(table.pointee.size) >= end
+    }
+
+    /// Instructions that the vCPU has retired; nil: the engine does not count them, or the host is older than ABI 1.3. From reset
+    /// on; exact in exits, in reset and in `Instance.instructionsRetired`.
+    public func retired(vcpu: UInt32 = 0) -> UInt64? {
+        var count: UInt64 = 0
+        guard countsInstructions, table.pointee.retired(host.raw, vcpu, &count) == 0 else { return nil }
+        return count
+    }
+
+    /// `Instance.instructionsRetired` is called once, as soon as the vCPU has retired `count` instructions in all; nil: not any
+    /// more. From reset on; one for each vCPU. False: the engine does not count.
+    @discardableResult
+    public func setAlarm(atRetired count: UInt64?, vcpu: UInt32 = 0) -> Bool {
+        guard countsInstructions else { return false }
+        return table.pointee.at_retired(
+            host.raw, vcpu, count ?? 0, count == nil ? nil : Handlers.retired,
+            UnsafeMutableRawPointer(bitPattern: UInt(vcpu)))
+            == 0
+    }
+
     /// Guest memory by linear address; nil where any byte is not mapped to RAM.
     public func read(linear address: UInt64, count: Int, vcpu: UInt32 = 0) -> [UInt8]? {
         var bytes = [UInt8](repeating: 0, count: max(0, count))
@@ -44,6 +68,10 @@ public struct Exits {
         public static let unclaimed = Options(rawValue: 8)
         /// The policy injects: needs the engine's ability precise-inject.
         public static let precise = Options(rawValue: 16)
+        /// The policy needs an engine that counts instructions.
+        public static let counted = Options(rawValue: 64)
+        /// Of EPT violations: the guest's writes to plain memory in the range too. A host before ABI 1.3 brings none out.
+        public static let ramWrites = Options(rawValue: 32)
     }
 
     public struct Want: Equatable, Sendable { public let id: bp_id }

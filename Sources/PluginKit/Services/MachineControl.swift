@@ -6,6 +6,13 @@ public struct MachineControl {
     /// Ends the machine with this exit status of the process.
     public func stop(status: UInt32) { table.pointee.stop(host.raw, status) }
     public func reset() { table.pointee.reset(host.raw) }
+    /// The guest and its clock stand still until an operator continues it. False: the host is older than ABI 1.3.
+    public func pause() -> Bool {
+        let end = MemoryLayout.offset(of: \bp_machine_1.pause).map { $0 + MemoryLayout<UInt>.size } ?? .max
+        guard Int(table.pointee.size) >= end else { return false }
+        table.pointee.pause(host.raw)
+        return true
+    }
     public func powerOff() { table.pointee.power_off(host.raw) }
     /// `Instance.powerButton` is called when an operator asks the guest to power off.
     public func listenToPowerButton() { _ = table.pointee.on_power_button(host.raw, Handlers.powerButton, nil) }

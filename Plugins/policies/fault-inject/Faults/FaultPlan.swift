@@ -3,7 +3,7 @@ public import PluginKit
 /// When the `fault-inject` policy makes something go wrong, and what, without a host. The same seed gives the same faults at the
 /// same exits.
 public struct FaultPlan: Equatable, Sendable {
-    public enum Effect: Int, Sendable { case allOnes, zero, random, drop, exception }
+    public enum Effect: Int, Sendable { case allOnes, zero, random, drop, exception, delay }
     public enum Access: Int, Sendable { case any, read, write }
 
     /// Exits that must be seen.
@@ -61,7 +61,7 @@ public struct FaultPlan: Equatable, Sendable {
         guard !exit.isWrite else { return }
         switch effect {
         case .allOnes: exit.value = .max
-        case .zero, .drop, .exception: exit.value = 0
+        case .zero, .drop, .exception, .delay: exit.value = 0
         case .random: exit.value = next()
         }
     }

@@ -1,8 +1,7 @@
 import FaultPlan
 import PluginKit
 
-/// Makes exits go wrong: by kind, address, probability and seed. `FaultPlan` decides. Not modelled: delays, which a policy must
-/// not make because others wait for it.
+/// Makes exits go wrong: by kind, address, probability and seed. `FaultPlan` decides.
 final class FaultInject: Instance {
     static let definition = ClassDefinition.policy(
         "fault-inject", summary: "makes exits go wrong by kind, address, probability and seed",
@@ -17,9 +16,13 @@ final class FaultInject: Instance {
                 "access", .choice, default: "any", live: true, choices: ["any", "read", "write"], doc: "which accesses"),
             Property(
                 "effect", .choice, default: "all-ones", live: true,
-                choices: ["all-ones", "zero", "random", "drop", "exception"],
+                choices: ["all-ones", "zero", "random", "drop", "exception", "delay"],
                 doc:
-                    "what a read gives (writes and interrupts are lost), or an exception in its place"),
+                    "what a read gives (writes and interrupts are lost), an exception in its place, or the same a while later"
+            ),
+            Property(
+                "delay", .duration, default: "1ms", live: true, bounds: 0...1_000_000_000,
+                doc: "how much later, of the virtual clock, at most a second"),
             Property("vector", .unsigned, default: "13", bounds: 0...31, doc: "of the exception"),
             Property(
                 "probability", .float, default: "1", live: true, bounds: 0...1, doc: "that an exit of these goes wrong"),
@@ -38,11 +41,13 @@ final class FaultInject: Instance {
     private var plan: FaultPlan
     private var wants: [Exits.Want] = []
     private let vector: UInt8
+    private var delay: UInt64
     private var logs: Bool
 
     init(_ host: Host, _ values: Values) throws(PluginError) {
         plan = FaultPlan(seed: values.unsigned("seed"))
         vector = UInt8(truncatingIfNeeded: values.unsigned("vector"))
+        delay = values.unsigned("delay")
         logs = values.bool("log")
         for name in values.textList("exits") {
             guard let reason = ExitName.reason(of: name) else {
@@ -58,10 +63,14 @@ final class FaultInject: Instance {
     override func connect() throws(PluginError) { try renewWants(for: plan) }
 
     override func setProperty(_ name: String, to values: Values) throws(PluginError) {
-        if name == "log" {
-            logs = values.bool(name)
-            return
+        switch name {
+        case "log": logs = values.bool(name)
+        case "delay": delay = values.unsigned(name)
+        default: try setPlan(name, to: values)
         }
+    }
+
+    private func setPlan(_ name: String, to values: Values) throws(PluginError) {
         var next = plan
         if name == "seed" { next.reseed(values.unsigned(name)) } else { next.set(name, from: values) }
         if next.wants != plan.wants || next.effect != plan.effect { try renewWants(for: next) }
@@ -98,6 +107,7 @@ final class FaultInject: Instance {
         if plan.effect == .exception {
             return .inject(vector: vector, errorCode: FaultInject.withErrorCode.contains(vector) ? 0 : nil)
         }
+        if plan.effect == .delay { return .delay(nanoseconds: delay) }
         plan.spoil(&exit)
         return .handled
     }

@@ -1,4 +1,4 @@
-/* backplane/plugin.h - the Backplane plugin ABI, major 1, minor 1.
+/* backplane/plugin.h - the Backplane plugin ABI, major 1, minor 3.
  *
  * This header is the reference: a plugin needs nothing else, and the bundled plugins use nothing else. C11, no variadic
  * function in any table, no type of any other language. SPDX-License-Identifier: Apache-2.0
@@ -30,7 +30,7 @@ extern "C" {
 #endif
 
 #define BP_ABI_MAJOR 1
-#define BP_ABI_MINOR 2
+#define BP_ABI_MINOR 3
 
 /* ---- Status ------------------------------------------------------------------------------------------------------ */
 
@@ -421,6 +421,7 @@ typedef struct bp_machine_1 {
     void (*reset)(const bp_host *host);
     void (*power_off)(const bp_host *host);
     bp_status (*on_power_button)(const bp_host *host, bp_posted handler, void *argument); /* [locked] handler: an operator asks the guest to power off */
+    void (*pause)(const bp_host *host);      /* since 1.3: as BP_VERDICT_PAUSE; an operator continues the machine */
 } bp_machine_1;
 
 /* "console/1": a client of the terminal that the host's control plane owns. One console for an instance. */
@@ -465,6 +466,12 @@ typedef struct bp_vcpu_1 {
     bp_status (*get)(const bp_host *host, uint32_t vcpu, bp_registers *out);
     bp_status (*set)(const bp_host *host, uint32_t vcpu, const bp_registers *registers); /* BP_INVALID: no such state */
     bp_status (*read_linear)(const bp_host *host, uint32_t vcpu, uint64_t address, void *bytes, uint64_t length);
+    /* Since 1.3, from reset on. Instructions that the vCPU has retired; BP_UNSUPPORTED: the engine does not count them. Exact in
+     * exits, in reset and in the handler of `at_retired`; elsewhere it may be behind while the guest runs. */
+    bp_status (*retired)(const bp_host *host, uint32_t vcpu, uint64_t *out);
+    /* Since 1.3, from reset on. `handler` runs once, [locked], on the vCPU's thread between two instructions, as soon as it has
+     * retired `count`. One for each instance and vCPU: a later call replaces it, and a NULL handler takes it back. */
+    bp_status (*at_retired)(const bp_host *host, uint32_t vcpu, uint64_t count, bp_posted handler, void *argument);
 } bp_vcpu_1;
 
 /* ---- Exits and policies -------------------------------------------------------------------------------------------- */
@@ -500,7 +507,8 @@ enum {
     BP_EXITF_RIP_PAST = 8,     /* `rip` is past the instruction (KVM after OUT or a store) */
     BP_EXITF_INTERRUPTS_ENABLED = 16, /* RFLAGS.IF, where the engine knows it (HLT does) */
     BP_EXITF_ERROR_CODE = 32,
-    BP_EXITF_ASK_POWER = 64    /* not an exit: an operator asks, and no instance has a power button */
+    BP_EXITF_ASK_POWER = 64,   /* not an exit: an operator asks, and no instance has a power button */
+    BP_EXITF_RAM = 128         /* 1.3: a write to plain memory, which BP_WANT_RAM_WRITES has brought out */
 };
 
 /* What a policy answers. */
@@ -511,7 +519,8 @@ enum {
     BP_VERDICT_PAUSE = 3,      /* the machine stands still after this exit, which the rest of the chain still decides */
     BP_VERDICT_STOP = 4,       /* with `status`; `host->fail` gives the reason */
     BP_VERDICT_RESET = 5,
-    BP_VERDICT_SWITCH = 6      /* guest number `status` to the foreground */
+    BP_VERDICT_SWITCH = 6,     /* guest number `status` to the foreground */
+    BP_VERDICT_DELAY = 7       /* 1.3: the vCPU stands still for `delay`, its clock goes on; then the rest of the chain decides */
 };
 typedef struct bp_verdict {
     uint32_t size;
@@ -520,6 +529,7 @@ typedef struct bp_verdict {
     uint32_t has_error_code;
     uint32_t status;           /* exit status of the process, design: 0 powered off, 6 halted for ever, 8 stopped by a policy */
     uint32_t reserved;
+    uint64_t delay;            /* 1.3: virtual nanoseconds, at most 10^9; ends early where the machine is paused, reset or changed */
 } bp_verdict;
 typedef struct bp_outcome {
     uint32_t size;
@@ -540,7 +550,10 @@ enum {
     BP_WANT_DECIDE = 2,        /* call `decide` */
     BP_WANT_OBSERVE = 4,       /* call `observe` with the outcome and its cost */
     BP_WANT_UNCLAIMED = 8,     /* I/O and memory: only what no instance claims */
-    BP_WANT_PRECISE = 16       /* the policy injects: needs the engine's ability precise-inject */
+    BP_WANT_PRECISE = 16,      /* the policy injects: needs the engine's ability precise-inject */
+    BP_WANT_COUNTED = 64,      /* 1.3: the policy needs an engine that counts instructions ("vcpu/1" at_retired) */
+    BP_WANT_RAM_WRITES = 32    /* 1.3, of BP_EXIT_EPT_VIOLATION: the guest's writes to plain memory in the range too. All writes
+                                * to its pages exit, those beside the range unseen; DMA does not */
 };
 typedef struct bp_exit_1 {     /* "exit/1", for policies; from connect on, and later at any callback */
     uint32_t size, reserved;
