@@ -267,9 +267,15 @@ final class SoftMemory {
         return result.value
     }
 
+    /// What is not RAM decides itself what a write is; so do pages that are watched.
     func writePhysical(_ s: S, _ address: UInt64, _ size: Int, _ value: UInt64) {
         guard let piece = piece(at: address), !piece.isReadOnly, address - piece.address + UInt64(size) <= piece.length
-        else { return }
+        else {
+            _ = exits._withUnsafeGuaranteedRef {
+                $0.memoryWrite(vcpu, address: address, width: UInt8(size), value: value, rip: s.rip)
+            }
+            return
+        }
         if blocks.holdsCode(address) { blocks.drop(address, UInt64(size)) }
         store(piece.host + Int(address - piece.address), size, value)
     }
