@@ -134,7 +134,8 @@ let core: [Target] = [
     .target(name: "Core", dependencies: ["CBackplane", "CHost", "CFFI"], swiftSettings: hot),
     .target(name: "EngineKVM", dependencies: ["CBackplane", "CHost", "Core"], swiftSettings: hot),
     .target(name: "EngineSoft", dependencies: ["CBackplane", "CHost", "Core"], swiftSettings: hot + handlers),
-    .target(name: "Control", dependencies: ["CBackplane", "CHost", "Core", "MachineFile"]),
+    .target(name: "Control", dependencies: ["CBackplane", "CHost", "Core", "Disassembly", "MachineFile"]),
+    .target(name: "Disassembly"),
     .executableTarget(
         name: "backplane",
         dependencies: [
@@ -165,7 +166,9 @@ let machineTests: [Target] = [
         name: "PluginBenchTests", dependencies: ["Core", "KernelImages", "PluginBench", "PluginKit"],
         exclude: ["sequences"]),
     .target(name: "NativeCPU", path: "Tests/NativeCPU"),
-    .testTarget(name: "EngineSoftTests", dependencies: ["CBackplane", "CHost", "Core", "EngineSoft", "NativeCPU"]),
+    .testTarget(
+        name: "EngineSoftTests",
+        dependencies: ["CBackplane", "CHost", "Core", "Disassembly", "EngineSoft", "NativeCPU"]),
     .executableTarget(name: "CrashChild", dependencies: ["CHost"], path: "Tests/CrashChild"),
     .testTarget(
         name: "EngineTests", dependencies: ["CBackplane", "CHost", "Core", "CrashChild", "EngineKVM", "EngineSoft"]),

@@ -1,3 +1,4 @@
+import Disassembly
 import Testing
 
 @testable import EngineSoft
@@ -5,9 +6,9 @@ import Testing
 @Suite struct DecoderTests {
     /// Every opcode of every map and x87 with every ModRM byte, and random sequences; a soak takes every sequence of three bytes too.
     @Test(
-        .enabled(if: Capstone.isInstalled, "libcapstone is not installed (scripts/setup.sh)"),
+        .enabled(if: Disassembler.isInstalled, "libcapstone is not installed (scripts/setup.sh)"),
         arguments: [16, 32, 64])
-    func lengthsAreThoseOfCapstone(bits: Int) throws {
+    func lengthsAreThoseOfDisassembler(bits: Int) throws {
         var comparison = try #require(LengthComparison(bits: bits))
         var random = Randomness(seed: Soak.seed &+ UInt64(bits))
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 24) { bytes in

@@ -20,7 +20,9 @@ struct HostileGuestTests {
     // MARK: Page tables
 
     /// No IDT: the page fault becomes a double and then a triple fault.
-    @Test(arguments: software, [0, UInt64.max]) func tablesOutsideOfRAMAreAFault(_ engine: EngineKind, _ entry: UInt64) throws {
+    @Test(arguments: software, [0, UInt64.max]) func tablesOutsideOfRAMAreAFault(_ engine: EngineKind, _ entry: UInt64)
+        throws
+    {
         let bench = try GuestBench([0x90, 0xf4], .long, engine)
         bench.exits.onMemoryRead = { _, _ in entry }
         try set(bench) { $0.cr3 = 0xb0000 }
@@ -43,7 +45,8 @@ struct HostileGuestTests {
         // mov 0x0,%rax; mov $0x77,%cl; mov %cl,0xff0; mov 0x0,%rdx; hlt
         let bench = try GuestBench(
             [
-                0x48, 0x8b, 0x04, 0x25, 0, 0, 0, 0, 0xb1, 0x77, 0x88, 0x0c, 0x25, 0xf0, 0x0f, 0, 0, 0x48, 0x8b, 0x14, 0x25,
+                0x48, 0x8b, 0x04, 0x25, 0, 0, 0, 0, 0xb1, 0x77, 0x88, 0x0c, 0x25, 0xf0, 0x0f, 0, 0, 0x48, 0x8b, 0x14,
+                0x25,
                 0, 0, 0, 0, 0xf4,
             ], .long, engine)
         bench.store([UInt8](repeating: 0, count: 4096), at: 0x8000)
@@ -122,7 +125,8 @@ struct HostileGuestTests {
         // mov $0x340,%edx; mov $0x9fff8,%edi; mov $16,%ecx; rep insb; mov $0x9fff8,%esi; mov $16,%ecx; rep outsb; hlt
         let bench = try GuestBench(
             [
-                0xba, 0x40, 0x03, 0, 0, 0xbf, 0xf8, 0xff, 0x09, 0, 0xb9, 16, 0, 0, 0, 0xf3, 0x6c, 0xbe, 0xf8, 0xff, 0x09, 0,
+                0xba, 0x40, 0x03, 0, 0, 0xbf, 0xf8, 0xff, 0x09, 0, 0xb9, 16, 0, 0, 0, 0xf3, 0x6c, 0xbe, 0xf8, 0xff,
+                0x09, 0,
                 0xb9, 16, 0, 0, 0, 0xf3, 0x6e, 0xf4,
             ], .protected, engine)
         var next: UInt8 = 0

@@ -1,5 +1,6 @@
 import CBackplane
 import Core
+import Disassembly
 
 /// `x` and `xp`, as in QEMU and gdb: "/NFS ADDRESS", N how many, F of x (hexadecimal), d (signed), u, o, c (characters), i
 /// (instructions), S of b, h, w, g (1, 2, 4, 8 bytes). The address is a sum of numbers and registers: $rsp+0x10. $pc is the
@@ -52,7 +53,9 @@ struct MemoryDump {
     private func instructions(
         at base: UInt64, read: (UInt64, Int) throws(MachineError) -> [UInt8], bits: Int
     ) throws -> String {
-        let disassembler = try Disassembler(bits: bits)
+        guard let disassembler = Disassembler(bits: bits) else {
+            throw CommandError("disassembly needs capstone: Debian's libcapstone4 or libcapstone5")
+        }
         var text = ""
         var next = base
         for _ in 0..<min(count, MemoryDump.mostInstructions) {
@@ -151,5 +154,19 @@ extension RegisterNames {
         if name.count == 3, name.hasPrefix("e"), name != "efer" { return "r" + name.dropFirst() }
         if ["ax", "cx", "dx", "bx", "sp", "bp", "si", "di", "ip"].contains(name) { return "r" + name }
         return name == "eflags" || name == "flags" ? "rflags" : name
+    }
+}
+
+extension bp_registers {
+    /// Of the code that CS is for: 16, 32 or 64 (SDM volume 3, table 3-5).
+    var codeBits: Int {
+        let isLongMode = efer & 1 << 10 != 0
+        if isLongMode, cs.attributes & 1 << 13 != 0 { return 64 }
+        return cs.attributes & 1 << 14 != 0 ? 32 : 16
+    }
+
+    /// Linear, of the next instruction.
+    var programCounter: UInt64 {
+        codeBits == 64 ? rip : UInt64(UInt32(truncatingIfNeeded: cs.base &+ rip))
     }
 }

@@ -1,5 +1,7 @@
 // Lengths of instructions by this decoder and by capstone; and where they differ, who is right by the SDM.
 
+import Disassembly
+
 @testable import EngineSoft
 
 /// One sequence of bytes that the two do not agree about.
@@ -53,7 +55,7 @@ struct Disagreement {
 
 struct LengthComparison {
     let bits: Int
-    private let capstone: Capstone
+    private let capstone: Disassembler
     private var decoder = Decoder(features: .all)
     private let mode: Mode
     private(set) var compared = 0
@@ -63,7 +65,7 @@ struct LengthComparison {
     private(set) var disagreementCount = 0
 
     init?(bits: Int) {
-        guard let capstone = Capstone(bits: bits) else { return nil }
+        guard let capstone = Disassembler(bits: bits) else { return nil }
         self.capstone = capstone
         self.bits = bits
         mode = bits == 64 ? [.code64, .protected] : bits == 32 ? [.code32, .protected] : [.protected]
