@@ -144,6 +144,9 @@ extension Commands {
         @Test func faultsAreTheSameForASeed() async throws {
             let zero = try await run(Self.echo80, "fault-inject,exits=io,addresses=0x80,access=read,effect=zero")
             #expect(value(zero) == 0 && zero.error.contains("fault 1: io 0x80"))
+            let error = try await run(
+                Self.echo80, "fault-inject,exits=io,addresses=0x80,access=read,effect=value,value=0x51")
+            #expect(value(error) == 0x51)
             func faults(_ seed: Int) async throws -> [String] {
                 try await run(Self.writer, "fault-inject,exits=io,addresses=0x80,probability=0.5,seed=\(seed)").errors
             }

@@ -97,7 +97,7 @@ extension Commands {
             let end = try await backplane(
                 "run", try folder.machine(Guest.powerOff), "--engine", engine, "--log", "debug")
             #expect(end.status == 0)
-            #expect(end.error.contains(engine == "soft" ? "debug: engine soft" : "debug: engine "))
+            #expect(end.error.contains(engine == "soft" ? "debug: engine soft" : "engine "))
         }
 
         @Test func overlappingPortsNameBothOwnersAndTheirPlaces() async throws {

@@ -3,7 +3,7 @@ public import PluginKit
 /// When the `fault-inject` policy makes something go wrong, and what, without a host. The same seed gives the same faults at the
 /// same exits.
 public struct FaultPlan: Equatable, Sendable {
-    public enum Effect: Int, Sendable { case allOnes, zero, random, drop, exception, delay }
+    public enum Effect: Int, Sendable { case allOnes, zero, random, drop, exception, delay, value }
     public enum Access: Int, Sendable { case any, read, write }
 
     /// Exits that must be seen.
@@ -18,6 +18,8 @@ public struct FaultPlan: Equatable, Sendable {
     public var addresses: [ClosedRange<UInt64>] = []
     public var access = Access.any
     public var effect = Effect.allOnes
+    /// What a read gives, of the effect `value`.
+    public var value: UInt64 = 0
     /// Of each exit that matches, 0...1.
     public var probability = 1.0
     /// Matching exits that are let by first.
@@ -63,6 +65,7 @@ public struct FaultPlan: Equatable, Sendable {
         case .allOnes: exit.value = .max
         case .zero, .drop, .exception, .delay: exit.value = 0
         case .random: exit.value = next()
+        case .value: exit.value = value
         }
     }
 

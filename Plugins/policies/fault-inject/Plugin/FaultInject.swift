@@ -16,10 +16,13 @@ final class FaultInject: Instance {
                 "access", .choice, default: "any", live: true, choices: ["any", "read", "write"], doc: "which accesses"),
             Property(
                 "effect", .choice, default: "all-ones", live: true,
-                choices: ["all-ones", "zero", "random", "drop", "exception", "delay"],
+                choices: ["all-ones", "zero", "random", "drop", "exception", "delay", "value"],
                 doc:
                     "what a read gives (writes and interrupts are lost), an exception in its place, or the same a while later"
             ),
+            Property(
+                "value", .unsigned, default: "0", live: true,
+                doc: "what a read gives with effect value: a device's error, such as 0x51 of an ATA status"),
             Property(
                 "delay", .duration, default: "1ms", live: true, bounds: 0...1_000_000_000,
                 doc: "how much later, of the virtual clock, at most a second"),
@@ -34,7 +37,7 @@ final class FaultInject: Instance {
         methods: [Method("injected", result: .u64, doc: "faults so far", function: injectedMethod)],
         make: { (host, values) throws(PluginError) in try FaultInject(host, values) })
 
-    private static let names = ["addresses", "access", "effect", "probability", "skip", "limit"]
+    private static let names = ["addresses", "access", "effect", "value", "probability", "skip", "limit"]
     /// Exceptions that push an error code (SDM volume 3, table 6-1).
     private static let withErrorCode: Set<UInt8> = [8, 10, 11, 12, 13, 14, 17, 21]
 
@@ -121,6 +124,7 @@ extension FaultPlan {
         case "addresses": addresses = values.rangeList(name)
         case "access": access = Access(rawValue: values.choice(name)) ?? .any
         case "effect": effect = Effect(rawValue: values.choice(name)) ?? .allOnes
+        case "value": value = values.unsigned(name)
         case "probability": probability = values.float(name)
         case "skip": skip = values.unsigned(name)
         case "limit": limit = values.unsigned(name)
