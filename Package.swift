@@ -113,6 +113,7 @@ let plugins = [
     PluginFolder(
         kind: "policies", name: "fault-inject", model: "FaultPlan", modelFolder: "Faults", modelUsesKit: true),
     PluginFolder(kind: "policies", name: "guard", model: "GuardRules", modelFolder: "Rules", modelUsesKit: true),
+    PluginFolder(kind: "policies", name: "hotkey"),
     PluginFolder(kind: "policies", name: "paravirt", model: "HypercallInterface", modelFolder: "Interface"),
     PluginFolder(kind: "policies", name: "memory-watch", model: "PageWatch", modelFolder: "Pages"),
     PluginFolder(

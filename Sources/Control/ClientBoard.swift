@@ -28,6 +28,10 @@ struct ClientBoard {
     private(set) var foreground: Int?
     /// What was in the foreground before `toggle`.
     private weak var covered: (any TerminalClient)?
+    /// The console that a guest had last, by its number.
+    private var lastConsoles: [Int: Int] = [:]
+    /// Somebody else says which guest comes once the foreground's has gone.
+    var isGuided = false
     private var output = ByteQueue()
     /// Where the output's end leaves the cursor.
     private var isMidLine = false
@@ -47,16 +51,21 @@ struct ClientBoard {
         let index = slots.firstIndex { $0 == nil } ?? slots.count
         if index == slots.count { slots.append(nil) }
         slots[index] = Slot(client: client)
-        if foreground == nil { foreground = index }
+        if foreground == nil, !isGuided {
+            foreground = index
+            if let guest = client.guest { lastConsoles[guest] = index }
+        }
     }
 
     /// The next one comes to the foreground if it was there.
     mutating func close(_ client: any TerminalClient) {
         guard let index = index(of: client) else { return }
         slots[index] = nil
+        if let guest = client.guest, lastConsoles[guest] == index { lastConsoles[guest] = nil }
         guard foreground == index else { return }
         foreground = nil
-        if let next = slots.firstIndex(where: { $0 != nil }) { switchTo(next) }
+        let next = slots.firstIndex { $0 != nil && (!isGuided || $0?.client.guest == client.guest) }
+        if let next { switchTo(next) }
     }
 
     func index(of client: any TerminalClient) -> Int? {
@@ -78,6 +87,7 @@ struct ClientBoard {
         if foreground == index { return true }
         if let old = foreground { setThrottle(old, false) }
         foreground = index
+        if let guest = slot.client.guest { lastConsoles[guest] = index }
         say(["backplane: " + slot.client.title])
         let shown = slot.backlog.front(slot.backlog.count)
         slots[index]?.backlog = ByteQueue()
@@ -91,13 +101,68 @@ struct ClientBoard {
     mutating func toggle(_ client: any TerminalClient) -> Bool {
         guard let index = index(of: client) else { return false }
         if index == foreground {
-            let back = covered.flatMap { self.index(of: $0) } ?? slots.indices.first { $0 != index && slots[$0] != nil }
-            if let back { switchTo(back) }
-            return back == nil
+            if let back = covered.flatMap({ self.index(of: $0) }) ?? firstOther(than: index) {
+                switchTo(back)
+            } else if isGuided {
+                leaveForeground()
+            }
+            return foreground == index
         }
         covered = foregroundClient
         switchTo(index)
         return true
+    }
+
+    // MARK: Guests
+
+    /// The consoles of a guest, or of all guests, in the order of the guests and of opening.
+    func consoles(of guest: Int? = nil) -> [any TerminalClient] {
+        let all = slots.compactMap { $0?.client }.filter { $0.guest != nil && (guest == nil || $0.guest == guest) }
+        return all.enumerated().sorted { ($0.element.guest ?? 0, $0.offset) < ($1.element.guest ?? 0, $1.offset) }
+            .map(\.element)
+    }
+
+    /// Brings a guest's console to the foreground: the one that it had last. What is no guest's (the monitor) stays there and covers it,
+    /// unless `uncovers`. Where the guest has no console, nothing is in the foreground.
+    mutating func show(guest: Int?, uncovers: Bool) {
+        let own = guest.map { guest in consoles(of: guest) } ?? []
+        if let foreground, let current = slots[foreground]?.client, current.guest == guest, guest != nil { return }
+        let last = guest.flatMap { lastConsoles[$0] }.flatMap { slots.indices.contains($0) ? slots[$0]?.client : nil }
+        let target = own.first { $0 === last } ?? own.first
+        if !uncovers, let current = foregroundClient, current.guest == nil {
+            covered = target
+            return
+        }
+        if let target, let index = index(of: target) {
+            switchTo(index)
+        } else if guest != nil {
+            leaveForeground()
+        }
+    }
+
+    private mutating func leaveForeground() {
+        if let old = foreground { setThrottle(old, false) }
+        foreground = nil
+    }
+
+    /// The console after the one in the foreground; nil: there is no other.
+    func nextConsole(after current: (any TerminalClient)?, of guest: Int? = nil) -> (any TerminalClient)? {
+        let all = consoles(of: guest)
+        guard let place = all.firstIndex(where: { $0 === current }) else { return all.first }
+        return all.count > 1 ? all[(place + 1) % all.count] : nil
+    }
+
+    /// Where nobody says which: the first client that there is.
+    private func firstOther(than index: Int) -> Int? {
+        isGuided ? nil : slots.indices.first { $0 != index && slots[$0] != nil }
+    }
+
+    /// The guest's console that is shown, or is covered by the monitor.
+    var currentConsole: (any TerminalClient)? { foregroundClient?.guest != nil ? foregroundClient : covered }
+
+    /// The one that its guest shows next.
+    mutating func remember(_ client: any TerminalClient) {
+        if let guest = client.guest, let index = index(of: client) { lastConsoles[guest] = index }
     }
 
     /// What is left of a line that has lost its beginning is not shown.

@@ -56,6 +56,14 @@ public final class Console: ConsoleProvider {
     /// Takes over the terminal and the signals, for these machines. Once.
     public func start(_ machines: [Machine]) throws(ControlError) { try start(controlling: machines) }
 
+    /// As `start`, for the guests of a board: the terminal shows the one in the foreground.
+    public func start(_ machines: [Machine], guests: GuestBoard) throws(ControlError) {
+        let guestSwitch = GuestSwitch(guests, terminal)
+        guestSwitch.begin()
+        desk.use(guestSwitch)
+        try start(machines)
+    }
+
     package func start(controlling machines: [any ControlledMachine]) throws(ControlError) {
         for machine in machines { desk.attach(machine) }
         var configuration = TerminalMultiplexer.Configuration()
@@ -85,7 +93,8 @@ public final class Console: ConsoleProvider {
         if terminal.isStarted { _ = terminal.drain() }
         terminal.stop()
         desk.detachAll()
-        desk.use(nil)
+        desk.use(nil as MonitorConsole?)
+        desk.use(nil as GuestSwitch?)
     }
 
     private static func openSignals() throws(ControlError) -> Int32 {

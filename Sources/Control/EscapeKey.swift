@@ -1,8 +1,11 @@
 /// The key that turns the next one into a command, as in QEMU's terminal: Ctrl-A x quits, and so on.
-///
-/// Reserved, and without effect so far: the digits (guests).
 struct EscapeKey {
-    enum Command: Equatable { case quit, help, sendBreak, suspend, powerOff, reset, monitor }
+    enum Command: Equatable {
+        case quit, help, sendBreak, suspend, powerOff, reset, monitor
+        /// By its number, from 1.
+        case guest(Int)
+        case nextConsole
+    }
     enum Event: Equatable {
         /// For the guest.
         case byte(UInt8)
@@ -38,6 +41,8 @@ struct EscapeKey {
         case UInt8(ascii: "p"): .powerOff
         case UInt8(ascii: "r"): .reset
         case UInt8(ascii: "c"): .monitor
+        case UInt8(ascii: "1")...UInt8(ascii: "9"): .guest(Int(byte) - 0x30)
+        case UInt8(ascii: "n"): .nextConsole
         default: nil
         }
     }
@@ -55,8 +60,8 @@ struct EscapeKey {
         }
     }
 
-    /// One line each.
-    var help: [String] {
+    /// One line each. `guests`, `consoles`: how many there are to switch between.
+    func help(guests: Int = 1, consoles: Int = 1) -> [String] {
         guard let key else { return [] }
         let name = EscapeKey.name(of: key)
         var lines = [
@@ -68,6 +73,11 @@ struct EscapeKey {
             "\(name) b  send a break",
             "\(name) z  suspend; the shell's fg comes back",
         ]
+        if guests > 1 {
+            let last = min(guests, 9)
+            lines.insert("\(name) 1 to \(name) \(last)  the guest with this number; pressed again, its next console", at: 2)
+        }
+        if guests > 1 || consoles > 1 { lines.insert("\(name) n  the next console", at: guests > 1 ? 3 : 2) }
         var literal = "\(name) \(name)  send \(name) itself"
         if let letter = EscapeKey.letter(of: key), letter >= UInt8(ascii: "a"), letter <= UInt8(ascii: "z"),
             EscapeKey.command(letter) == nil

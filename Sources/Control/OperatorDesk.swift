@@ -13,6 +13,7 @@ final class OperatorDesk: TerminalOperator {
         var end: (status: Int32, reason: String)?
         var hasAskedPowerOff = false
         var monitor: MonitorConsole?
+        var guests: GuestSwitch?
     }
 
     private let state = Mutex(State())
@@ -39,6 +40,12 @@ final class OperatorDesk: TerminalOperator {
         ask(machine.map { [$0] } ?? state.withLock { $0.machines }) { $0.powerButton() }
     }
 
+    func use(_ guests: GuestSwitch?) { state.withLock { $0.guests = guests } }
+
+    var guestCount: Int { state.withLock { $0.guests }?.guests.count ?? 1 }
+    func bring(guest number: Int) -> [String] { state.withLock { $0.guests }?.bring(number) ?? [] }
+    func bringNextConsole() -> [String] { state.withLock { $0.guests }?.bringNextConsole() ?? [] }
+
     func use(_ monitor: MonitorConsole?) { state.withLock { $0.monitor = monitor } }
 
     func monitor() -> Bool {
@@ -56,9 +63,12 @@ final class OperatorDesk: TerminalOperator {
         switch state.withLock({ $0.policy.receive(number, at: now) }) {
         case .nothing: break
         case .powerOff:
-            let again = "a second \(SignalPolicy.name(number)) ends it at once"
-            log.write(.info, nil, "the guest is asked to power off; \(again)")
-            state.withLock { $0.hasAskedPowerOff = true }
+            let isOne = state.withLock { state in
+                state.hasAskedPowerOff = true
+                return state.machines.count < 2
+            }
+            let again = "a second \(SignalPolicy.name(number)) ends \(isOne ? "it" : "them") at once"
+            log.write(.info, nil, "\(isOne ? "the guest is" : "the guests are") asked to power off; \(again)")
             powerOff(nil)
         case .end(let status, let reason): end(status, reason)
         case .exitNow(let status, let reason):

@@ -8,6 +8,8 @@ package protocol TerminalClient: AnyObject, Sendable {
     /// For the person at the terminal: "tour: com1".
     var title: String { get }
     var controlledMachine: (any ControlledMachine)? { get }
+    /// The number, from 0, of the guest that it belongs to; nil: it is no guest's.
+    var guest: Int? { get }
     /// Bytes given to `receive` that have not reached the instance: the room that it announces does not know of them.
     /// Read within `ready`, when none can arrive meanwhile.
     var undelivered: UInt64 { get }
@@ -29,6 +31,7 @@ package protocol ControlledMachine: AnyObject, Sendable {
 extension TerminalClient {
     // For clients that buffer nothing and know no break.
     package var undelivered: UInt64 { 0 }
+    package var guest: Int? { nil }
     package func sendBreak() -> Bool { false }
     package func inputEnded() {}
 }
@@ -36,6 +39,7 @@ extension TerminalClient {
 extension ConsoleClient: TerminalClient {
     package var title: String { "\(machineName): \(instanceID)" }
     package var controlledMachine: (any ControlledMachine)? { machine }
+    package var guest: Int? { machine.seat.index }
 }
 
 extension Machine: ControlledMachine {}

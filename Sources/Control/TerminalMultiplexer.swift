@@ -20,6 +20,18 @@ package protocol TerminalOperator: AnyObject, Sendable {
     func monitor() -> Bool
     /// SIGTERM, SIGINT or SIGHUP.
     func signal(_ number: Int32)
+    /// How many guests there are.
+    var guestCount: Int { get }
+    /// Brings a guest to the foreground, by its number from 1: what to say to it, or nothing.
+    func bring(guest number: Int) -> [String]
+    func bringNextConsole() -> [String]
+}
+
+extension TerminalOperator {
+    // For operators of one machine.
+    package var guestCount: Int { 1 }
+    package func bring(guest number: Int) -> [String] { [] }
+    package func bringNextConsole() -> [String] { [] }
 }
 
 package final class TerminalMultiplexer: Sendable {
@@ -96,10 +108,32 @@ package final class TerminalMultiplexer: Sendable {
         return board.withLock { $0.switchTo(index) }
     }
 
+    /// Brings a client to the foreground. Nothing where it has closed.
+    func bring(_ client: any TerminalClient) {
+        board.withLock { board in
+            if let index = board.index(of: client) { board.switchTo(index) }
+        }
+        wake()
+    }
+
     /// Brings a client to the foreground, or, where it is there, what it has covered. True: it is in the foreground now.
     func toggle(_ client: any TerminalClient) -> Bool {
         defer { wake() }
         return board.withLock { $0.toggle(client) }
+    }
+
+    /// Shows the guest that `chosen` gives: asked with the lock held, so that of several changes the last one holds.
+    func show(uncovers: Bool, _ chosen: () -> Int?) {
+        board.withLock { $0.show(guest: chosen(), uncovers: uncovers) }
+        wake()
+    }
+
+    /// From now on `show` says which guest comes next.
+    func guide(_ chosen: () -> Int?) {
+        board.withLock { board in
+            board.isGuided = true
+            board.show(guest: chosen(), uncovers: false)
+        }
     }
 
     func isForeground(_ client: any TerminalClient) -> Bool { board.withLock { $0.foregroundClient === client } }

@@ -191,7 +191,9 @@ final class TerminalPump: @unchecked Sendable {
     private func carryOut(_ command: EscapeKey.Command) {
         let machine = owner.board.withLock { $0.foregroundClient }?.controlledMachine
         switch command {
-        case .help: say(escape.help)
+        case .help: say(escape.help(guests: `operator`.guestCount, consoles: owner.board.withLock { $0.consoles().count }))
+        case .guest(let number): say(`operator`.bring(guest: number))
+        case .nextConsole: say(`operator`.bringNextConsole())
         case .quit: quit()
         case .powerOff:
             say(["the guest is asked to power off"])
@@ -216,6 +218,7 @@ final class TerminalPump: @unchecked Sendable {
 
     /// To the terminal; where standard output is none, to standard error, so that a captured output stays the guest's.
     private func say(_ lines: [String]) {
+        if lines.isEmpty { return }
         let marked = lines.map { "backplane: " + $0 }
         if isOutputTerminal { return owner.board.withLock { $0.say(marked) } }
         owner.log.show(marked)

@@ -1,39 +1,48 @@
 import Core
 
-/// Policies from the command line: `NAME`, `NAME,property=value,...` or `id=NAME,...`. A comma within a value is
+/// A policy beside those of the machine file, and where it was asked for.
+struct ExtraPolicy {
+    var text: String
+    var location: SourceLocation
+    /// What its relative paths are relative to.
+    var directory = ""
+}
+
+/// Policies from the command line or a host file: `NAME`, `NAME,property=value,...` or `id=NAME,...`. A comma within a value is
 /// written twice, a list is one property several times.
 struct ExtraPolicies {
     let reader: InstanceReader
     let reporter: Reporter
 
     /// In order; ids that are not given are found beside `taken`.
-    func drafts(_ texts: [String], taken: Set<String>) -> [InstanceDraft] {
+    func drafts(_ policies: [ExtraPolicy], taken: Set<String>) -> [InstanceDraft] {
         var taken = taken
         // Ids that are given come first, wherever they stand.
-        taken.formUnion(texts.compactMap { ExtraPolicies.head($0).id })
-        return texts.compactMap { text in
-            guard let draft = draft(text, taken) else { return nil }
+        taken.formUnion(policies.compactMap { ExtraPolicies.head($0.text).id })
+        return policies.compactMap { policy in
+            guard let draft = draft(policy, taken) else { return nil }
             if let id = draft.id { taken.insert(id) }
             return draft
         }
     }
 
-    private func draft(_ text: String, _ taken: Set<String>) -> InstanceDraft? {
-        let location = reporter.add(option: "--policy \(Printable.text(text))")
-        let (id, plugin) = ExtraPolicies.head(text)
+    private func draft(_ policy: ExtraPolicy, _ taken: Set<String>) -> InstanceDraft? {
+        let location = policy.location
+        func scalar(_ text: String) -> YAMLNode.Content { .scalar(ScalarText(text, directory: policy.directory)) }
+        let (id, plugin) = ExtraPolicies.head(policy.text)
         var keys = YAMLMapping()
         func set(_ key: String, _ content: YAMLNode.Content) {
             keys.set(.init(key: key, keyLocation: location, value: YAMLNode(content: content, location: location)))
         }
-        set("id", .scalar(ScalarText(id ?? ExtraPolicies.freeID(plugin, taken))))
-        set("plugin", .scalar(ScalarText(plugin)))
-        for part in ExtraPolicies.parts(text).dropFirst() {
+        set("id", scalar(id ?? ExtraPolicies.freeID(plugin, taken)))
+        set("plugin", scalar(plugin))
+        for part in ExtraPolicies.parts(policy.text).dropFirst() {
             guard let equals = part.firstIndex(of: "="), equals != part.startIndex else {
                 reporter.error(location, "\(Printable.quoted(part)) is not PROPERTY=VALUE")
                 return nil
             }
             let key = String(part[..<equals])
-            let value = YAMLNode.Content.scalar(ScalarText(String(part[equals...].dropFirst())))
+            let value = scalar(String(part[equals...].dropFirst()))
             set(key, keys[key].map { ExtraPolicies.appended(value, to: $0.value, location) } ?? value)
         }
         return reader.draft(YAMLNode(content: .mapping(keys), location: location), .policies)

@@ -13,18 +13,32 @@ struct FileChain {
 
     /// nil: a file of the chain cannot be read; that is reported. Declares the parameters of each file on the way, so
     /// that `extends` may use them.
-    static func load(_ path: String, parameters: Parameters, reporter: Reporter) -> [YAMLNode]? {
+    static func load(_ path: String, root: YAMLNode, parameters: Parameters, reporter: Reporter) -> [YAMLNode]? {
         var chain = FileChain(parameters: parameters, reporter: reporter)
-        var next: (path: String, location: SourceLocation?)? = (path, nil)
-        while let (path, location) = next {
-            guard let root = chain.read(path, extendedAt: location) else { return nil }
-            chain.roots.append(root)
-            switch chain.target(of: root) {
-            case .success(let target): next = target
+        chain.paths.append(path)
+        chain.identities.append(FileChain.identity(path))
+        chain.roots.append(root)
+        var last = root
+        while true {
+            switch chain.target(of: last) {
+            case .success(nil): return chain.roots
+            case .success(let (path, location)?):
+                chain.paths.append(path)
+                chain.identities.append(FileChain.identity(path))
+                guard let root = FileChain.read(path, .extended(location), reporter) else { return nil }
+                chain.roots.append(root)
+                last = root
             case .failure: return nil
             }
         }
-        return chain.roots
+    }
+
+    /// What leads to a file.
+    enum Origin {
+        case commandLine
+        case extended(SourceLocation?)
+        /// It is a guest of a host file.
+        case guest(SourceLocation)
     }
 
     private init(parameters: Parameters, reporter: Reporter) {
@@ -34,35 +48,38 @@ struct FileChain {
 
     // MARK: One file
 
-    /// Only a mapping is answered.
-    private mutating func read(_ path: String, extendedAt location: SourceLocation?) -> YAMLNode? {
+    /// Reads and composes one file. Only a mapping is answered.
+    static func read(_ path: String, _ origin: Origin, _ reporter: Reporter) -> YAMLNode? {
         do throws(SourceFile.Failure) {
             let source = try SourceFile(path: path)
             reporter.add(source)
-            paths.append(path)
-            identities.append(FileChain.identity(path))
-            return compose(source)
+            return compose(source, reporter)
         } catch {
-            report(error, of: path, extendedAt: location)
+            report(error, of: path, origin, reporter)
             return nil
         }
     }
 
-    private func report(_ failure: SourceFile.Failure, of path: String, extendedAt location: SourceLocation?) {
+    private static func report(
+        _ failure: SourceFile.Failure, of path: String, _ origin: Origin, _ reporter: Reporter
+    ) {
         switch failure {
         case .content(let mark, let reason):
             reporter.error(SourceLocation(file: path, line: mark.line, column: mark.column), reason)
         case .unreadable(let reason):
             let text = reason + (reason == "no such file" ? FileChain.suggestion(for: path) : "")
-            if let location {
+            switch origin {
+            case .extended(let location?):
                 reporter.error(location, "\(Printable.quoted(path: path)) cannot be extended: \(text)")
-            } else {
+            case .guest(let location):
+                reporter.error(location, "\(Printable.quoted(path: path)) cannot be a guest: \(text)")
+            case .commandLine, .extended(nil):
                 reporter.error(SourceLocation(file: path, line: 0, column: 0), text)
             }
         }
     }
 
-    private func compose(_ source: SourceFile) -> YAMLNode? {
+    private static func compose(_ source: SourceFile, _ reporter: Reporter) -> YAMLNode? {
         do throws(SyntaxError) {
             let root = try YAMLComposer.compose(source, reporter: reporter)
             guard root.mapping != nil else {

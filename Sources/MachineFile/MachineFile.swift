@@ -33,25 +33,14 @@ public struct MachineFileResult: Sendable {
 public func loadMachineFile(
     path: String, options: MachineFileOptions = .init(), catalog: any PluginCatalog
 ) -> MachineFileResult {
-    let reporter = Reporter()
-    let parameters = Parameters(settings: options.settings, reporter: reporter)
-    guard let roots = FileChain.load(path, parameters: parameters, reporter: reporter) else {
-        return MachineFileResult(description: nil, diagnostics: reporter.sorted())
-    }
-    let merged = Merge(parameters: parameters, reporter: reporter).merged(roots)
-    let root = parameters.substituted(merged)
-    parameters.checkSettings()
-    let start = SourceLocation(file: path, line: 1, column: 1)
-    let reader = MachineReader(root: root, location: roots.first?.location ?? start, reporter: reporter)
-    let assembly = MachineAssembly(reader: reader, options: options, catalog: catalog, reporter: reporter, start: start)
-    let description = assembly.description()
-    return MachineFileResult(description: reporter.hasErrors ? nil : description, diagnostics: reporter.sorted())
+    let result = loadGuests(paths: [path], options: options, catalog: catalog)
+    return MachineFileResult(description: result.guests?.first, diagnostics: result.diagnostics)
 }
 
 /// Puts the machine together.
 struct MachineAssembly {
     let reader: MachineReader
-    let options: MachineFileOptions
+    let options: GuestOptions
     let catalog: any PluginCatalog
     let reporter: Reporter
     /// The first line of the machine file.
@@ -62,8 +51,8 @@ struct MachineAssembly {
         reader.checkDescription()
         var cpu = reader.cpu()
         if let engine = options.engine {
-            cpu.engine = engine
-            cpu.engineLocation = reporter.add(option: "--engine \(engine.rawValue)")
+            cpu.engine = engine.choice
+            cpu.engineLocation = engine.location
         }
         let drafts = drafts()
         let resolver = InstanceResolver(reporter: reporter)
@@ -74,7 +63,7 @@ struct MachineAssembly {
             wiring.resolve($0.text, "irq-controller/1", owner: "\"interrupts\" of the CPU", at: $0.location)?.endpoint
         }
         var description = MachineDescription(
-            name: reader.name(), engine: cpu.engine, interrupts: interrupts, cpuCount: cpu.count,
+            name: options.name ?? reader.name(), engine: cpu.engine, interrupts: interrupts, cpuCount: cpu.count,
             memory: reader.memory(), instances: instances(drafts, resolved, connections), clock: reader.clock(cpu))
         if let watchdog = reader.watchdog() { description.watchdog = watchdog }
         return description
@@ -92,7 +81,7 @@ struct MachineAssembly {
             others.append(draft)
         }
         let taken = Set((policies + others).compactMap(\.id))
-        let extra = ExtraPolicies(reader: reader, reporter: reporter).drafts(options.extraPolicies, taken: taken)
+        let extra = ExtraPolicies(reader: reader, reporter: reporter).drafts(options.policies, taken: taken)
         let chain = extra + policies
         return chain + standard(chain, reader, taken) + others
     }

@@ -29,13 +29,7 @@ struct MachineReader {
             reporter.error(location, "the machine has no name: \"machine\" gives it")
             return ""
         }
-        let name = scalar(node, "\"machine\"")?.text ?? ""
-        let isGood = !name.isEmpty && name.utf8.count <= 255 && Printable.text(name) == name
-        if !isGood, node.scalar != nil {
-            reporter.error(
-                node.location, "\(Printable.quoted(name)) is not a machine's name: up to 255 printable bytes")
-        }
-        return name
+        return MachineName.read(node, "\"machine\"", reporter) ?? ""
     }
 
     func checkDescription() {

@@ -1,5 +1,15 @@
 import Core
 
+/// A parameter's value from outside the machine file.
+struct Setting {
+    var name: String
+    var value: ScalarText
+    /// Of the option, or in the host file.
+    var location: SourceLocation
+    /// Meant for all guests that have the parameter: it is no error where one has not.
+    var isShared = false
+}
+
 /// `parameters:`, `--set`, and `${name}` in scalars.
 ///
 /// A parameter's default may name other parameters. The text of a default belongs to the file that it stands in, the
@@ -23,8 +33,9 @@ final class Parameters {
     private var budget = 16 << 20
 
     private let reporter: Reporter
-    private var settings: [String: String] = [:]
-    private var settingNames: [(name: String, location: SourceLocation)] = []
+    /// Of a name the last one counts.
+    private var settings: [String: Setting] = [:]
+    private var settingNames: [String] = []
     private var declarations: [String: Declaration] = [:]
     /// Of the declarations, in order.
     private var names: [String] = []
@@ -32,11 +43,10 @@ final class Parameters {
     private var resolving: [String] = []
     private var used: Set<String> = []
 
-    init(settings: [(String, String)], reporter: Reporter) {
+    init(settings: [Setting], reporter: Reporter) {
         self.reporter = reporter
-        for (name, value) in settings {
-            guard self.settings.updateValue(value, forKey: name) == nil else { continue }
-            settingNames.append((name, reporter.add(option: "--set \(Printable.text(name))")))
+        for setting in settings where self.settings.updateValue(setting, forKey: setting.name) == nil {
+            settingNames.append(setting.name)
         }
     }
 
@@ -79,7 +89,9 @@ final class Parameters {
 
     /// Reports settings that no file declares, and those that change nothing. Call it when all else is done.
     func checkSettings() {
-        for (name, location) in settingNames {
+        for name in settingNames {
+            guard let setting = settings[name], !setting.isShared else { continue }
+            let location = setting.location
             if declarations[name] == nil {
                 let list = names.isEmpty ? "it has none" : "it has " + names.joined(separator: ", ")
                 reporter.error(
@@ -91,6 +103,11 @@ final class Parameters {
             }
         }
     }
+
+    /// The names that the files declare, in order.
+    var declaredNames: [String] { names }
+    /// Whether a value of the machine uses the parameter.
+    func isUsed(_ name: String) -> Bool { used.contains(name) }
 
     // MARK: Substitution
 
@@ -156,7 +173,7 @@ final class Parameters {
                 "there is no parameter \(Printable.quoted(name))"
                     + reporter.hint(for: name, in: names))
         }
-        if let setting = settings[name] { return ScalarText(setting) }
+        if let setting = settings[name] { return setting.value }
         if resolving.contains(name) {
             throw ValueError(
                 "the parameter \(name) is made of itself: " + (resolving + [name]).joined(separator: " -> "))

@@ -15,7 +15,7 @@ final class Reporter {
 
     /// Makes a file's lines known.
     func add(_ source: SourceFile) {
-        files[source.path] = (files.count, source)
+        if files[source.path] == nil { files[source.path] = (files.count, source) }
     }
 
     /// Makes an option of the command line known: what is wrong with it comes in the order of the options.

@@ -10,7 +10,9 @@ struct Check: ParsableCommand {
 
     func run() throws {
         let finder = PluginFinder(paths: machineFile.plugins.pluginPath, isolation: .childProcess)
-        let description = try machineFile.load(finder)
-        print("\(machineFile.file): ok: machine '\(description.name)', \(description.instances.count) instances")
+        let result = try machineFile.load(finder)
+        for (file, guest) in zip(result.files, result.guests ?? []) {
+            print("\(file): ok: machine '\(guest.name)', \(guest.instances.count) instances")
+        }
     }
 }

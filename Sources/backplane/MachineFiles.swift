@@ -4,17 +4,17 @@ import Glibc
 import MachineFile
 
 extension MachineFileArguments {
-    /// Reads and checks the file. Prints every diagnostic; where one is an error, ends with status 2.
-    func load(_ finder: PluginFinder) throws -> MachineDescription {
+    /// Reads and checks the files. Prints every diagnostic; where one is an error, ends with status 2.
+    func load(_ finder: PluginFinder) throws -> GuestsResult {
         let options = MachineFileOptions(
             settings: try parsedSettings(), engine: try parsedEngine(), extraPolicies: policies)
-        let result = loadMachineFile(path: file, options: options, catalog: finder)
+        let result = loadGuests(paths: files, options: options, catalog: finder)
         let useColor = isatty(STDERR_FILENO) != 0 && getenv("NO_COLOR") == nil
         for diagnostic in result.diagnostics {
             writeAll(STDERR_FILENO, (diagnostic.rendered(color: useColor) + "\n").utf8)
         }
-        guard let description = result.description else { throw ExitCode(2) }
-        return description
+        guard result.guests?.isEmpty == false else { throw ExitCode(2) }
+        return result
     }
 
     private func parsedSettings() throws -> [(String, String)] {

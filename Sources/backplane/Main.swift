@@ -43,11 +43,13 @@ struct PluginOptions: ParsableArguments {
 }
 
 struct MachineFileArguments: ParsableArguments {
-    @Argument(help: "The machine file.", completion: .file(extensions: ["yaml", "yml", "json"]))
-    var file: String
+    @Argument(
+        help: "Machine files, or host files that list some.", completion: .file(extensions: ["yaml", "yml", "json"]))
+    var files: [String]
 
     @Option(
-        name: .customLong("set"), help: "A parameter of the machine file: NAME=VALUE. Repeatable.")
+        name: .customLong("set"),
+        help: "A parameter: NAME=VALUE, or of one of several machines MACHINE:NAME=VALUE. Repeatable.")
     var settings: [String] = []
 
     @Option(help: "The engine that runs the CPU, whatever the file says: auto, kvm or soft.")

@@ -7,10 +7,11 @@ import MachineFile
 
 struct Run: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Run a machine.",
+        abstract: "Run machines, each with its own memory, engine, policies and console.",
         discussion: """
+            Ctrl-A 1, Ctrl-A 2 and so on, and Ctrl-A n, give the terminal to another machine. \
             Exit status: 0 powered off, 2 bad input, 4 a plugin's fault, 6 the engine failed or the guest halted for ever, \
-            8 stopped by a policy; odd ones are the guest's own, (value << 1) | 1.
+            8 stopped by a policy; odd ones are the guest's own, (value << 1) | 1. Of several machines, the first that is not 0.
             """)
 
     @OptionGroup var machineFile: MachineFileArguments
@@ -33,13 +34,12 @@ struct Run: ParsableCommand {
         let socket = try qmp.map(Run.socketPath)
         ch_report_exit()
         let finder = PluginFinder(paths: machineFile.plugins.pluginPath, isolation: .inProcess)
-        let description = try machineFile.load(finder)
+        let descriptions = try machineFile.load(finder).guests ?? []
         let pid = try pidFile.map { try PIDFile(path: $0) }
         defer { pid?.remove() }
-        let end = try run(description, finder, level, socket)
-        if !end.reason.isEmpty { complain(end.reason) }
+        let status = try run(descriptions, finder, level, socket)
         pid?.remove()
-        if end.status != 0 { throw ExitCode(end.status) }
+        if status != 0 { throw ExitCode(status) }
     }
 }
 
@@ -56,33 +56,21 @@ extension Run {
     }
 
     private func run(
-        _ description: MachineDescription, _ finder: PluginFinder, _ level: LogLevel, _ socket: String?
-    ) throws -> MachineEnd {
+        _ descriptions: [MachineDescription], _ finder: PluginFinder, _ level: LogLevel, _ socket: String?
+    ) throws -> Int32 {
         do {
             let log = try LogWriter(level: level)
             let console = try Console(log: log)
-            let selection = EngineSelection(choice: description.engine, cpuCount: description.cpuCount) { level, line in
-                log.machineLog(level, nil, line)
-            }
-            let options = MachineOptions(
-                makeEngine: { (requirements) throws(MachineError) in try selection.make(requirements) },
-                log: log.machineLog, logLevel: log.level, console: console,
-                loadLibrary: { (instance) throws(LibraryError) in try finder.library(for: instance) })
-            let machine = try Machine(description, options: options)
+            let guests = try GuestRunner(descriptions, finder: finder, log: log, console: console)
             let plane = ControlPlane(version: Version.text, catalog: finder, log: log)
-            plane.attach(machine)
+            for machine in guests.machines { plane.attach(machine) }
             console.useMonitor(of: plane)
-            try console.start([machine])
+            try console.start(guests.machines, guests: guests.board)
             defer { console.finish() }
             defer { plane.finish() }
-            if let socket { try listen(plane, machine, socket) }
-            do {
-                try machine.start()
-            } catch {
-                machine.tearDown()
-                throw error
-            }
-            return machine.waitForEnd()
+            if let socket { try listen(plane, guests, socket) }
+            try guests.start()
+            return guests.waitForEnd()
         } catch let error as MachineError {
             throw fail(error)
         } catch let error as ControlError {
@@ -93,11 +81,11 @@ extension Run {
 }
 
 extension Run {
-    private func listen(_ plane: ControlPlane, _ machine: Machine, _ socket: String) throws(MachineError) {
+    private func listen(_ plane: ControlPlane, _ guests: GuestRunner, _ socket: String) throws(MachineError) {
         do throws(ControlError) {
             try plane.listen(at: socket)
         } catch {
-            machine.tearDown()
+            guests.tearDown()
             throw MachineError("--qmp: \(error)")
         }
     }

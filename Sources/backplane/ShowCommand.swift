@@ -15,9 +15,15 @@ struct Show: ParsableCommand {
 
     func run() throws {
         let finder = PluginFinder(paths: machineFile.plugins.pluginPath, isolation: .inProcess)
-        let description = try machineFile.load(finder)
-        let survey = try MachineSurvey(description, finder: finder)
-        print(svg ? MachineDrawing(survey).text : MachineTables(survey).text, terminator: "")
+        let guests = try machineFile.load(finder).guests ?? []
+        guard !svg || guests.count == 1 else {
+            throw ValidationError("--svg draws one machine, and these are \(guests.count)")
+        }
+        for (index, description) in guests.enumerated() {
+            let survey = try MachineSurvey(description, finder: finder)
+            let text = svg ? MachineDrawing(survey).text : MachineTables(survey).text
+            print(index > 0 ? "\n" + text : text, terminator: "")
+        }
     }
 }
 

@@ -83,10 +83,11 @@ extension ExitHandler {
             let action = decider.pointee.decide(decider.pointee.instance, &exit, &verdict)
             ch_leave_first(host, node)
             if action == UInt32(BP_VERDICT_CONTINUE) { continue }
-            // The exit is not the guest's loss: the chain goes on, after the delay, or before the machine stands still.
+            // The exit is not the guest's loss: the chain goes on, after the delay, or before the machine stands
+            // still or another comes to the foreground.
             switch Int(action) {
             case BP_VERDICT_DELAY: machine.holdBack(exit.vcpu, for: verdict.delay)
-            case BP_VERDICT_PAUSE: machine.carryOut(action, verdict, of: node)
+            case BP_VERDICT_PAUSE, BP_VERDICT_SWITCH: machine.carryOut(action, verdict, of: node)
             default: return (action, node)
             }
         }

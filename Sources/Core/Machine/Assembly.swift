@@ -161,6 +161,7 @@ extension Machine {
     /// Releases everything that the instance holds of the machine.
     func forget(_ instance: PluginInstance) {
         loop.removeAll(of: instance)
+        forgetRunMode(of: instance)
         timers.removeAll(of: instance)
         alarms.removeAll { $0.owner === instance }
         powerButtons.removeAll { $0.instance === instance }

@@ -17,7 +17,11 @@ extension Machine {
         case BP_VERDICT_RESET: requestReset()
         case BP_VERDICT_PAUSE: pauseByPolicy()
         case BP_VERDICT_SWITCH:
-            log(.warning, answerer?.id, "asks for guest \(verdict.status), but this machine runs alone")
+            do throws(MachineError) {
+                try bring(verdict.status)
+            } catch {
+                log(.error, answerer?.id, "\(error)")
+            }
         default:
             if let policy { fault(policy, status: Int32(BP_FAULT)) }
         }

@@ -7,6 +7,8 @@ import CHost
 public final class Machine: @unchecked Sendable {
     public let description: MachineDescription
     let options: MachineOptions
+    /// Its place among the guests of the process.
+    public let seat: GuestSeat
     let host: UnsafeMutablePointer<ch_machine>
     let nameText: UnsafeMutablePointer<CChar>
     /// Guest RAM's own "owner" in exit records.
@@ -66,6 +68,7 @@ public final class Machine: @unchecked Sendable {
     public init(_ description: MachineDescription, options: MachineOptions) throws(MachineError) {
         self.description = description
         self.options = options
+        seat = options.seat ?? GuestBoard(names: [description.name]).seat(0)
         let name = description.name.utf8CString
         nameText = .allocate(capacity: name.count)
         _ = UnsafeMutableBufferPointer(start: nameText, count: name.count).initialize(from: name)
@@ -88,6 +91,7 @@ public final class Machine: @unchecked Sendable {
                 arguments.unsafelyUnwrapped)
         }
         exits = ExitHandler(host: host, machine: self)
+        seat.board.occupy(seat.index, self)
         loop.machine = self
         ch_thread_begin(host)
         ch_watchdog_add(host)
@@ -100,6 +104,7 @@ public final class Machine: @unchecked Sendable {
         } catch {
             dismantle()
             ch_lock_release(&host.pointee.lock)
+            seat.end()
             throw error
         }
     }

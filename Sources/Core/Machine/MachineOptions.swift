@@ -72,6 +72,8 @@ public struct MachineOptions {
     public var log: Log
     public var logLevel: LogLevel
     public var console: (any ConsoleProvider)?
+    /// Its place among the guests of the process; nil: it is alone.
+    public var seat: GuestSeat?
     /// Time stands still unless `advance` says otherwise (the bench).
     public var manualClock: Bool
     /// Wires to instances that the description leaves out are left unwired instead of being an error (`show`).

@@ -50,6 +50,7 @@ extension Machine {
 
     func takeOffline(_ instance: PluginInstance, because reason: String) {
         instance.node.pointee.is_offline = 1
+        applyRunMode()
         instance.offlineReason = reason
         timers.cancelAll(of: instance)
         loop.mute(instance, true)
@@ -66,6 +67,7 @@ extension Machine {
     func bringOnline(_ instance: PluginInstance) throws(MachineError) {
         guard instance.isOffline else { return }
         instance.node.pointee.is_offline = 0
+        applyRunMode()
         instance.offlineReason = ""
         rebuildTables(ports: true, memory: true)
         loop.mute(instance, false)

@@ -28,6 +28,12 @@ struct RunState {
     var isChangingPolicies = false
     /// How long vCPU 0 has stood still for quiet work.
     var pauseTimes = PauseTimes()
+    /// vCPUs that wait in HLT.
+    var halted = 0
+    /// What the board of guests was told last.
+    var wasBusy = false
+    /// Who asked for which mode, the last one counts.
+    var runModes: [(owner: PluginInstance, mode: RunMode, quantum: UInt64)] = []
 
     var mustPark: Bool { pauses > 0 || wantsReset || pendingEnd != nil || !quietWork.isEmpty }
 }
@@ -41,12 +47,14 @@ extension Machine {
         state.pendingEnd = MachineEnd(status: status, reason: reason)
         deferred.cancelAll()
         callIn()
+        unpark()
     }
 
     func requestReset() {
         state.wantsReset = true
         deferred.cancelAll()
         callIn()
+        unpark()
     }
 
     /// Until an operator continues it.
@@ -120,10 +128,14 @@ extension Machine {
         liveThreads += 1
     }
 
-    /// Blocks until the guest or a policy ends the machine; then quiesces, disconnects and destroys everything.
-    public func waitForEnd() -> MachineEnd {
+    /// Blocks until the guest or a policy ends the machine; then quiesces, disconnects and destroys everything. `tell` is called before
+    /// the next guest of the process comes to the foreground.
+    public func waitForEnd(_ tell: (MachineEnd) -> Void = { _ in }) -> MachineEnd {
         while ch_load(endWord) == 0 { ch_wait(endWord, 0, -1) }
-        return finish()
+        let end = finish()
+        tell(end)
+        seat.end()
+        return end
     }
 
     /// Asks the machine to end, as if a policy had said so.
@@ -281,31 +293,43 @@ extension Machine {
     /// With the lock held: waits while the machine must be quiet. False: it has ended.
     private func park(_ vcpu: VCPU, _ cpu: any CPU) -> Bool {
         var begin: UInt64 = 0
-        while state.mustPark || state.end != nil {
-            if state.end != nil { return false }
-            // Only what the host does to a running guest is a pause of its own.
-            if vcpu.index == 0, begin == 0, state.pauses == 0, !state.wantsReset { begin = ch_monotonic() }
-            do throws(EngineError) { try cpu.completePending() } catch { requestEnd(6, "\(error)") }
-            state.parked += 1
-            if vcpu.index == 0 {
-                if becomeQuiet() { begin = .max }
-            } else {
-                waitParked()
+        noteBusy()
+        repeat {
+            while mustPark || state.end != nil {
+                if state.end != nil { return false }
+                let seen = ch_load(parkWord)
+                // Only what the host does to a running guest is a pause of its own.
+                let isChange = state.pauses == 0 && !state.wantsReset && seat.mayRun
+                if vcpu.index == 0, begin == 0, isChange { begin = ch_monotonic() }
+                do throws(EngineError) { try cpu.completePending() } catch { requestEnd(6, "\(error)") }
+                state.parked += 1
+                if vcpu.index == 0 {
+                    if becomeQuiet() { begin = .max }
+                } else {
+                    waitParked(seen)
+                }
+                state.parked -= 1
+                carryOutReset(vcpu, cpu)
             }
-            state.parked -= 1
-            carryOutReset(vcpu, cpu)
-        }
-        _ = ch_clear_bits(vcpu.attention, ch_attention_leave)
+            _ = ch_clear_bits(vcpu.attention, ch_attention_leave)
+            // The board withdraws the right without the lock, and sets the bit then.
+        } while !seat.mayRun
         if begin != 0, begin != .max { state.pauseTimes.note(ch_monotonic() &- begin) }
         return true
     }
 
     /// On vCPU 0's thread: waits for the others, then does what waits for a quiet machine. True: the machine was paused too.
     private func becomeQuiet() -> Bool {
-        while state.parked < vcpus.count { waitParked() }
+        while true {
+            let seen = ch_load(parkWord)
+            if state.parked >= vcpus.count { break }
+            waitParked(seen)
+        }
         clock.pause()
         var wasStopped = false
+        var hasWaited = false
         repeat {
+            let seen = ch_load(parkWord)
             // Before the work of a command that comes after `stop`, so that its answer comes after the event.
             if state.pauses > 0, !wasStopped {
                 wasStopped = true
@@ -320,8 +344,13 @@ extension Machine {
                 state.end = end
                 break
             }
-            if state.pauses > 0, state.quietWork.isEmpty, !state.wantsReset { waitParked() }
-        } while state.mustPark
+            noteBusy()
+            if state.pauses > 0 || !seat.mayRun, state.quietWork.isEmpty, !state.wantsReset {
+                hasWaited = true
+                waitParked(seen)
+            }
+        } while mustPark
+        noteBusy()
         if state.end == nil {
             let duration = clock.resume()
             for cpu in cpus where duration > 0 { cpu.didPause(nanoseconds: duration) }
@@ -329,11 +358,11 @@ extension Machine {
         }
         if let end = state.end { tell(.ended(end)) } else if wasStopped { tell(.resumed) }
         unpark()
-        return wasStopped
+        return wasStopped || hasWaited
     }
 
-    private func waitParked() {
-        let seen = ch_load(parkWord)
+    /// Until `unpark`; `seen`: the word before what is waited for was looked at.
+    private func waitParked(_ seen: UInt32) {
         // The backends go on in a pause, and with a counted clock nobody else serves them.
         if isCounted { return pollHost(milliseconds: 100) }
         ch_lock_release(&host.pointee.lock)
@@ -343,7 +372,7 @@ extension Machine {
     }
 
     func unpark() {
-        ch_store(parkWord, ch_load(parkWord) &+ 1)
+        _ = ch_add(parkWord, 1)
         ch_wake(parkWord)
         if isCounted { loop.wake() }
     }
@@ -395,7 +424,9 @@ extension Machine {
         let wakes = ch_attention_nmi | (interruptsEnabled ? ch_attention_interrupt : 0)
         let resets = state.resetCount
         if vcpu.index == 0 { state.haltedSince = clock.now }
+        if !isCounted { noteHalted(1) }
         defer {
+            if !isCounted { noteHalted(-1) }
             if let since = state.haltedSince, vcpu.index == 0 {
                 state.haltedTime &+= clock.now &- since
                 state.haltedSince = nil

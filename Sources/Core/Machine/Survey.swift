@@ -146,6 +146,7 @@ extension Machine {
         ch_lock_release(&host.pointee.lock)
         ch_thread_begin(nil)
         loop.join()
+        seat.end()
     }
 }
 

@@ -24,6 +24,8 @@ enum HostFunctions {
         case "vcpu/1": return UnsafeRawPointer(ServiceTables.vcpu)
         case "exit/1":
             return instance.description.type.kind == .policy ? UnsafeRawPointer(ServiceTables.exit) : nil
+        case "guests/1":
+            return instance.description.type.kind == .policy ? UnsafeRawPointer(ServiceTables.guests) : nil
         default: return nil
         }
     }

@@ -93,7 +93,9 @@ extension Machine {
             host.pointee.holder = ch_thread_id()
             serveCountedTime()
         } else {
+            noteHalted(1)
             pollHost(milliseconds: -1)
+            noteHalted(-1)
         }
         drain()
     }

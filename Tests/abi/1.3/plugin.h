@@ -519,7 +519,7 @@ enum {
     BP_VERDICT_PAUSE = 3,      /* the machine stands still after this exit, which the rest of the chain still decides */
     BP_VERDICT_STOP = 4,       /* with `status`; `host->fail` gives the reason */
     BP_VERDICT_RESET = 5,
-    BP_VERDICT_SWITCH = 6,     /* guest number `status` to the foreground */
+    BP_VERDICT_SWITCH = 6,     /* guest number `status` (0: the next) to the foreground; the rest of the chain still decides */
     BP_VERDICT_DELAY = 7       /* 1.3: the vCPU stands still for `delay`, its clock goes on; then the rest of the chain decides */
 };
 typedef struct bp_verdict {
@@ -562,7 +562,25 @@ typedef struct bp_exit_1 {     /* "exit/1", for policies; from connect on, and l
     bp_status (*nearest_claim)(const bp_host *host, uint32_t space, uint64_t address, char *utf8, uint64_t *length);
                                /* text such as "com1 0x3f8-0x3ff"; `length` in: room, out: bytes */
 } bp_exit_1;
-/* Names kept for what comes: "guests/1", "msr/1", "cpuid/1", "msi/1", "pci/1". */
+
+/* "guests/1" (since minor 3), for policies; from connect on: the machines of this process. They are numbered from 1, as the keys
+ * are that switch between them; one of them is in the foreground and has the terminal. A guest sees nothing of the others. */
+typedef struct bp_guests_1 {
+    uint32_t size, reserved;
+    uint32_t (*count)(const bp_host *host);
+    uint32_t (*own)(const bp_host *host);        /* this machine's number */
+    uint32_t (*foreground)(const bp_host *host); /* a number; 0: all have ended */
+    bp_status (*name)(const bp_host *host, uint32_t number, char *utf8, uint64_t *length); /* `length` in: room, out: bytes */
+    /* Another guest comes to the foreground, soon after. 0: the next one that runs. BP_NOT_FOUND: there is none, or it has ended. */
+    bp_status (*bring)(const bp_host *host, uint32_t number);
+    /* When this machine runs: BP_RUN_*. While it may not, its vCPUs and its clock stand still, between two instructions; input still
+     * reaches its devices. `quantum` in ns: how long a turn lasts while others wait for theirs; a guest in HLT gives its turn up, and its
+     * clock goes on. Of several policies the last call counts; it is void when its policy goes. BP_INVALID: no such mode. */
+    bp_status (*run_when)(const bp_host *host, uint32_t mode, uint64_t quantum);
+} bp_guests_1;
+enum { BP_RUN_ALWAYS = 0, BP_RUN_FOREGROUND = 1, BP_RUN_IN_TURN = 2 };
+
+/* Names kept for what comes: "msr/1", "cpuid/1", "msi/1", "pci/1". */
 
 typedef struct bp_policy {
     uint32_t size, reserved;
