@@ -25,10 +25,16 @@ public final class ControlPlane: QMPResponder {
         self.log = log
     }
 
-    /// For the first machine, whose events go to all clients.
+    /// One of the machines of a board, in order; its events go to all clients.
     public func attach(_ machine: Machine) {
-        machines_.withLock { $0.append(machine) }
-        machine.onEvent { [weak self] event in self?.tell(event, of: machine.description.name) }
+        let isFirst = machines_.withLock { machines in
+            machines.append(machine)
+            return machines.count == 1
+        }
+        let name = machine.description.name
+        machine.onEvent { [weak self] event in self?.tell(event, of: name) }
+        let board = machine.seat.board
+        if isFirst { board.onForeground { [weak self, weak board] in board.map { self?.tellForeground($0) } } }
     }
 
     /// A socket that speaks QEMU's Machine Protocol. `finish` removes it.
@@ -57,7 +63,7 @@ public final class ControlPlane: QMPResponder {
 
     var machines: [Machine] { machines_.withLock { $0 } }
 
-    /// nil: the first.
+    /// By name, or by number from 1; nil: the first.
     func machine(_ name: String?) throws(CommandError) -> Machine {
         let all = machines
         guard let name else {
@@ -65,7 +71,32 @@ public final class ControlPlane: QMPResponder {
             throw CommandError("there is no machine")
         }
         if let found = all.first(where: { $0.description.name == name }) { return found }
-        throw CommandError("there is no machine '\(name)'")
+        if let number = Int(name), let found = all.first(where: { $0.seat.index == number &- 1 }) { return found }
+        let known = all.map { "'\($0.description.name)'" }.joined(separator: ", ")
+        throw CommandError("there is no machine '\(name)'" + (known.isEmpty ? "" : "; there is \(known)"))
+    }
+
+    /// nil: there is no machine.
+    var guests: GuestBoard? { machines.first?.seat.board }
+
+    /// The one in the foreground; the first where all have ended.
+    func foregroundMachine() throws(CommandError) -> Machine {
+        let index = guests?.foreground
+        if let found = machines.first(where: { $0.seat.index == index }) { return found }
+        return try machine(nil)
+    }
+
+    /// Brings a machine to the foreground; nil: the next one.
+    func bring(_ name: String?) throws(CommandError) {
+        let first = try machine(nil)
+        guard let name else {
+            if first.seat.board.bringNext() { return }
+            throw CommandError("all machines have ended")
+        }
+        let machine = try machine(name)
+        guard machine.seat.board.bring(machine.seat.index) else {
+            throw CommandError("the machine '\(machine.description.name)' has ended")
+        }
     }
 
     func describe(_ request: PolicyRequest, for machine: Machine) throws(CommandError) -> InstanceDescription {
@@ -103,10 +134,27 @@ public final class ControlPlane: QMPResponder {
 
     /// With the machine's lock held.
     private func tell(_ event: MachineEvent, of machine: String) {
+        guard server.withLock({ $0 != nil }) else { return }
+        let (name, data) = description(of: event)
+        guard isSeveral else { return broadcast(name, data) }
+        var members = [JSONMember(key: "machine", value: .string(machine))]
+        if case .object(let others)? = data { members += others }
+        broadcast(name, .object(members))
+    }
+
+    private var isSeveral: Bool { machines_.withLock { $0.count > 1 } }
+
+    private func tellForeground(_ board: GuestBoard) {
+        guard server.withLock({ $0 != nil }), let index = board.foreground else { return }
+        broadcast(
+            "BACKPLANE_FOREGROUND_CHANGED",
+            .members(("machine", .string(board.names[index])), ("number", .number(UInt64(index + 1)))))
+    }
+
+    private func broadcast(_ name: String, _ data: JSONValue?) {
         guard let server = server.withLock({ $0 }) else { return }
         var now = timespec()
         clock_gettime(CLOCK_REALTIME, &now)
-        let (name, data) = description(of: event)
         server.broadcast(
             QMPSession.event(
                 name, data, seconds: Int64(now.tv_sec), microseconds: Int64(now.tv_nsec / 1000)))

@@ -41,13 +41,16 @@ struct Top: ParsableCommand {
     @Option(help: "Rows of each table.")
     var rows = 12
 
+    @Option(help: "Of several machines, which one: its name or number.")
+    var machine: String?
+
     func run() throws {
         guard interval >= 0.05, interval <= 3600, rows > 0 else {
             throw ValidationError("--interval is from 0.05 to 3600 seconds, --rows more than 0")
         }
         do {
             Interruption.catchSignals()
-            let table = try TopTable(QMPClient(path: socket), process: getpid())
+            let table = try TopTable(QMPClient(path: socket), process: getpid(), machine: machine)
             defer { table.finish() }
             var left = count ?? .max
             let isScreen = isatty(STDOUT_FILENO) != 0

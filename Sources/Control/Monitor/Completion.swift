@@ -3,6 +3,7 @@ import Core
 /// What a word of the monitor's line could become.
 struct Completion {
     let plane: ControlPlane
+    var choice = MachineChoice()
 
     /// Whole words that begin as the last word of `line` does, ascending.
     func words(_ line: String) -> [String] {
@@ -13,7 +14,12 @@ struct Completion {
 
     private func candidates(after words: [String]) -> [String] {
         let command = MonitorCommand.named(words.first ?? "")?.name
+        if command == "machine", words.count > 2 {
+            return Completion(plane: plane, choice: MachineChoice(words[1])).candidates(after: Array(words.dropFirst(2)))
+        }
         switch (command, words.count) {
+        case ("machine", 1), ("foreground", 1): return plane.machines.map(\.description.name)
+        case ("machine", 2): return MonitorCommand.all.map(\.name)
         case (nil, 0), ("help", 1): return MonitorCommand.all.map(\.name)
         case ("info", 1): return InfoTopic.all.map(\.name)
         case ("policy", 1): return PolicyWords.verbs
@@ -35,7 +41,9 @@ struct Completion {
         }
     }
 
-    private var instances: [InstanceSummary] { plane.machines.first?.instanceSummaries() ?? [] }
+    private var instances: [InstanceSummary] {
+        (try? Monitor(plane: plane, choice: choice).machine().instanceSummaries()) ?? []
+    }
     private func type(of id: String) -> ClassDescription? {
         instances.first { $0.description.id == id }?.description.type
     }

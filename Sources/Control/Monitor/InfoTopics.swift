@@ -12,16 +12,21 @@ struct InfoTopic: Sendable {
             let machine = try call.machine()
             let status = machine.runStatus
             let name = machine.description.name
-            return "VM status: \(status.rawValue)\nmachine: \(name), engine \(machine.engineName ?? "none")\n"
+            let text = "VM status: \(status.rawValue)\nmachine: \(name), engine \(machine.engineName ?? "none")\n"
+            guard let place = Guests.summary(of: machine), !place.mayRun else { return text }
+            return text + "it stands still until " + (place.mode == .turn ? "its turn" : "it comes to the foreground") + "\n"
         },
         InfoTopic(name: "version", help: "of this program") { call in "backplane \(call.monitor.plane.version)\n" },
         InfoTopic(name: "machines", help: "the machines of this process") { call in
             table(
-                ["machine", "status", "engine", "memory"],
-                call.monitor.plane.machines.map {
-                    [
-                        $0.description.name, $0.runStatus.rawValue, $0.engineName ?? "none",
-                        Value.size($0.description.memory).text,
+                ["", "number", "machine", "status", "engine", "memory", "runs", "now"],
+                call.monitor.plane.machines.map { machine in
+                    let place = Guests.summary(of: machine)
+                    return [
+                        place?.isForeground == true ? "*" : "", "\(machine.seat.index + 1)", machine.description.name,
+                        machine.runStatus.rawValue, machine.engineName ?? "none",
+                        Value.size(machine.description.memory).text, place.map(Guests.schedule) ?? "",
+                        place.map { $0.hasEnded ? "" : $0.mayRun ? "may run" : "stands still" } ?? "",
                     ]
                 })
         },
@@ -102,6 +107,26 @@ struct InfoTopic: Sendable {
                 })
         },
     ]
+
+    /// A machine's place among the guests, in words.
+    enum Guests {
+        static func summary(of machine: Machine) -> GuestSummary? {
+            machine.seat.board.summaries.first { $0.number == machine.seat.index + 1 }
+        }
+
+        /// As the policy hotkey calls it.
+        static func name(_ mode: RunMode) -> String {
+            switch mode {
+            case .always: "all"
+            case .foreground: "foreground"
+            case .turn: "round-robin"
+            }
+        }
+
+        static func schedule(_ place: GuestSummary) -> String {
+            name(place.mode) + (place.mode == .turn ? " " + Value.duration(place.quantum).text : "")
+        }
+    }
 
     // MARK: Texts
 

@@ -1,5 +1,6 @@
 import Core
 import MachineFile
+import Synchronization
 
 /// The monitor: commands for a person, in words. One table for the terminal (Ctrl-A c), for QMP's human-monitor-command and for
 /// `backplane ctl`.
@@ -7,15 +8,24 @@ package struct Monitor: Sendable {
     let plane: ControlPlane
     /// Of `info registers` and `x`.
     var vcpu = 0
+    /// The machine that commands are for.
+    let choice: MachineChoice
 
-    package init(plane: ControlPlane, vcpu: Int = 0) {
+    package init(plane: ControlPlane, vcpu: Int = 0, choice: MachineChoice = MachineChoice()) {
         self.plane = plane
         self.vcpu = vcpu
+        self.choice = choice
     }
 
     /// The answer: lines that each end with a newline, or nothing.
-    package func run(_ line: String) throws(CommandError) -> String {
-        let words = try Words.split(line)
+    package func run(_ line: String) throws(CommandError) -> String { try run(try Words.split(line)) }
+
+    func machine() throws(CommandError) -> Machine {
+        if let name = choice.name { return try plane.machine(name) }
+        return try plane.foregroundMachine()
+    }
+
+    func run(_ words: [String]) throws(CommandError) -> String {
         guard let name = words.first else { return "" }
         guard let command = MonitorCommand.named(name) else {
             throw CommandError("unknown command: '\(name)'; 'help' lists them", kind: "CommandNotFound")
@@ -29,6 +39,17 @@ package struct Monitor: Sendable {
         } catch {
             throw CommandError("\(error)")
         }
+    }
+}
+
+/// Which machine a monitor's commands are for: nil: the one in the foreground.
+package final class MachineChoice: Sendable {
+    private let chosen: Mutex<String?>
+    package init(_ name: String? = nil) { chosen = Mutex(name) }
+
+    var name: String? {
+        get { chosen.withLock { $0 } }
+        set { chosen.withLock { $0 = newValue } }
     }
 }
 
@@ -105,6 +126,16 @@ struct MonitorCommand: Sendable {
             try call.machine().powerButton()
             return ""
         },
+        MonitorCommand(
+            "machine", "[NAME [COMMAND...]]",
+            "whom commands are for: a machine by name or number, or the foreground's; with COMMAND for this one only"
+        ) {
+            try MachineWords.choose($0)
+        },
+        MonitorCommand("foreground", "[NAME]", "brings a machine to the foreground, by name or number; else the next one") {
+            try $0.monitor.plane.bring($0.words.first)
+            return ""
+        },
         MonitorCommand("quit", short: "q", "", "ends all machines at once") { call in
             call.monitor.plane.quit()
             return ""
@@ -153,12 +184,34 @@ struct MonitorCall {
 
     func machine() throws(MachineError) -> Machine {
         do throws(CommandError) {
-            return try monitor.plane.machine(nil)
+            return try monitor.machine()
         } catch {
             throw MachineError(error.text)
         }
     }
     var usage: CommandError { CommandError("usage: \(command.name) \(command.parameters)") }
+}
+
+/// `machine ...`
+enum MachineWords {
+    static func choose(_ call: MonitorCall) throws -> String {
+        let choice = call.monitor.choice
+        guard let name = call.words.first else {
+            let machine = try call.machine().description.name
+            return machine + (choice.name == nil ? ", the one in the foreground" : "") + "\n"
+        }
+        if name == "foreground", call.words.count == 1 {
+            choice.name = nil
+            return ""
+        }
+        let machine = try call.monitor.plane.machine(name).description.name
+        guard call.words.count > 1 else {
+            choice.name = machine
+            return ""
+        }
+        let monitor = Monitor(plane: call.monitor.plane, vcpu: call.monitor.vcpu, choice: MachineChoice(machine))
+        return try monitor.run(Array(call.words.dropFirst()))
+    }
 }
 
 /// `policy ...`

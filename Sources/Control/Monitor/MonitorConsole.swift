@@ -8,6 +8,7 @@ final class MonitorConsole: TerminalClient {
     let controlledMachine: (any ControlledMachine)? = nil
 
     private let plane: ControlPlane
+    private let choice = MachineChoice()
     private let terminal: TerminalMultiplexer
     /// SAFETY: the editor's closure is used on the control thread only, as the editor itself.
     private struct EditorBox: @unchecked Sendable { var editor: LineEditor }
@@ -19,7 +20,7 @@ final class MonitorConsole: TerminalClient {
     init(plane: ControlPlane, terminal: TerminalMultiplexer) {
         self.plane = plane
         self.terminal = terminal
-        let completion = Completion(plane: plane)
+        let completion = Completion(plane: plane, choice: choice)
         state = Mutex(EditorBox(editor: LineEditor(prompt: "(backplane) ", complete: completion.words)))
     }
 
@@ -62,7 +63,7 @@ final class MonitorConsole: TerminalClient {
 
     private func answer(_ line: String) -> String {
         do throws(CommandError) {
-            return try Monitor(plane: plane).run(line)
+            return try Monitor(plane: plane, choice: choice).run(line)
         } catch {
             return "Error: \(error.text)\n"
         }

@@ -5,6 +5,8 @@ import Core
 public final class TopTable {
     private let client: QMPClient
     private let policy: String
+    /// nil: the first machine.
+    private let machine: String?
     private var last: Sample?
 
     struct Row: Equatable {
@@ -23,33 +25,37 @@ public final class TopTable {
     }
 
     /// `process`: makes the policy's id this viewer's own.
-    public init(_ client: QMPClient, process: Int32) throws {
+    public init(_ client: QMPClient, process: Int32, machine: String? = nil) throws {
         self.client = client
+        self.machine = machine
         policy = "top-\(process)"
         let properties = JSONValue.members(("at-end", .bool(false)))
-        _ = try client.execute(
-            "policy-insert",
-            .members(
-                ("plugin", .string("stats")), ("id", .string(policy)), ("properties", properties),
-                ("position", .string("first"))))
+        _ = try execute(
+            "policy-insert", ("plugin", .string("stats")), ("id", .string(policy)), ("properties", properties),
+            ("position", .string("first")))
         last = try sample()
     }
 
-    public func finish() { _ = try? client.execute("policy-remove", .members(("id", .string(policy)))) }
+    private func execute(_ command: String, _ arguments: (String, JSONValue)...) throws -> JSONValue {
+        var members = arguments.map { JSONMember(key: $0.0, value: $0.1) }
+        if let machine { members.append(JSONMember(key: "machine", value: .string(machine))) }
+        return try client.execute(command, .object(members))
+    }
+
+    public func finish() { _ = try? execute("policy-remove", ("id", .string(policy))) }
 
     /// Lines for the screen: what happened since the last look.
     public func look(rows limit: Int) throws -> [String] {
         let now = try sample()
         defer { last = now }
-        let status = try client.execute("query-status")["status"]?.text ?? ""
+        let status = try execute("query-status")["status"]?.text ?? ""
         guard let last else { return [] }
         return ["machine: \(status)"] + TopTable.lines(from: last, to: now, rows: limit)
     }
 
     private func sample() throws -> Sample {
-        let arguments = JSONValue.members(("instance", .string(policy)), ("method", .string("table")))
-        let table = try client.execute("call-method", arguments).text ?? ""
-        let statistics = try client.execute("query-statistics")
+        let table = try execute("call-method", ("instance", .string(policy)), ("method", .string("table"))).text ?? ""
+        let statistics = try execute("query-statistics")
         var sample = Sample(
             time: statistics["virtual-time"]?.unsignedValue ?? 0, halted: statistics["halted-time"]?.unsignedValue ?? 0,
             kinds: [], addresses: [])

@@ -5,8 +5,13 @@ import Core
 enum Answers {
     static func machine(_ machine: Machine) -> JSONValue {
         let description = machine.description
+        let place = InfoTopic.Guests.summary(of: machine)
         return .members(
-            ("name", .string(description.name)), ("status", .string(machine.runStatus.rawValue)),
+            ("name", .string(description.name)), ("number", .number(machine.seat.index + 1)),
+            ("status", .string(machine.runStatus.rawValue)), ("foreground", .bool(place?.isForeground ?? false)),
+            ("schedule", .string(InfoTopic.Guests.name(place?.mode ?? .always))),
+            ("quantum", place?.mode == .turn ? .number(place?.quantum ?? 0) : .null),
+            ("may-run", .bool(place?.mayRun ?? true)),
             ("engine", machine.engineName.map { .string($0) } ?? .null), ("memory", .number(description.memory)),
             ("cpus", .number(description.cpuCount)),
             ("interrupts", description.interrupts.map { .string(text($0)) } ?? .null))

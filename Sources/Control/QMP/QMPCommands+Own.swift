@@ -4,8 +4,12 @@ import MachineFile
 /// Commands that QEMU does not have: instances, policies, wires, methods, statistics.
 extension QMPCommand {
     static let own: [QMPCommand] = [
-        QMPCommand("query-machines", doc: "the machines of this process") { call in
+        QMPCommand("query-machines", doc: "the machines of this process, and which is in the foreground") { call in
             .array(call.plane.machines.map(Answers.machine))
+        },
+        QMPCommand("foreground", ["machine?"], doc: "brings a machine to the foreground; without one, the next") { call in
+            try call.plane.bring(try call.optionalText("machine"))
+            return .empty
         },
         QMPCommand("query-instances", ["machine?"], doc: "all instances: class, properties, methods, wires") { call in
             .array(try call.machine.instanceSummaries().map(Answers.instance))
@@ -98,8 +102,11 @@ extension QMPCommand {
             try call.machine.resetInstance(try call.text("instance"))
             return .empty
         },
-        QMPCommand("monitor", ["command-line"], doc: "runs a command of the monitor; its failure is an error") { call in
-            .string(try Monitor(plane: call.plane).run(try call.text("command-line")))
+        QMPCommand(
+            "monitor", ["command-line", "machine?"], doc: "runs a command of the monitor; its failure is an error"
+        ) { call in
+            let monitor = Monitor(plane: call.plane, choice: MachineChoice(try call.optionalText("machine")))
+            return .string(try monitor.run(try call.text("command-line")))
         },
         QMPCommand(
             "call-method", ["instance", "method", "arguments?", "machine?"], doc: "calls a method of an instance"

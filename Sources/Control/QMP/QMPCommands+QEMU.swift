@@ -11,19 +11,19 @@ extension QMPCommand {
             let names = (all.map(\.name) + ["qmp_capabilities"]).sorted()
             return .array(names.map { .members(("name", .string($0))) })
         },
-        QMPCommand("query-name", doc: "the machine's name") { call in
+        QMPCommand("query-name", ["machine?"], doc: "the machine's name") { call in
             .members(("name", .string(try call.machine.description.name)))
         },
         QMPCommand("query-status", ["machine?"], doc: "whether the guest runs") { call in
             let status = try call.machine.runStatus
             return .members(("running", .bool(status == .running)), ("status", .string(status.rawValue)))
         },
-        QMPCommand("query-kvm", doc: "whether KVM runs the CPU") { call in
+        QMPCommand("query-kvm", ["machine?"], doc: "whether KVM runs the CPU") { call in
             .members(
                 ("enabled", .bool(try call.machine.engineName == "kvm")),
                 ("present", .bool(access("/dev/kvm", F_OK) == 0)))
         },
-        QMPCommand("query-chardev", doc: "who provides the byte streams") { call in
+        QMPCommand("query-chardev", ["machine?"], doc: "who provides the byte streams") { call in
             let backends = try call.machine.instanceSummaries().filter { instance in
                 instance.description.type.provided.contains { $0.interface == "stream/1" }
             }
@@ -58,10 +58,11 @@ extension QMPCommand {
             return .empty
         },
         QMPCommand(
-            "human-monitor-command", ["command-line", "cpu-index?"], doc: "runs a command of the monitor"
+            "human-monitor-command", ["command-line", "cpu-index?", "machine?"], doc: "runs a command of the monitor"
         ) { call in
             let vcpu = try call.optionalUnsigned("cpu-index") ?? 0
-            let monitor = Monitor(plane: call.plane, vcpu: Int(clamping: vcpu))
+            let monitor = Monitor(
+                plane: call.plane, vcpu: Int(clamping: vcpu), choice: MachineChoice(try call.optionalText("machine")))
             let answer: String
             do throws(CommandError) {
                 answer = try monitor.run(try call.text("command-line"))
@@ -71,7 +72,7 @@ extension QMPCommand {
             return .string(answer.split(separator: "\n", omittingEmptySubsequences: false).joined(separator: "\r\n"))
         },
         QMPCommand(
-            "memsave", ["val", "size", "filename", "cpu-index?"], doc: "guest memory by linear address into a file"
+            "memsave", ["val", "size", "filename", "cpu-index?", "machine?"], doc: "guest memory by linear address into a file"
         ) {
             call in
             let count = Int(clamping: try call.unsigned("size"))
@@ -80,7 +81,7 @@ extension QMPCommand {
             try save(bytes, try call.text("filename"))
             return .empty
         },
-        QMPCommand("pmemsave", ["val", "size", "filename"], doc: "guest-physical memory into a file") { call in
+        QMPCommand("pmemsave", ["val", "size", "filename", "machine?"], doc: "guest-physical memory into a file") { call in
             let count = Int(clamping: try call.unsigned("size"))
             try save(
                 try call.machine.readMemory(physical: try call.unsigned("val"), count: count), try call.text("filename")

@@ -13,7 +13,8 @@ extension Machine {
         guard host.pointee.depth == 0, clock.source != .manual else { return }
         let until = clock.now &+ min(nanoseconds, Machine.longestDelay)
         drain()
-        while !state.mustPark, clock.now < until {
+        // Of a counted clock only what the machine does itself may end it: another guest's turn must not.
+        while !(isCounted ? state.mustPark : mustPark), clock.now < until {
             if isCounted {
                 advanceCounted(to: until)
             } else {
