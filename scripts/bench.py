@@ -32,6 +32,7 @@ COUNTED_OUTS, COUNTED_ACCESSES = 5_000, 5_000  # under callgrind
 ACCESSES, BATCHES = 500_000, 4  # of each round
 STARTS = 10  # of each round
 REPLACEMENTS = 10_000
+SWITCHES, QUANTUM_MS = 200, 10
 ARC_OR_HEAP = re.compile(
     r"malloc|calloc|realloc|free|posix_memalign|aligned_alloc|_?swift_\w*([aA]lloc|[rR]etain|[rR]elease)\w*")
 
@@ -75,6 +76,19 @@ cpu: {{ engine: kvm }}
 memory: 1MiB
 boot: {{ plugin: flat, image: {image} }}
 devices: [{{ id: counter-port, plugin: port-counter }}]
+"""
+
+
+def switching_machine(image, number, schedule):
+    return f"""\
+machine: guest{number}
+cpu: {{ engine: kvm }}
+memory: 1MiB
+boot: {{ plugin: flat, image: {image} }}
+policies:
+  - {{ id: hotkey, plugin: hotkey, schedule: {schedule}, quantum: {QUANTUM_MS}ms }}
+  - {{ id: rules, plugin: standard }}
+devices: [{{ id: beat, plugin: heartbeat, guest: {number} }}]
 """
 
 
@@ -142,6 +156,7 @@ policies:
   - {{ id: faults, plugin: fault-inject, exits: io, addresses: 0x1f7, probability: 0.5 }}
   - {{ id: cpu, plugin: cpuid, template: pentium }}
   - {{ id: calls, plugin: paravirt }}
+  - {{ id: turns, plugin: hotkey }}
   - {{ id: pages, plugin: memory-watch, ranges: 0-0xfff, at-end: off }}
 devices:
   - {{ id: pic, plugin: pic8259 }}
@@ -411,6 +426,18 @@ def policy_replacement(bench):
                          f"{sample['longestGap'] / 1000:,.0f} us")
 
 
+def foreground_switch(bench):
+    need_kvm()
+    image = bench.file("switching", exit_guest(SLICE_OUTS))
+    for schedule in ("foreground", "round-robin"):
+        files = [bench.file(f"switching{number}.yaml", switching_machine(image, number, schedule)) for number in (0, 1)]
+        sample = bench.measure("switch", SWITCHES, *files)
+        bench.report.details[f"switching, {schedule}"] = sample
+        bench.report.add(f"switching the foreground, {schedule}: longest", sample["longest"] / 1000, QUANTUM_MS * 1000, "us",
+                         f"{sample['switches']} switches to the guest's first exit: median {sample['median'] / 1000:.0f} us, "
+                         f"99th percentile {sample['percentile99'] / 1000:.0f} us; a quantum is {QUANTUM_MS} ms")
+
+
 # ---- 4. Loading plugins
 
 
@@ -508,7 +535,8 @@ def wait_for_end(terminal):
 MEASUREMENTS = [("port exit", exit_time), ("port exit, our user-space instructions", exit_instructions),
                 ("dispatch", dispatch_time), ("port accesses", port_time),
                 ("allocations, retains, releases", dispatch_calls),
-                ("replacing a policy", policy_replacement), ("start to first instruction", start_time),
+                ("replacing a policy", policy_replacement), ("switching the foreground", foreground_switch),
+                ("start to first instruction", start_time),
                 ("memory at the tour's prompt", memory), ("loading plugins", plugin_loading), *bench_soft.MEASUREMENTS]
 
 

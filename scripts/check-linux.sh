@@ -12,7 +12,7 @@ guests=$repository/.build/guests/linux
 seconds=${BACKPLANE_TIMEOUT:-600}
 PATH=$PATH:/sbin:/usr/sbin
 work=$(mktemp -d "${TMPDIR:-/tmp}/check-linux.XXXXXX")
-trap 'rm -rf "$work"' EXIT
+trap 'rm -rf "$work"; tmux -L check-linux-$$ kill-server 2>/dev/null' EXIT
 trap 'exit 130' INT TERM
 passed=0
 failed=0
@@ -86,6 +86,91 @@ writes() { # ARCHITECTURE OPTION...
     fi
 }
 
+# Two guests and the tour in one process, at a terminal.
+session=check-linux-$$
+screen() { tmux -L $session capture-pane -p -J -S -200 -t desk 2>/dev/null; }
+keys() { tmux -L $session send-keys -t desk "$@"; }
+# shows WHAT TEXT: within two minutes.
+shows() {
+    tries=0
+    while [ $tries -lt 480 ]; do
+        if screen | grep -qF -- "$2"; then good "$name: $1"; return 0; fi
+        sleep 0.25
+        tries=$((tries + 1))
+    done
+    bad "$name: $1: '$2' is not on the screen"
+    screen | grep -v '^ *$' | tail -n 20 | sed 's/^/    /'
+    return 1
+}
+# answers LABEL: the shell in the foreground is there, or comes within two minutes.
+answers() {
+    tries=0
+    while [ $tries -lt 80 ]; do
+        keys "echo $1-\$((40 + 2))" Enter
+        sleep 1.5
+        if screen | grep -qF -- "$1-42"; then good "$name: $1 takes keys"; return 0; fi
+        tries=$((tries + 1))
+    done
+    bad "$name: $1 takes keys"
+    screen | grep -v '^ *$' | tail -n 20 | sed 's/^/    /'
+    return 1
+}
+# uptime_of LABEL: of the guest in the foreground, in whole seconds.
+uptime_of() {
+    keys "echo $1-\$(cut -d. -f1 /proc/uptime)-" Enter
+    shows "$1 answers" "$1-" >/dev/null
+    sleep 1
+    screen | sed -n "s/^$1-\([0-9]*\)-.*/\1/p" | tail -n 1
+}
+desk() { # SCHEDULE OPTION...
+    schedule=$1
+    shift
+    cat >"$work/desk.yaml" <<END
+host: desk
+guests:
+  - { file: $machines/linux.yaml, name: left, policies: ["hotkey,schedule=$schedule,quantum=20ms"] }
+  - { file: $machines/linux.yaml, name: right, policies: ["hotkey,schedule=$schedule,quantum=20ms"] }
+  - { file: $machines/tour.yaml, policies: ["hotkey,schedule=$schedule,quantum=20ms"] }
+END
+    tmux -L $session -f /dev/null new-session -d -s desk -x 150 -y 50 \
+        "'$backplane' run '$work/desk.yaml' $*; echo ended-with-\$?-; sleep 600"
+    shows "the first guest comes to its shell" ":/root#" || { tmux -L $session kill-server; return; }
+    keys C-a 2
+    shows "the second comes to the foreground" "backplane: right: term"
+    answers right
+    before=$(uptime_of before)
+    keys C-a 3
+    shows "the tour is the third" "tour>"
+    keys C-a 1
+    sleep 5
+    answers left
+    keys C-a n
+    sleep 0.5
+    after=$(uptime_of after)
+    passed_time=$((${after:-0} - ${before:-0}))
+    case $schedule in
+    foreground) [ -n "$after" ] && [ $passed_time -le 4 ] ;;
+    *) [ -n "$after" ] && [ $passed_time -ge 5 ] ;;
+    esac
+    if [ $? = 0 ]; then
+        good "$name: the second one's clock has gone on by $passed_time s meanwhile"
+    else
+        bad "$name: the second one's clock has gone on by $passed_time s meanwhile"
+    fi
+    keys C-a x
+    shows "all end at a key" "ended-with-0-"
+    tmux -L $session kill-server
+}
+# Both at once, to their ends: the second one's output comes when the first has ended.
+together() { # SCHEDULE OPTION...
+    schedule=$1
+    shift
+    run 0 "$machines/linux.yaml" "$machines/linux.yaml" --set append=backplane.selftest=true \
+        --policy "hotkey,schedule=$schedule,quantum=20ms" "$@"
+    count=$(grep -cxF "selftest: status 0" "$work/lines")
+    if [ "$count" = 2 ]; then good "$name: both ran user space"; else bad "$name: $count of 2 ran user space"; console; fi
+}
+
 [ -e "$guests/amd64/vmlinuz" ] || { echo "scripts/fetch-linux.sh gets the kernel; without it nothing is checked" >&2; exit 1; }
 name="amd64" && computes amd64 "$machines/linux.yaml" "$@"
 name="amd64 that unpacks itself" && boots --set unpack=guest "$@"
@@ -94,6 +179,12 @@ name="amd64 with 4 GiB" && boots --set memory=4GiB "$@"
 name="amd64 with 32 MiB" && run 2 "$machines/linux.yaml" --set memory=32MiB "$@"
 grep -q 'vmlinuz: the kernel needs ' "$work/console" && good "$name: says what it needs" || bad "$name: says what it needs"
 name="amd64 with a disk" && writes amd64 "$@"
+name="two guests" && together round-robin "$@"
+if command -v tmux >/dev/null && [ -e "$repository/.build/guests/tour.elf" ]; then
+    for kind in all foreground round-robin; do name="desk, $kind" && desk $kind "$@"; done
+else
+    echo "tmux or the tour is missing: keys that switch between guests are not checked"
+fi
 if [ -e "$guests/i386/vmlinuz" ]; then
     name="i386" && computes i386 "$machines/linux-i386.yaml" "$@"
     name="i386 with a disk" && writes i386 "$@"

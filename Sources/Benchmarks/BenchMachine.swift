@@ -14,6 +14,7 @@ final class BenchCatalog: PluginCatalog {
         "bench", version: "1", summary: "the benchmarks' own classes",
         classes: [
             Mark.definition, Onlooker.definition, Stamp.definition, CounterDevice.definition, CountingPolicy.definition,
+            Heartbeat.definition,
         ])
 
     let own: PluginLibrary
@@ -63,13 +64,14 @@ final class BenchCatalog: PluginCatalog {
     }
 
     func machine(
-        _ description: MachineDescription, manualClock: Bool = false,
+        _ description: MachineDescription, manualClock: Bool = false, seat: GuestSeat? = nil,
         engine: ((EngineRequirements) throws(MachineError) -> any Engine)?
     ) throws(MachineError) -> Machine {
-        let options = MachineOptions(
+        var options = MachineOptions(
             makeEngine: engine, log: { _, id, text in complain("\(id ?? "machine"): \(text)") },
             logLevel: .warning, console: NoConsole(), manualClock: manualClock,
             loadLibrary: { [self] (instance) throws(LibraryError) in try load(instance.libraryPath) })
+        options.seat = seat
         return try Machine(description, options: options)
     }
 }

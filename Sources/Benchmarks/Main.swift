@@ -5,6 +5,7 @@
 //     backplane-bench ports BATCHES ACCESSES MACHINE [ACCESS]
 //     backplane-bench load MACHINE
 //     backplane-bench replace COUNT MACHINE
+//     backplane-bench switch COUNT MACHINE...
 //
 // Plugins come from BACKPLANE_PLUGIN_PATH, or from the directory of this executable.
 
@@ -42,11 +43,13 @@ enum Main {
             try print(Loading.run(file: rest[0]))
         case "replace" where rest.count == 2:
             try print(Replacing.run(file: rest[1], count: try count(rest[0])))
+        case "switch" where rest.count >= 3:
+            try print(Switching.run(files: Array(rest[1...]), count: try count(rest[0])))
         default:
             throw UsageError(
                 text: "usage: backplane-bench exits MACHINE GUEST SLICES [kvm] [bare] | "
                     + "dispatch BATCHES ACCESSES MACHINE... | ports BATCHES ACCESSES MACHINE [ACCESS] | load MACHINE "
-                    + "| replace COUNT MACHINE")
+                    + "| replace COUNT MACHINE | switch COUNT MACHINE...")
         }
     }
 

@@ -16,7 +16,9 @@ final class GuestSwitch: Sendable {
         let first = terminal.board.withLock { $0.consoles().first?.guest }
         if let first { guests.bring(first) }
         terminal.guide { [guests] in guests.foreground }
-        guests.onForeground { [guests, terminal] in terminal.show(uncovers: false) { guests.foreground } }
+        guests.onForeground { [weak guests, weak terminal] in
+            terminal?.show(uncovers: false) { guests?.foreground }
+        }
     }
 
     // MARK: Keys, on the multiplexer's thread

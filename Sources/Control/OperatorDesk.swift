@@ -42,6 +42,12 @@ final class OperatorDesk: TerminalOperator {
 
     func use(_ guests: GuestSwitch?) { state.withLock { $0.guests = guests } }
 
+    var foregroundMachine: (any ControlledMachine)? {
+        state.withLock { state in
+            guard let index = state.guests?.guests.foreground, state.machines.indices.contains(index) else { return nil }
+            return state.machines[index]
+        }
+    }
     var guestCount: Int { state.withLock { $0.guests }?.guests.count ?? 1 }
     func bring(guest number: Int) -> [String] { state.withLock { $0.guests }?.bring(number) ?? [] }
     func bringNextConsole() -> [String] { state.withLock { $0.guests }?.bringNextConsole() ?? [] }

@@ -20,6 +20,8 @@ package protocol TerminalOperator: AnyObject, Sendable {
     func monitor() -> Bool
     /// SIGTERM, SIGINT or SIGHUP.
     func signal(_ number: Int32)
+    /// Of several guests the one in the foreground, which may have no console.
+    var foregroundMachine: (any ControlledMachine)? { get }
     /// How many guests there are.
     var guestCount: Int { get }
     /// Brings a guest to the foreground, by its number from 1: what to say to it, or nothing.
@@ -29,6 +31,7 @@ package protocol TerminalOperator: AnyObject, Sendable {
 
 extension TerminalOperator {
     // For operators of one machine.
+    package var foregroundMachine: (any ControlledMachine)? { nil }
     package var guestCount: Int { 1 }
     package func bring(guest number: Int) -> [String] { [] }
     package func bringNextConsole() -> [String] { [] }

@@ -189,7 +189,8 @@ final class TerminalPump: @unchecked Sendable {
     // MARK: Commands
 
     private func carryOut(_ command: EscapeKey.Command) {
-        let machine = owner.board.withLock { $0.foregroundClient }?.controlledMachine
+        let console = owner.board.withLock { $0.currentConsole ?? $0.foregroundClient }
+        let machine = console?.controlledMachine ?? `operator`.foregroundMachine
         switch command {
         case .help: say(escape.help(guests: `operator`.guestCount, consoles: owner.board.withLock { $0.consoles().count }))
         case .guest(let number): say(`operator`.bring(guest: number))

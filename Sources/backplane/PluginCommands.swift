@@ -15,6 +15,7 @@ struct PluginList: ParsableCommand {
     @OptionGroup var plugins: PluginOptions
 
     func run() throws {
+        if host { return print(hostJSONSchema(), terminator: "") }
         let finder = PluginFinder(paths: plugins.pluginPath, isolation: .childProcess)
         let files = finder.libraryFiles
         finder.describeAll(files.map(\.path))
@@ -111,6 +112,9 @@ extension PluginFinder {
 struct SchemaCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "schema", abstract: "Print a JSON Schema for machine files, from the plugins found.")
+
+    @Flag(help: "Of host files, which list machine files.")
+    var host = false
 
     @OptionGroup var plugins: PluginOptions
 

@@ -14,7 +14,7 @@ import Testing
 
     @Test(arguments: [
         ("x", EscapeKey.Command.quit), ("h", .help), ("?", .help), ("b", .sendBreak), ("z", .suspend), ("p", .powerOff),
-        ("r", .reset), ("c", .monitor),
+        ("r", .reset), ("c", .monitor), ("1", .guest(1)), ("9", .guest(9)), ("n", .nextConsole),
     ])
     func escapeAndLetterIsACommand(letter: String, command: EscapeKey.Command) {
         #expect(feed([1] + Array(letter.utf8) + Array("x".utf8)) == [.command(command), .byte(0x78)])
@@ -25,7 +25,7 @@ import Testing
         #expect(feed([1, 0x61, 0x78]) == [.byte(1), .byte(0x78)])
     }
 
-    @Test(arguments: Array("CX0123456789 \r\u{7f}".utf8)) func unknownAndReservedKeysVanish(key: UInt8) {
+    @Test(arguments: Array("CXN0 \r\u{7f}".utf8)) func unknownKeysVanish(key: UInt8) {
         #expect(feed([1, key, 0x79]) == [.byte(0x79)])
     }
 
@@ -40,8 +40,16 @@ import Testing
         #expect(feed([1, 0x78], key: nil) == [.byte(1), .byte(0x78)])
     }
 
+    @Test func helpNamesWhatThereIsToSwitchBetween() {
+        let key = EscapeKey(0x01)
+        #expect(!key.help(guests: 1, consoles: 1).contains { $0.hasPrefix("Ctrl-A n") || $0.hasPrefix("Ctrl-A 1") })
+        #expect(key.help(guests: 1, consoles: 2).contains { $0.hasPrefix("Ctrl-A n  ") })
+        #expect(key.help(guests: 3, consoles: 3).contains { $0.hasPrefix("Ctrl-A 1 to Ctrl-A 3  ") })
+        #expect(key.help(guests: 20, consoles: 20).contains { $0.hasPrefix("Ctrl-A 1 to Ctrl-A 9  ") })
+    }
+
     @Test func helpNamesTheKeyAndNotWhatIsReserved() {
-        let help = EscapeKey(0x02).help
+        let help = EscapeKey(0x02).help()
         #expect(help.contains { $0.hasPrefix("Ctrl-B x ") })
         #expect(help.allSatisfy { $0.hasPrefix("Ctrl-B ") })
         #expect(help.contains { $0.hasPrefix("Ctrl-B c ") && $0.contains("monitor") })

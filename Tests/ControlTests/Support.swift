@@ -161,9 +161,11 @@ final class FakeClient: TerminalClient {
     private let state = Mutex(State())
     let title: String
     let knowsBreak: Bool
+    let guest: Int?
 
-    init(_ title: String = "tour: com1", knowsBreak: Bool = false) {
+    init(_ title: String = "tour: com1", knowsBreak: Bool = false, guest: Int? = nil) {
         self.title = title
+        self.guest = guest
         self.knowsBreak = knowsBreak
     }
 

@@ -49,6 +49,8 @@ struct SchemaChecker {
             return (value as? String).map {
                 $0.range(of: argument as? String ?? "", options: .regularExpression) != nil
             } ?? true
+        case "minItems": return (value as? [Any]).map { $0.count >= argument as? Int ?? 0 } ?? true
+        case "maxItems": return (value as? [Any]).map { $0.count <= argument as? Int ?? 0 } ?? true
         case "minLength": return (value as? String).map { $0.count >= argument as? Int ?? 0 } ?? true
         case "minimum":
             return Self.number(value).map { $0.compare(argument as? NSNumber ?? 0) != .orderedAscending } ?? true

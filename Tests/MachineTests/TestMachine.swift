@@ -19,7 +19,7 @@ final class TestPlugins: PluginCatalog {
         "test", version: "1", summary: "test classes",
         classes: [
             RecorderInstance.definition, FaultyDevice.definition, ProbeDevice.definition, TallyDevice.definition,
-            WatcherPolicy.definition,
+            WatcherPolicy.definition, SwitcherPolicy.definition,
         ])
     static let own = Result { () throws(LibraryError) in
         try PluginLibrary(builtIn: ownLibrary.descriptor(hostMajor: 1, hostMinor: 0)!)
@@ -64,7 +64,7 @@ struct TestMachine {
     /// `on` is what it runs on, whatever the file says.
     init(
         _ yaml: String, on kind: TestEngine = .soft, soft: SoftOptions = SoftOptions(), engine: Bool = true,
-        console: (any ConsoleProvider)? = nil
+        console: (any ConsoleProvider)? = nil, seat: GuestSeat? = nil
     ) throws {
         let directory = FileManager.default.temporaryDirectory.appendingPathComponent("bp-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
@@ -89,6 +89,7 @@ struct TestMachine {
         if engine, kind == .kvm { options.makeEngine = TestMachine.makeKVM }
         if engine, kind == .soft { options.makeEngine = { (_) throws(MachineError) in SoftEngine(options: soft) } }
         options.console = console
+        options.seat = seat
         machine = try Machine(description, options: options)
         log = lines
     }

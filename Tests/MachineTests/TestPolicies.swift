@@ -139,3 +139,13 @@ final class WatcherPolicy: Instance {
         }
     }
 }
+
+/// Brings the guest whose number is written to port 0x340 to the foreground, by its verdict.
+final class SwitcherPolicy: Instance {
+    static let definition = ClassDefinition.policy(
+        "switcher", summary: "switches guests for a test",
+        make: { (host, values) throws(PluginError) in SwitcherPolicy(host) })
+
+    override func connect() throws(PluginError) { try host.exits.want(Int(BP_EXIT_IO), 0x340...0x340, .decide) }
+    override func decide(_ exit: inout bp_exit) -> Verdict { .switchTo(guest: UInt32(truncatingIfNeeded: exit.value)) }
+}

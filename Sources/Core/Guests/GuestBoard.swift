@@ -105,8 +105,7 @@ public final class GuestBoard: Sendable {
             guard state.members.indices.contains(index), !state.members[index].hasEnded else { return nil }
             guard state.foreground != index else { return false }
             state.foreground = index
-            // It waits for what is left of the running turn, and no longer.
-            state.turn.prefer(index)
+            state.turn.seize(index, state.members, now: ch_monotonic())
             return true
         }
         if isDone == true { tellObservers() }
@@ -156,7 +155,6 @@ public final class GuestBoard: Sendable {
             state.members[index].isBusy = false
             guard state.foreground == index else { return false }
             state.foreground = GuestBoard.next(after: index, state.members)
-            if let next = state.foreground { state.turn.prefer(next) }
             return true
         }
         if isForeground { tellObservers() }

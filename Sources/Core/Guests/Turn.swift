@@ -21,11 +21,21 @@ struct Turn {
         if holder != index { queue.insert(index, at: 0) }
     }
 
+    /// Whoever has been brought to the foreground has the turn at once; who had it comes next.
+    mutating func seize(_ index: Int, _ members: [GuestBoard.Member], now: UInt64) {
+        prefer(index)
+        guard let holder, holder != index, Turn.takesPart(members[index]) else { return }
+        queue.insert(holder, at: 1)
+        pass(members, now: now)
+    }
+
+    private static func takesPart(_ member: GuestBoard.Member) -> Bool {
+        member.mode == .turn && member.isBusy && !member.hasEnded
+    }
+
     /// Brings holder and queue into line with what the members say. True: the clock must be looked at anew.
     mutating func settle(_ members: [GuestBoard.Member], now: UInt64) -> Bool {
-        func takesPart(_ index: Int) -> Bool {
-            members[index].mode == .turn && members[index].isBusy && !members[index].hasEnded
-        }
+        func takesPart(_ index: Int) -> Bool { Turn.takesPart(members[index]) }
         queue.removeAll { !takesPart($0) }
         if let holder, !takesPart(holder) { self.holder = nil }
         for index in members.indices where takesPart(index) && holder != index && !queue.contains(index) {

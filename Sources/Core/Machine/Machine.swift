@@ -91,7 +91,6 @@ public final class Machine: @unchecked Sendable {
                 arguments.unsafelyUnwrapped)
         }
         exits = ExitHandler(host: host, machine: self)
-        seat.board.occupy(seat.index, self)
         loop.machine = self
         ch_thread_begin(host)
         ch_watchdog_add(host)
@@ -107,6 +106,8 @@ public final class Machine: @unchecked Sendable {
             seat.end()
             throw error
         }
+        // From here on its vCPUs are called in and woken from other threads.
+        seat.board.occupy(seat.index, self)
     }
 
     deinit {
