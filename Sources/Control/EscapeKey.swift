@@ -75,7 +75,8 @@ struct EscapeKey {
         ]
         if guests > 1 {
             let last = min(guests, 9)
-            lines.insert("\(name) 1 to \(name) \(last)  the guest with this number; pressed again, its next console", at: 2)
+            lines.insert(
+                "\(name) 1 to \(name) \(last)  the guest with this number; pressed again, its next console", at: 2)
         }
         if guests > 1 || consoles > 1 { lines.insert("\(name) n  the next console", at: guests > 1 ? 3 : 2) }
         var literal = "\(name) \(name)  send \(name) itself"

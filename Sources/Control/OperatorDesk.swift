@@ -44,7 +44,9 @@ final class OperatorDesk: TerminalOperator {
 
     var foregroundMachine: (any ControlledMachine)? {
         state.withLock { state in
-            guard let index = state.guests?.guests.foreground, state.machines.indices.contains(index) else { return nil }
+            guard let index = state.guests?.guests.foreground, state.machines.indices.contains(index) else {
+                return nil
+            }
             return state.machines[index]
         }
     }

@@ -192,7 +192,8 @@ final class TerminalPump: @unchecked Sendable {
         let console = owner.board.withLock { $0.currentConsole ?? $0.foregroundClient }
         let machine = console?.controlledMachine ?? `operator`.foregroundMachine
         switch command {
-        case .help: say(escape.help(guests: `operator`.guestCount, consoles: owner.board.withLock { $0.consoles().count }))
+        case .help:
+            say(escape.help(guests: `operator`.guestCount, consoles: owner.board.withLock { $0.consoles().count }))
         case .guest(let number): say(`operator`.bring(guest: number))
         case .nextConsole: say(`operator`.bringNextConsole())
         case .quit: quit()

@@ -76,7 +76,8 @@ struct GuestFiles {
 
     private func machine(from draft: GuestDraft) -> (description: MachineDescription?, parameters: Parameters) {
         let parameters = Parameters(settings: draft.options.settings, reporter: reporter)
-        guard let roots = FileChain.load(draft.path, root: draft.root, parameters: parameters, reporter: reporter) else {
+        guard let roots = FileChain.load(draft.path, root: draft.root, parameters: parameters, reporter: reporter)
+        else {
             return (nil, parameters)
         }
         let merged = Merge(parameters: parameters, reporter: reporter).merged(roots)
@@ -97,7 +98,8 @@ struct GuestFiles {
         let shared = options.settings.filter { !$0.0.contains(":") }
             .map { Setting(name: $0.0, value: ScalarText($0.1), location: start) }
         let parameters = Parameters(settings: draft.options.settings + shared, reporter: silent)
-        let roots = FileChain.load(draft.path, root: draft.root, parameters: parameters, reporter: silent) ?? [draft.root]
+        let roots =
+            FileChain.load(draft.path, root: draft.root, parameters: parameters, reporter: silent) ?? [draft.root]
         guard let node = roots.lazy.compactMap({ $0.mapping?.value("machine") }).first, let scalar = node.scalar else {
             return ""
         }

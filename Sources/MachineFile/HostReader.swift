@@ -52,7 +52,8 @@ struct HostReader {
         Keys.check(keys, known: HostReader.guestKeys, of: "a guest", reporter)
         var options = GuestOptions()
         if let name = keys.value("name") { options.name = MachineName.read(name, "\"name\" of a guest", reporter) }
-        if let engine = keys.value("engine"), let choice: EngineChoice = Choice.read(engine, "\"engine\" of a guest", reporter)
+        if let engine = keys.value("engine"),
+            let choice: EngineChoice = Choice.read(engine, "\"engine\" of a guest", reporter)
         {
             options.engine = (choice, engine.location)
         }
@@ -97,7 +98,8 @@ struct HostReader {
     private func policies(_ node: YAMLNode?) -> [ExtraPolicy] {
         guard let node, !node.isBroken else { return [] }
         guard let items = node.sequence ?? (node.scalar != nil ? [node] : nil) else {
-            reporter.error(node.location, "\"policies\" is a list of texts like \"guard,action=drop\", not \(node.kindName)")
+            reporter.error(
+                node.location, "\"policies\" is a list of texts like \"guard,action=drop\", not \(node.kindName)")
             return []
         }
         return items.compactMap { item in

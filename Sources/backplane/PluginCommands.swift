@@ -15,7 +15,6 @@ struct PluginList: ParsableCommand {
     @OptionGroup var plugins: PluginOptions
 
     func run() throws {
-        if host { return print(hostJSONSchema(), terminator: "") }
         let finder = PluginFinder(paths: plugins.pluginPath, isolation: .childProcess)
         let files = finder.libraryFiles
         finder.describeAll(files.map(\.path))
@@ -119,6 +118,7 @@ struct SchemaCommand: ParsableCommand {
     @OptionGroup var plugins: PluginOptions
 
     func run() throws {
+        if host { return print(hostJSONSchema(), terminator: "") }
         let finder = PluginFinder(paths: plugins.pluginPath, isolation: .childProcess)
         let files = finder.libraryFiles
         finder.describeAll(files.map(\.path))

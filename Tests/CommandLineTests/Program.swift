@@ -18,7 +18,8 @@ enum Program {
     static let tour = root + "/.build/guests/tour.elf"
 
     static let plugins = [
-        "ata", "budget", "cpuid", "debug-console", "debug-exit", "elf", "fault-inject", "file", "flat", "guard", "hotkey", "lfsr",
+        "ata", "budget", "cpuid", "debug-console", "debug-exit", "elf", "fault-inject", "file", "flat", "guard",
+        "hotkey", "lfsr",
         "linux", "memory-watch", "multiboot", "null", "paravirt", "pic8259", "pit8254", "pty", "ram-disk", "raw-file",
         "reset-control", "rom", "rtc146818", "socket", "standard", "stats", "strict", "terminal", "trace", "uart16550",
         "watchpoint",

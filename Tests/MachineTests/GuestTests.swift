@@ -110,7 +110,8 @@ struct GuestTests {
         #expect(await group.endAll() == [0, 0])
     }
 
-    @Test(arguments: TestEngine.here) func inTheBackgroundAGuestAndItsClockStandStill(_ engine: TestEngine) async throws {
+    @Test(arguments: TestEngine.here) func inTheBackgroundAGuestAndItsClockStandStill(_ engine: TestEngine) async throws
+    {
         let group = try Group([(Self.counting, Self.foreground), (Self.counting, Self.foreground)], on: engine)
         for (front, back) in [(0, 1), (1, 0), (0, 1)] {
             group.board.bring(front)
@@ -258,7 +259,8 @@ struct GuestTests {
     private static func switching(to number: UInt8) -> [UInt8] { [0xb0, number, 0xba, 0x40, 0x03, 0xee] + counting }
     private static let switcher = "{ id: switcher, plugin: switcher }"
 
-    @Test(arguments: TestEngine.here) func aVerdictBringsAnotherGuestAndItsOwnGoesOn(_ engine: TestEngine) async throws {
+    @Test(arguments: TestEngine.here) func aVerdictBringsAnotherGuestAndItsOwnGoesOn(_ engine: TestEngine) async throws
+    {
         let group = try Group(
             [(Self.switching(to: 3), Self.switcher), (Self.counting, ""), (Self.counting, "")], on: engine)
         try await group.counts(0)

@@ -15,15 +15,23 @@ final class Hotkey: Instance {
                 doc: "how long its turn lasts while others wait for theirs"),
             Property(
                 "key", .unsigned, live: true, bounds: 0...255,
-                doc: "a byte that the guest reads from `port`: it brings the guest `to` to the foreground; the guest gets it all the same"),
-            Property("port", .port, default: "0x3f8", doc: "where keys come from: a UART's data register, or the keyboard's at 0x60"),
-            Property("to", .unsigned, default: "0", live: true, bounds: 0...64, doc: "a guest's number; 0: the next one that runs"),
+                doc:
+                    "a byte that the guest reads from `port`: it brings the guest `to` to the foreground; the guest gets it all the same"
+            ),
+            Property(
+                "port", .port, default: "0x3f8",
+                doc: "where keys come from: a UART's data register, or the keyboard's at 0x60"),
+            Property(
+                "to", .unsigned, default: "0", live: true, bounds: 0...64,
+                doc: "a guest's number; 0: the next one that runs"),
         ],
         methods: [
             Method(
                 "switch", [("number", .u32)], result: .status,
                 doc: "brings a guest to the foreground; 0: the next one that runs", function: switchMethod),
-            Method("status", result: .text, doc: "the guests, which one is in the foreground, and the schedule", function: statusMethod),
+            Method(
+                "status", result: .text, doc: "the guests, which one is in the foreground, and the schedule",
+                function: statusMethod),
         ],
         make: { (host, values) throws(PluginError) in try Hotkey(host, values) })
 

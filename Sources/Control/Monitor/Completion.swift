@@ -15,7 +15,8 @@ struct Completion {
     private func candidates(after words: [String]) -> [String] {
         let command = MonitorCommand.named(words.first ?? "")?.name
         if command == "machine", words.count > 2 {
-            return Completion(plane: plane, choice: MachineChoice(words[1])).candidates(after: Array(words.dropFirst(2)))
+            return Completion(plane: plane, choice: MachineChoice(words[1])).candidates(
+                after: Array(words.dropFirst(2)))
         }
         switch (command, words.count) {
         case ("machine", 1), ("foreground", 1): return plane.machines.map(\.description.name)

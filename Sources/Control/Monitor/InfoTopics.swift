@@ -14,7 +14,8 @@ struct InfoTopic: Sendable {
             let name = machine.description.name
             let text = "VM status: \(status.rawValue)\nmachine: \(name), engine \(machine.engineName ?? "none")\n"
             guard let place = Guests.summary(of: machine), !place.mayRun else { return text }
-            return text + "it stands still until " + (place.mode == .turn ? "its turn" : "it comes to the foreground") + "\n"
+            return text + "it stands still until " + (place.mode == .turn ? "its turn" : "it comes to the foreground")
+                + "\n"
         },
         InfoTopic(name: "version", help: "of this program") { call in "backplane \(call.monitor.plane.version)\n" },
         InfoTopic(name: "machines", help: "the machines of this process") { call in

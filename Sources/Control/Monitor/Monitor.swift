@@ -132,7 +132,9 @@ struct MonitorCommand: Sendable {
         ) {
             try MachineWords.choose($0)
         },
-        MonitorCommand("foreground", "[NAME]", "brings a machine to the foreground, by name or number; else the next one") {
+        MonitorCommand(
+            "foreground", "[NAME]", "brings a machine to the foreground, by name or number; else the next one"
+        ) {
             try $0.monitor.plane.bring($0.words.first)
             return ""
         },

@@ -7,7 +7,8 @@ extension QMPCommand {
         QMPCommand("query-machines", doc: "the machines of this process, and which is in the foreground") { call in
             .array(call.plane.machines.map(Answers.machine))
         },
-        QMPCommand("foreground", ["machine?"], doc: "brings a machine to the foreground; without one, the next") { call in
+        QMPCommand("foreground", ["machine?"], doc: "brings a machine to the foreground; without one, the next") {
+            call in
             try call.plane.bring(try call.optionalText("machine"))
             return .empty
         },

@@ -72,7 +72,8 @@ extension QMPCommand {
             return .string(answer.split(separator: "\n", omittingEmptySubsequences: false).joined(separator: "\r\n"))
         },
         QMPCommand(
-            "memsave", ["val", "size", "filename", "cpu-index?", "machine?"], doc: "guest memory by linear address into a file"
+            "memsave", ["val", "size", "filename", "cpu-index?", "machine?"],
+            doc: "guest memory by linear address into a file"
         ) {
             call in
             let count = Int(clamping: try call.unsigned("size"))
@@ -81,7 +82,8 @@ extension QMPCommand {
             try save(bytes, try call.text("filename"))
             return .empty
         },
-        QMPCommand("pmemsave", ["val", "size", "filename", "machine?"], doc: "guest-physical memory into a file") { call in
+        QMPCommand("pmemsave", ["val", "size", "filename", "machine?"], doc: "guest-physical memory into a file") {
+            call in
             let count = Int(clamping: try call.unsigned("size"))
             try save(
                 try call.machine.readMemory(physical: try call.unsigned("val"), count: count), try call.text("filename")
