@@ -12,7 +12,7 @@ guests=$repository/.build/guests/linux
 seconds=${BACKPLANE_TIMEOUT:-600}
 PATH=$PATH:/sbin:/usr/sbin
 work=$(mktemp -d "${TMPDIR:-/tmp}/check-linux.XXXXXX")
-trap 'rm -rf "$work"; tmux -L check-linux-$$ kill-server 2>/dev/null' EXIT
+trap 'rm -rf "$work"; [ -z "${session:-}" ] || tmux -L $session kill-server 2>/dev/null' EXIT
 trap 'exit 130' INT TERM
 passed=0
 failed=0
@@ -87,7 +87,7 @@ writes() { # ARCHITECTURE OPTION...
 }
 
 # Two guests and the tour in one process, at a terminal.
-session=check-linux-$$
+session=
 screen() { tmux -L $session capture-pane -p -J -S -200 -t desk 2>/dev/null; }
 keys() { tmux -L $session send-keys -t desk "$@"; }
 # shows WHAT TEXT: within two minutes.
@@ -125,6 +125,7 @@ uptime_of() {
 desk() { # SCHEDULE OPTION...
     schedule=$1
     shift
+    session=check-linux-$$-$schedule
     cat >"$work/desk.yaml" <<END
 host: desk
 guests:

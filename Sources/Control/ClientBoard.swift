@@ -30,6 +30,8 @@ struct ClientBoard {
     private weak var covered: (any TerminalClient)?
     /// The console that a guest had last, by its number.
     private var lastConsoles: [Int: Int] = [:]
+    /// The output is no terminal: what a client wrote in the background comes out when it closes.
+    var keepsAll = false
     /// Somebody else says which guest comes once the foreground's has gone.
     var isGuided = false
     private var output = ByteQueue()
@@ -60,12 +62,21 @@ struct ClientBoard {
     /// The next one comes to the foreground if it was there.
     mutating func close(_ client: any TerminalClient) {
         guard let index = index(of: client) else { return }
+        if keepsAll, index != foreground { showLast(index) }
         slots[index] = nil
         if let guest = client.guest, lastConsoles[guest] == index { lastConsoles[guest] = nil }
         guard foreground == index else { return }
         foreground = nil
         let next = slots.firstIndex { $0 != nil && (!isGuided || $0?.client.guest == client.guest) }
         if let next { switchTo(next) }
+    }
+
+    private mutating func showLast(_ index: Int) {
+        guard let slot = slots[index], !slot.backlog.isEmpty else { return }
+        say(["backplane: " + slot.client.title])
+        let shown = slot.backlog.front(slot.backlog.count)
+        append(slot.isBacklogCut ? ClientBoard.fromLineStart(shown) : shown[...])
+        if let client = foregroundClient { say(["backplane: " + client.title]) }
     }
 
     func index(of client: any TerminalClient) -> Int? {

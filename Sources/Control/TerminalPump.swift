@@ -46,7 +46,11 @@ final class TerminalPump: @unchecked Sendable {
         updateSize()
         var status = stat()
         let isRegular = fstat(configuration.input, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
-        owner.board.withLock { $0.isInputSteady = isRegular }
+        let keepsAll = !isOutputTerminal
+        owner.board.withLock { board in
+            board.isInputSteady = isRegular
+            board.keepsAll = keepsAll
+        }
     }
 
     func end() {

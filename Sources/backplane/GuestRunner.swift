@@ -20,7 +20,8 @@ struct GuestRunner {
         do throws(MachineError) {
             for (index, description) in descriptions.enumerated() {
                 let logger = GuestRunner.logger(log, descriptions.count > 1 ? description.name : nil)
-                let selection = EngineSelection(choice: description.engine, cpuCount: description.cpuCount) { level, line in
+                let selection = EngineSelection(choice: description.engine, cpuCount: description.cpuCount) {
+                    level, line in
                     logger(level, nil, line)
                 }
                 var options = MachineOptions(

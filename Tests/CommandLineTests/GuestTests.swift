@@ -113,6 +113,77 @@ extension Commands {
             }
         }
 
+        /// Real mode, at 0x7c00: a handler for timer interrupts, PIC and PIT programmed, STI; mov eax,cr0; mov cr0,eax; CPUID leaf 0; ">" on COM1;
+        /// reads keys until 'q', and ends with BL of CPUID by port 0x501.
+        private static let system: [UInt8] = [
+            0x31, 0xc0, 0x8e, 0xd8, 0xc7, 0x06, 0x20, 0x00, 0x5c, 0x7c, 0xa3, 0x22, 0x00, 0xb0, 0x11, 0xe6,
+            0x20, 0xb0, 0x08, 0xe6, 0x21, 0xb0, 0x04, 0xe6, 0x21, 0xb0, 0x01, 0xe6, 0x21, 0xb0, 0xfe, 0xe6,
+            0x21, 0xb0, 0x34, 0xe6, 0x43, 0x30, 0xc0, 0xe6, 0x40, 0xb0, 0x10, 0xe6, 0x40, 0xfb, 0x0f, 0x20,
+            0xc0, 0x0f, 0x22, 0xc0, 0x66, 0x31, 0xc0, 0x0f, 0xa2, 0xb0, 0x03, 0xba, 0xfb, 0x03, 0xee, 0xb0,
+            0x3e, 0xba, 0xf8, 0x03, 0xee, 0xba, 0xfd, 0x03, 0xec, 0xa8, 0x01, 0x74, 0xf8, 0xba, 0xf8, 0x03,
+            0xec, 0x3c, 0x71, 0x75, 0xf0, 0x88, 0xd8, 0xba, 0x01, 0x05, 0xee, 0xf4, 0x50, 0xb0, 0x20, 0xe6,
+            0x20, 0x58, 0xcf,
+        ]
+
+        /// The policies of machines/under-watch.yaml.
+        @Test func policiesSeeASystemAnswerItsCPUIDAndHandTheCPUOver() async throws {
+            let (folder, terminal) = (Folder(), try Terminal())
+            try folder.write("system.img", Self.system)
+            let watched = try folder.write(
+                "watched.yaml",
+                """
+                machine: watched
+                cpu: { engine: soft, interrupts: pic }
+                memory: 1MiB
+                boot: { plugin: flat, image: system.img }
+                policies:
+                  - { id: eye, plugin: trace, kinds: [cpuid, cr, external-interrupt], file: exits.jsonl }
+                  - { id: cpu, plugin: cpuid, vendor: BackplaneVMM }
+                  - { id: hotkey, plugin: hotkey, schedule: foreground, key: 0x14 }
+                  - { id: rules, plugin: standard }
+                devices:
+                  - { id: pic, plugin: pic8259 }
+                  - { id: pit, plugin: pit8254, irq: pic.0 }
+                  - { id: exit, plugin: debug-exit }
+                  - { id: com1, plugin: uart16550, stream: term }
+                backends:
+                  - { id: term, plugin: terminal }
+                """)
+            let other = try file("other", Guest.key(to: 0x501), in: folder, policies: Self.foreground)
+            let child = try Child(["run", watched, other], input: .terminal(terminal), output: .terminal(terminal))
+            #expect(await terminal.shows(">"))
+            terminal.type("\u{14}")
+            // It has stood still: only now it says what it has to say.
+            #expect(await terminal.shows("backplane: other: term\r\n>"))
+            terminal.type("\u{1}1")
+            #expect(await terminal.shows("backplane: watched: term\r\n"))
+            terminal.type("\u{14}")
+            #expect(await terminal.shows("backplane: other: term\r\n", times: 2))
+            terminal.type("\u{0}")
+            #expect(await terminal.shows("backplane: watched: term\r\n", times: 2))
+            terminal.type("q")
+            // "B", as the guest read it.
+            #expect(await child.end().status == 0x42 << 1 | 1)
+            let seen = try String(contentsOfFile: folder.path + "/exits.jsonl", encoding: .utf8)
+            for kind in ["cpuid", "cr", "external-interrupt"] {
+                #expect(seen.contains("\"kind\":\"\(kind)\""), "\(kind)")
+            }
+        }
+
+        @Test func whatAGuestSaidInTheBackgroundIsNotLostToAPipe() async throws {
+            let folder = Folder()
+            // It says ">" and ends; the first waits for a key.
+            let last: [UInt8] = Array(Guest.spin.dropLast(2)) + [0xfa, 0xf4]
+            let files = [
+                try file("first", Guest.key(to: 0x501), in: folder), try file("second", last, in: folder),
+            ]
+            let child = try Child(["run"] + files, input: .pipe)
+            #expect(await child.shows(">", times: 2))
+            child.type("\u{0}")
+            let end = await child.end()
+            #expect(end.status == 1 && end.output.contains("backplane: second: term\r\n>"))
+        }
+
         @Test func theControlPlaneChoosesAMachine() async throws {
             let folder = Folder()
             let socket = folder.path + "/qmp"

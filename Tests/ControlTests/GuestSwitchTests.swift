@@ -82,6 +82,19 @@ import Testing
         #expect(!isStill && setup.board.foregroundClient == nil)
     }
 
+    @Test func whatIsLeftOfAGuestInTheBackgroundComesOutWhereThereIsNoTerminal() {
+        for keepsAll in [true, false] {
+            var setup = Setup()
+            setup.board.keepsAll = keepsAll
+            _ = text(&setup.board)
+            setup.board.write(setup.left, Array("here".utf8))
+            setup.board.write(setup.right, Array("last words\r\n".utf8))
+            setup.board.close(setup.right)
+            let more = "\r\nbackplane: right: a\r\nlast words\r\nbackplane: left: a\r\n"
+            #expect(text(&setup.board) == "here" + (keepsAll ? more : ""))
+        }
+    }
+
     @Test func whatAGuestWroteInTheBackgroundIsShownWhenItComes() {
         var setup = Setup()
         _ = text(&setup.board)

@@ -1,4 +1,5 @@
 import Core
+import EngineSoft
 import Foundation
 import MachineFile
 import PluginKit
@@ -14,10 +15,10 @@ struct GuestTests {
         private(set) var logs: [Mutexed<[String]>] = []
         private var ends: [Task<MachineEnd, Never>] = []
 
-        /// Each guest's code and policies. They have begun, but for those that `start` is false for.
+        /// Each guest's code and policies. They have begun, but for where `start` is false. `failing` has an engine that cannot run.
         init(
             _ guests: [(code: [UInt8], policies: String)], on engine: TestEngine = .soft, memory: String = "1MiB",
-            mode: String = "real", devices: [String] = [], start: Bool = true
+            mode: String = "real", devices: [String] = [], start: Bool = true, failing: Int? = nil
         ) throws {
             board = GuestBoard(names: guests.indices.map { "guest\($0 + 1)" })
             for (index, guest) in guests.enumerated() {
@@ -35,7 +36,8 @@ struct GuestTests {
                     devices:
                       - { id: tally, plugin: tally }
                     \(more)
-                    """, on: engine, seat: board.seat(index))
+                    """, on: engine, seat: board.seat(index),
+                    makeEngine: index == failing ? { (_) throws(MachineError) in FailingEngine() } : nil)
                 machines.append(test.machine)
                 logs.append(test.log)
                 ends.append(Task { MachineEnd(status: -1, reason: "") })
@@ -235,6 +237,15 @@ struct GuestTests {
         #expect(group.board.foreground == nil)
     }
 
+    @Test func anEngineThatFailsEndsItsOwnMachine() async throws {
+        let group = try Group([(Self.counting, ""), (Self.counting, "")], failing: 0)
+        let end = await group.end(0)
+        #expect(end.status == 6 && end.reason.contains("the host is on fire"))
+        try await Self.eventually { group.board.foreground == 1 }
+        try await group.counts(1)
+        #expect(await group.endAll() == [6, 0])
+    }
+
     @Test func guestsThatEndAtOnceWhileTheForegroundMovesLeaveNobodyBehind() async throws {
         for round in 0..<20 {
             let policy = round % 2 == 0 ? Self.turn("1ms") : Self.foreground
@@ -343,4 +354,26 @@ struct GuestTests {
             #expect(folders[index].read("out") == alone.read("out"))
         }
     }
+}
+
+/// An engine whose CPU cannot run.
+private final class FailingEngine: Engine {
+    let name = "failing"
+    let abilities = SoftEngine().abilities
+    func setMemory(_ memory: [MappedMemory]) throws(EngineError) {}
+    func setIntercepts(_ intercepts: Intercepts) throws(EngineError) {}
+    func didWriteMemory(address: UInt64, length: UInt64) {}
+    func makeCPU(_ vcpu: VCPU) throws(EngineError) -> any CPU { FailingCPU() }
+}
+
+private final class FailingCPU: CPU {
+    func run() -> RunEnd { .failed(EngineError("the host is on fire")) }
+    func kick() {}
+    func reset() throws(EngineError) {}
+    func registers() throws(EngineError) -> bp_registers { bp_registers() }
+    func setRegisters(_ registers: bp_registers) throws(EngineError) {}
+    func completePending() throws(EngineError) {}
+    func setDebug(_ control: DebugControl) throws(EngineError) {}
+    func translate(_ linear: UInt64) throws(EngineError) -> UInt64? { nil }
+    func didPause(nanoseconds: UInt64) {}
 }

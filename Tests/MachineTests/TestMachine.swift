@@ -64,7 +64,8 @@ struct TestMachine {
     /// `on` is what it runs on, whatever the file says.
     init(
         _ yaml: String, on kind: TestEngine = .soft, soft: SoftOptions = SoftOptions(), engine: Bool = true,
-        console: (any ConsoleProvider)? = nil, seat: GuestSeat? = nil
+        console: (any ConsoleProvider)? = nil, seat: GuestSeat? = nil,
+        makeEngine: ((EngineRequirements) throws(MachineError) -> any Engine)? = nil
     ) throws {
         let directory = FileManager.default.temporaryDirectory.appendingPathComponent("bp-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
@@ -88,6 +89,7 @@ struct TestMachine {
             })
         if engine, kind == .kvm { options.makeEngine = TestMachine.makeKVM }
         if engine, kind == .soft { options.makeEngine = { (_) throws(MachineError) in SoftEngine(options: soft) } }
+        if let makeEngine { options.makeEngine = makeEngine }
         options.console = console
         options.seat = seat
         machine = try Machine(description, options: options)
