@@ -312,6 +312,15 @@ final class EventLoop: @unchecked Sendable {
         for item in work { locked { run(item) } }
     }
 
+    /// Of what was posted only what an operator asks for; the rest waits. Without the machine's lock.
+    func runRequests() {
+        ch_lock_acquire(lock)
+        let work = posted.filter { $0.owner == nil }
+        posted.removeAll { $0.owner == nil }
+        ch_lock_release(lock)
+        for item in work { locked { run(item) } }
+    }
+
     private func run(_ item: Work) {
         // The machine or the owner may have gone since it was taken; `dismantle` stops the loop under this lock.
         if isStopping { return }

@@ -363,10 +363,12 @@ extension Machine {
 
     /// Until `unpark`; `seen`: the word before what is waited for was looked at.
     private func waitParked(_ seen: UInt32) {
-        // The backends go on in a pause, and with a counted clock nobody else serves them.
-        if isCounted { return pollHost(milliseconds: 100) }
+        // The backends go on in a pause, and with a counted clock nobody else serves them. In another guest's turn they wait: what they
+        // deliver has its virtual time, which a schedule must not change.
+        if isCounted, state.pauses > 0 { return pollHost(milliseconds: 100) }
         ch_lock_release(&host.pointee.lock)
         ch_wait(parkWord, seen, 100_000_000)
+        if isCounted { loop.runRequests() }
         ch_lock_acquire(&host.pointee.lock)
         host.pointee.holder = ch_thread_id()
     }
