@@ -326,14 +326,15 @@ extension Machine {
             waitParked(seen)
         }
         clock.pause()
-        var wasStopped = false
+        var isStopped = false
         var hasWaited = false
         repeat {
             let seen = ch_load(parkWord)
-            // Before the work of a command that comes after `stop`, so that its answer comes after the event.
-            if state.pauses > 0, !wasStopped {
-                wasStopped = true
-                tell(.stopped)
+            // Before the work of a command that comes after `stop` or `cont`, so that its answer comes after the event.
+            if isStopped != (state.pauses > 0) {
+                isStopped.toggle()
+                hasWaited = true
+                tell(isStopped ? .stopped : .resumed)
             }
             let work = state.quietWork
             state.quietWork = []
@@ -356,9 +357,9 @@ extension Machine {
             for cpu in cpus where duration > 0 { cpu.didPause(nanoseconds: duration) }
             loop.timersChanged()
         }
-        if let end = state.end { tell(.ended(end)) } else if wasStopped { tell(.resumed) }
+        if let end = state.end { tell(.ended(end)) } else if isStopped { tell(.resumed) }
         unpark()
-        return wasStopped || hasWaited
+        return hasWaited
     }
 
     /// Until `unpark`; `seen`: the word before what is waited for was looked at.
