@@ -93,17 +93,21 @@ extension SoftCPU {
 
     /// Traps on the instruction that has retired.
     private func afterStep() -> RunEnd? {
-        let cpu = s.cpu
-        let bits = cpu.pointee.pendingDebug
-        if bits != 0, !cpu.pointee.isStackShadow {
-            cpu.pointee.pendingDebug = 0
-            if !debug.hardware.isEmpty, bits & 15 != 0 {
-                return .debug(DebugEvent(kind: .hardwareBreakpoint, rip: s.rip, dr6: bits))
-            }
-            if let end = raiseDebugTrap(bits) { return end }
-        }
+        if let end = reportDebug() { return end }
         if debug.singleStep { return .debug(DebugEvent(kind: .singleStep, rip: s.rip, dr6: DR6.singleStep)) }
         return nil
+    }
+
+    /// Debug traps that wait, unless the stack segment's shadow holds them: those of a step, and the T bit of a task that was switched to.
+    func reportDebug() -> RunEnd? {
+        let cpu = s.cpu
+        let bits = cpu.pointee.pendingDebug
+        guard bits != 0, !cpu.pointee.isStackShadow else { return nil }
+        cpu.pointee.pendingDebug = 0
+        if !debug.hardware.isEmpty, bits & 15 != 0 {
+            return .debug(DebugEvent(kind: .hardwareBreakpoint, rip: s.rip, dr6: bits))
+        }
+        return raiseDebugTrap(bits)
     }
 
     /// An execute breakpoint at RIP. Not nil: it was handled, and the run goes on or ends with `value`.

@@ -94,13 +94,13 @@ final class SoftMemory {
         let host = UInt64(UInt(bitPattern: piece.host)) &+ ((page.physical & ~0xfff) - piece.address)
         let linearPage = linear & ~0xfff
         let isCode = blocks.holdsCode(page.physical)
-        let canWrite = page.isDirty && !piece.isReadOnly && !isCode && PageWalk.allows(page, .write, privilege, s)
+        let canWrite = page.isDirty && !piece.isReadOnly && PageWalk.allows(page, .write, privilege, s)
         let canRead = PageWalk.allows(page, .read, privilege, s)
         let index = Int(truncatingIfNeeded: linear >> 12) & (TLBEntry.count - 1)
         let entries = table(privilege).assumingMemoryBound(to: TLBEntry.self)
         entries[index] = TLBEntry(
-            read: canRead ? linearPage : 1, write: canWrite ? linearPage : 1, addend: host &- linearPage,
-            physical: page.physical & ~0xfff | (page.isGlobal ? 1 : 0))
+            read: canRead ? linearPage : 1, write: canWrite && !isCode ? linearPage : 1, addend: host &- linearPage,
+            physical: page.physical & ~0xfff | (page.isGlobal ? 1 : 0) | (canWrite ? TLBEntry.writable : 0))
     }
 
     // MARK: Translation
@@ -116,6 +116,7 @@ final class SoftMemory {
             s.cpu.pointee.fault.isAddress = true
             return nil
         }
+        if kind != .fetch, let known = known(linear, kind, privilege) { return known }
         var page: PageTranslation
         do throws(PageWalk.Failure) {
             page = try PageWalk.walk(self, s, linear, marks: true)
@@ -131,6 +132,24 @@ final class SoftMemory {
         }
         if kind != .fetch { fill(linear, page, privilege, s) }
         return page.physical
+    }
+
+    /// From the TLB: a page is walked when its entry is missing, and never because code in it was decoded or an access crosses its edge.
+    private func known(_ linear: UInt64, _ kind: AccessKind, _ privilege: Privilege) -> UInt64? {
+        let index = Int(truncatingIfNeeded: linear >> 12) & (TLBEntry.count - 1)
+        let entry = table(privilege).assumingMemoryBound(to: TLBEntry.self) + index
+        guard entry.pointee.read == linear & ~0xfff else { return nil }
+        let physical = entry.pointee.physical & ~0xfff | linear & 0xfff
+        if kind == .write {
+            guard entry.pointee.physical & TLBEntry.writable != 0 else { return nil }
+            if !blocks.holdsCode(physical) { entry.pointee.write = entry.pointee.read }
+        }
+        return physical
+    }
+
+    /// Decoded code of a page that the TLB knows as writable is about to be overwritten.
+    func dropCode(_ entry: TLBEntry, _ linear: UInt64, _ bytes: Int) {
+        blocks.drop(entry.physical & ~0xfff | linear & 0xfff, UInt64(bytes))
     }
 
     private func pageFault(
@@ -239,6 +258,9 @@ final class SoftMemory {
         didExit(s)
         return accept(s, result)
     }
+
+    /// Whether blocks decoded at an address may be found again: writes to RAM and ROM are noticed.
+    func canKeep(_ physical: UInt64) -> Bool { blocks.canKeep(physical) && piece(at: physical) != nil }
 
     /// An exit may have changed the memory map or stopped the machine: the running block ends after this instruction.
     func didExit(_ s: S) {

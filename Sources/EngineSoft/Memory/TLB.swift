@@ -11,11 +11,12 @@ struct TLBEntry {
     var write: UInt64
     /// Host address minus linear address.
     var addend: UInt64
-    /// Guest-physical page, with bit 0 for global pages.
+    /// Guest-physical page, with bit 0 for global pages, and `writable` where only decoded code keeps writes from `write`.
     var physical: UInt64
 
     static let count = 1024
     static let stride = 32
+    static let writable: UInt64 = 2
     static let empty = TLBEntry(read: 1, write: 1, addend: 0, physical: 0)
 }
 
