@@ -138,6 +138,9 @@ public final class SoftCPU: CountedCPU {
         var mode = cpu.pointee.mode
         if single || options.singleStepsAlways { mode.insert(.single) }
         guard checkFetchLimit(rip) else { return toRunLoop }
+        // The walk to the code may exit.
+        s.publishCount()
+        cpu.pointee.exitRIP = rip
         let linear = fetchLinear(rip)
         guard let physical = memory.translateFetch(s, linear) else { return toRunLoop }
         let found = memory.blocks.find(physical, mode) { block in

@@ -36,7 +36,7 @@ struct RegisterRuleTests {
             "CS is not a code segment",
             { s in
                 s.cr0 = 0x11
-                s.cs.attributes = 0x93
+                s.cs.attributes = 0x91
             }),
         .init("SS is not a writable data segment", { s in s.ss.attributes = 0x91 }),
         .init("ES is not marked accessed", { s in s.es.attributes = 0x92 }),

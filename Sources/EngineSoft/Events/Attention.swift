@@ -32,22 +32,13 @@ extension SoftCPU {
             return deliver(vector: Vector.nmi, kind: .nmi, code: nil)
         }
         if bits & ch_attention_interrupt != 0 {
-            guard let vector = takeInterrupt() else {
-                // Nobody answers, and the pin may stay high: an instruction runs before it is looked at again.
-                s.cpu.pointee.attentionMask &= ~ch_attention_interrupt
-                stepsNext = true
-                return nil
-            }
-            return deliver(vector: vector, kind: .external, code: nil)
+            s.cpu.pointee.exitRIP = s.rip
+            if let vector = vcpu.exits.acknowledgeInterrupt(vcpu.index) { return deliverExternal(vector) }
+            // Nobody answers, and the pin may stay high: an instruction runs before it is looked at again.
+            s.cpu.pointee.attentionMask &= ~ch_attention_interrupt
+            stepsNext = true
         }
         return nil
-    }
-
-    /// The INTA cycle, unless a policy takes the interrupt for itself; nil: nothing to deliver.
-    private func takeInterrupt() -> UInt8? {
-        s.cpu.pointee.exitRIP = s.rip
-        guard let vector = vcpu.exits.acknowledgeInterrupt(vcpu.index) else { return nil }
-        return wantsExternalInterrupt(vector) ? nil : vector
     }
 
     // MARK: One instruction at a time

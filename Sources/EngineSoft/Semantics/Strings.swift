@@ -330,7 +330,7 @@ let scanString: Handler = { s, p in
 let inString: Handler = { s, p in
     let state = StringState(s, p)
     let port = s.get(Register.rdx, as: UInt16.self)
-    guard ioAllowed(s, port: port, size: Int(state.size)) else { return abort(s, p) }
+    guard ioAllowed(s, p, port: port, size: Int(state.size)) else { return abort(s, p) }
     var left = state.count(s)
     while left > 0 {
         guard let to = state.address(s, Register.rdi, Segment.es, isWrite: true) else { return abort(s, p) }
@@ -354,13 +354,14 @@ let inString: Handler = { s, p in
 
 /// Fills the TLB for a write, where that can be; false: a fault is left. MMIO is not read.
 private func slowModifyCheck(_ s: S, _ p: P, _ linear: UInt64, _ size: Int) -> Bool {
-    s.cpu.pointee.owner._withUnsafeGuaranteedRef { $0.memory.translateBoth(s, linear, size, .write) != nil }
+    s.mayExit(p)
+    return s.cpu.pointee.owner._withUnsafeGuaranteedRef { $0.memory.translateBoth(s, linear, size, .write) != nil }
 }
 
 let outString: Handler = { s, p in
     let state = StringState(s, p)
     let port = s.get(Register.rdx, as: UInt16.self)
-    guard ioAllowed(s, port: port, size: Int(state.size)) else { return abort(s, p) }
+    guard ioAllowed(s, p, port: port, size: Int(state.size)) else { return abort(s, p) }
     var left = state.count(s)
     while left > 0 {
         guard let from = state.address(s, Register.rsi, state.sourceSegment, isWrite: false) else { return abort(s, p) }
