@@ -150,6 +150,10 @@ struct WitnessImage {
     private mutating func handlers() {
         for vector in 0..<64 { put(Image.handlers + vector * 16, [0x6a, UInt8(vector), 0xf4]) }
         put(Image.arrivals, [0x6a, 0x77, 0xf4])
+        // Where the pages with rights of their own may be entered: HLT.
+        for page in 0..<16 {
+            for offset in [0, 0x10, 0xffe] { put(Image.rights + page * 4096 + offset, [0xf4, 0xf4]) }
+        }
     }
 
     // MARK: Pages
