@@ -294,8 +294,10 @@ final class SoftMemory {
         guard let piece = piece(at: address), !piece.isReadOnly, address - piece.address + UInt64(size) <= piece.length
         else {
             _ = exits._withUnsafeGuaranteedRef {
-                $0.memoryWrite(vcpu, address: address, width: UInt8(size), value: value, rip: s.rip)
+                $0.memoryWrite(
+                    vcpu, address: address, width: UInt8(size), value: value, rip: s.cpu.pointee.exitRIP)
             }
+            didExit(s)
             return
         }
         if blocks.holdsCode(address) { blocks.drop(address, UInt64(size)) }
