@@ -32,7 +32,7 @@ public final class SoftCPU: CountedCPU {
     var ranges: [Intercepts.Range] = []
     /// An exception or interrupt was delivered while an instruction ran (INT n): it ends no single step.
     var didDeliver = false
-    /// IRET or POPF has just loaded RF.
+    /// The instruction that `step` runs has loaded RF: IRET or a task switch.
     var loadedResumeFlag = false
     /// Undefined opcodes that the guest has tried, by their bytes: each is logged once.
     var undefinedSeen: [UInt64: UInt64] = [:]
@@ -89,6 +89,7 @@ public final class SoftCPU: CountedCPU {
         let cpu = s.cpu
         while true {
             if cpu.pointee.executed >= eventDeadline { return .attention }
+            if cpu.pointee.pendingDebug != 0, let end = reportDebug() { return end }
             if let end = attend() { return end }
             if mustStep {
                 if let end = step() { return end }
@@ -126,17 +127,20 @@ public final class SoftCPU: CountedCPU {
     @inline(never)
     func findBlock(single: Bool) -> P {
         let cpu = s.cpu
-        let chain = cpu.pointee.chain
-        cpu.pointee.chain = nil
         lookups += 1
         if options.emptiesArenaEvery > 0, lookups >= options.emptiesArenaEvery {
             lookups = 0
             emptyArena()
         }
+        let chain = cpu.pointee.chain
+        cpu.pointee.chain = nil
         let rip = s.rip
         var mode = cpu.pointee.mode
         if single || options.singleStepsAlways { mode.insert(.single) }
         guard checkFetchLimit(rip) else { return toRunLoop }
+        // The walk to the code may exit.
+        s.publishCount()
+        cpu.pointee.exitRIP = rip
         let linear = fetchLinear(rip)
         guard let physical = memory.translateFetch(s, linear) else { return toRunLoop }
         let found = memory.blocks.find(physical, mode) { block in
@@ -169,8 +173,9 @@ public final class SoftCPU: CountedCPU {
         guard block.pointee.isValid else { return }
         let cpu = s.cpu
         let key = cpu.pointee.jumpKey
-        let canKeep = memory.blocks.canKeep(block.pointee.address)
-        guard canKeep, s.cpu.pointee.mode.contains(.flat) || s.cpu.pointee.mode.contains(.code64) else { return }
+        guard block.pointee.isKept, s.cpu.pointee.mode.contains(.flat) || s.cpu.pointee.mode.contains(.code64) else {
+            return
+        }
         jumpCache[JumpEntry.index(rip)] = JumpEntry(rip: rip, key: key, target: block.first)
         guard let chain, cpu.pointee.chainTarget == rip else { return }
         let isPermanent = chain.pointee.isOwnPage && block.pointee.secondPage == 0
@@ -209,7 +214,9 @@ public final class SoftCPU: CountedCPU {
         var builder = BlockBuilder(mode: mode, pageOffset: linear & 0xfff, operations: scratch)
         var window = FetchWindow()
         window.load(memory, s, physical)
-        let limit = mode.contains(.single) ? 1 : BlockBuilder.maximumInstructions
+        // Outside of RAM and ROM each instruction is fetched when it runs, and only then.
+        let isKnown = memory.canKeep(physical)
+        let limit = mode.contains(.single) || !isKnown ? 1 : BlockBuilder.maximumInstructions
         var secondPage: UInt64 = 0
         var i = Instruction()
         while !builder.isEnded, builder.instructionCount < limit {
@@ -255,14 +262,14 @@ public final class SoftCPU: CountedCPU {
             to: Block(
                 address: physical, secondPage: secondPage, mode: mode, length: UInt32(builder.length),
                 instructionCount: UInt16(builder.instructionCount), operationCount: UInt16(builder.count),
-                isValid: true,
-                nextInBucket: nil,
+                isValid: true, isKept: false, nextInBucket: nil,
                 chains: (
                     ChainSlot(isOwnPage: builder.isOwnPage.0), ChainSlot(isOwnPage: builder.isOwnPage.1)
                 )))
         block.operations.update(from: builder.operations, count: builder.count)
         block.operations[0].imm64 = UInt64(builder.instructionCount)
-        if memory.blocks.canKeep(physical), secondPage == 0 || memory.blocks.canKeep(secondPage) {
+        if memory.canKeep(physical), secondPage == 0 || memory.canKeep(secondPage) {
+            block.pointee.isKept = true
             memory.blocks.insert(block) { memory.protect(physical: $0) }
         }
         return block

@@ -8,6 +8,16 @@ import Testing
 struct RegisterRuleTests {
     private var good: bp_registers { PowerOn.registers(signature: 0) }
 
+    /// MOV to CR0 has set PE, and CS is not loaded yet.
+    @Test func realModesCSIsLegalInProtectedMode() {
+        var state = good
+        state.cr0 = 0x11
+        state.cs.attributes = 0x93
+        #expect(RegisterRules.broken(by: state) == nil)
+        state.cs.attributes = 0xf3
+        #expect(RegisterRules.broken(by: state)?.contains("DPL other than 0") == true)
+    }
+
     @Test func stateAfterResetIsLegal() { #expect(RegisterRules.broken(by: good) == nil) }
 
     struct Broken: Sendable, CustomTestStringConvertible {
@@ -36,7 +46,7 @@ struct RegisterRuleTests {
             "CS is not a code segment",
             { s in
                 s.cr0 = 0x11
-                s.cs.attributes = 0x93
+                s.cs.attributes = 0x91
             }),
         .init("SS is not a writable data segment", { s in s.ss.attributes = 0x91 }),
         .init("ES is not marked accessed", { s in s.es.attributes = 0x92 }),

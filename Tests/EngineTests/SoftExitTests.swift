@@ -194,6 +194,46 @@ struct SoftExitTests {
         }
     }
 
+    /// An external interrupt becomes #GP where there is no IDT: three faults, and the CPU shuts down.
+    @Test(arguments: engines) func anInjectionThatTripleFaultsShutsDown(engine: EngineKind) throws {
+        // sti; nop; jmp to the nop
+        let bench = try GuestBench([0xfb, 0x90, 0xeb, 0xfd], .protected, engine)
+        try bench.intercept(1)
+        bench.exits.onAcknowledge = { [exits = bench.exits] in
+            exits.clear(ch_interrupt_bit)
+            return 0x30
+        }
+        bench.exits.onEvent = { _ in .inject(vector: 13, errorCode: 0) }
+        bench.exits.set(ch_interrupt_bit)
+        guard case .shutdown = bench.cpu.run() else { return #expect(Bool(false), "no shutdown") }
+    }
+
+    /// A page table in a device: the exit of the walk is one of the instruction whose operand it is for, not of its block's first.
+    @Test(arguments: engines) func anExitOfAPageWalkIsOfItsInstruction(engine: EngineKind) throws {
+        // nop; mov 0x400010,%eax; hlt
+        let bench = try GuestBench([0x90, 0xa1, 0x10, 0, 0x40, 0, 0xf4], .protected, engine)
+        var state = try bench.cpu.registers()
+        (state.cr3, state.cr0) = (0x10000, 0x8000_0011)
+        func store(_ value: UInt32, at address: Int) {
+            bench.ram.storeBytes(of: value, toByteOffset: address, as: UInt32.self)
+        }
+        store(0x11003, at: 0x10000)
+        store(0xd0003, at: 0x10004)
+        for page in 0..<16 { store(UInt32(page << 12) | 3, at: 0x11000 + page * 4) }
+        store(0x1234_5678, at: 0x9010)
+        try bench.cpu.setRegisters(state)
+        try bench.intercept(48)
+        var seen: [UInt64] = []
+        bench.exits.onEvent = { exit in
+            seen += [exit.address, exit.rip]
+            return .unhandled
+        }
+        bench.exits.onMemoryRead = { _, _ in 0x9063 }
+        try bench.runToHalt()
+        #expect(seen == [0xd0000, 0x1001])
+        #expect(try bench.cpu.registers().general.0 == 0x1234_5678)
+    }
+
     @Test(arguments: engines) func aPolicyEmulatesAnOpcode(engine: EngineKind) throws {
         // ud2; out %al,$0x80; hlt
         let (bench, ports) = try exceptions([0x0f, 0x0b, 0xe6, 0x80, 0xf4], engine)

@@ -129,7 +129,8 @@ int nc_begin(uint64_t gs_base) {
     pthread_sigmask(SIG_UNBLOCK, &unblocked, &old_mask);
     struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGRTMIN + 9};
     event._sigev_un._tid = owner;
-    if (timer_create(CLOCK_MONOTONIC, &event, &watchdog)) return -errno;
+    // Of the thread's own time: a busy host may keep it waiting in the middle of a run.
+    if (timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &watchdog)) return -errno;
     struct itimerspec period = {.it_interval = {0, 50000000}, .it_value = {0, 50000000}};
     timer_settime(watchdog, 0, &period, NULL);
     if (syscall(SYS_arch_prctl, 0x1001 /* ARCH_SET_GS */, gs_base)) return -errno;

@@ -69,13 +69,13 @@ public enum RegisterRules {
 
     private static func code(_ state: bp_registers) -> String? {
         let cs = state.cs
-        let isReal = state.cr0 & 1 == 0
         guard isUsable(cs) else { return "CS is unusable" }
-        if cs.attributes & 8 == 0, !(isReal && cs.attributes & 15 == 3) { return "CS is not a code segment" }
+        // Real mode's CS is writable data, and stays so in protected mode until it is loaded.
+        if cs.attributes & 8 == 0, cs.attributes & 15 != 3 { return "CS is not a code segment" }
         if isLong(state), attribute(cs, 13), attribute(cs, 14) { return "CS has both L and D" }
         let level = privilege(cs)
         let stackLevel = privilege(state.ss)
-        if cs.attributes & 8 == 0 { return level == 0 ? nil : "CS of real mode has a DPL other than 0" }
+        if cs.attributes & 8 == 0 { return level == 0 ? nil : "CS as real mode has it, with a DPL other than 0" }
         if cs.attributes & 4 == 0, level != stackLevel { return "CS.DPL \(level) is not SS.DPL \(stackLevel)" }
         return level > stackLevel ? "CS.DPL \(level) is above SS.DPL \(stackLevel)" : nil
     }

@@ -23,6 +23,8 @@ struct Block {
     var instructionCount: UInt16
     var operationCount: UInt16
     var isValid: Bool
+    /// It can be found again. Code outside of RAM and ROM cannot: writes to it would not be noticed.
+    var isKept: Bool
     /// In the same bucket of the block table.
     var nextInBucket: UnsafeMutablePointer<Block>?
     var chains: (ChainSlot, ChainSlot)

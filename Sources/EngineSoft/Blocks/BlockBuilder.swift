@@ -144,7 +144,7 @@ struct BlockBuilder {
     }
 
     private func flatSegment(_ i: Instruction) -> UInt8 {
-        UInt8(is64 && i.segment == UInt8(Segment.ss) ? Segment.flatStack : Segment.flat)
+        UInt8(i.segment == UInt8(Segment.ss) ? Segment.flatStack : Segment.flat)
     }
 
     /// The operand fields where no check and no wrap is needed beyond the linear address mask.
@@ -157,7 +157,7 @@ struct BlockBuilder {
             return (base, index, scale, displacement, segment)
         }
         guard mode.contains(.flat), i.addressSize == 4, i.segment < UInt8(Segment.fs) else { return nil }
-        return (base, index, scale, displacement, UInt8(Segment.flat))
+        return (base, index, scale, displacement, flatSegment(i))
     }
 
     /// For instructions whose handler decides all by itself. dst: the register in reg, src: the one in rm; extra: operand size in
@@ -239,7 +239,8 @@ extension UnsafeMutableRawPointer {
         let segment = segment(number).pointee
         guard segment.isUsable else { return false }
         let isCode = segment.attributes & 8 != 0
-        if isCode, isWrite || segment.attributes & 2 == 0 { return false }
+        // Real mode writes through CS, whatever its hidden part says.
+        if isCode, cpu.pointee.mode.contains(.protected), isWrite || segment.attributes & 2 == 0 { return false }
         if !isCode, isWrite, segment.attributes & 2 == 0 { return false }
         let last = offset &+ size &- 1
         if !isCode, segment.attributes & 4 != 0 {

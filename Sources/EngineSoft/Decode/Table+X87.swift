@@ -1,18 +1,20 @@
 // x87 instructions. Source: SDM volume 2, appendix A.4 (tables ).
 
 extension TableBuilder {
+    /// By ModRM.reg.
+    private static let arithmetic: [Mnemonic] = [.fadd, .fmul, .fcom, .fcomp, .fsub, .fsubr, .fdiv, .fdivr]
+
     mutating func addX87() {
         addX87Memory()
         addX87Registers()
     }
 
     private mutating func addX87Memory() {
-        let float: [Mnemonic] = [.fadd, .fmul, .fcom, .fcomp, .fsub, .fsubr, .fdiv, .fdivr]
         let integer: [Mnemonic] = [.fiadd, .fimul, .ficom, .ficomp, .fisub, .fisubr, .fidiv, .fidivr]
         for number in 0..<8 {
-            memory(0xd8, UInt8(number), float[number], .Mf32)
+            memory(0xd8, UInt8(number), Self.arithmetic[number], .Mf32)
             memory(0xda, UInt8(number), integer[number], .Mi32)
-            memory(0xdc, UInt8(number), float[number], .Mf64)
+            memory(0xdc, UInt8(number), Self.arithmetic[number], .Mf64)
             memory(0xde, UInt8(number), integer[number], .Mi16)
         }
         memory(0xd9, 0, .fld, .Mf32)
@@ -46,16 +48,18 @@ extension TableBuilder {
     }
 
     private mutating func addX87Registers() {
-        let first: [Mnemonic] = [.fadd, .fmul, .fcom, .fcomp, .fsub, .fsubr, .fdiv, .fdivr]
-        for number in 0..<8 { stack(0xd8, UInt8(number), first[number], .ST, .STi) }
+        for (number, mnemonic) in Self.arithmetic.enumerated() { stack(0xd8, UInt8(number), mnemonic, .ST, .STi) }
         // DC D0 and D8 are undocumented names for FCOM and FCOMP, as are DD C8, DE D0, DF C8 to D8 for others.
-        let to: [Mnemonic] = [.fadd, .fmul, .fcom, .fcomp, .fsubr, .fsub, .fdivr, .fdiv]
-        for number in 0..<8 {
-            let isCompare = number == 2 || number == 3
-            stack(0xdc, UInt8(number), to[number], isCompare ? .ST : .STi, isCompare ? .STi : .ST)
+        let reversed: [(UInt8, Mnemonic, popping: Mnemonic)] = [
+            (0, .fadd, .faddp), (1, .fmul, .fmulp), (4, .fsubr, .fsubrp), (5, .fsub, .fsubp), (6, .fdivr, .fdivrp),
+            (7, .fdiv, .fdivp),
+        ]
+        for (number, mnemonic, popping) in reversed {
+            stack(0xdc, number, mnemonic, .STi, .ST)
+            stack(0xde, number, popping, .STi, .ST)
         }
-        let popping: [Mnemonic] = [.faddp, .fmulp, .fcomp, .fcompp, .fsubrp, .fsubp, .fdivrp, .fdivp]
-        for number in 0..<8 where number != 2 && number != 3 { stack(0xde, UInt8(number), popping[number], .STi, .ST) }
+        stack(0xdc, 2, .fcom, .ST, .STi)
+        stack(0xdc, 3, .fcomp, .ST, .STi)
         stack(0xde, 2, .fcomp, .ST, .STi)
         stack(0xde, 3, .fcompp, rm: 1)
         stack(0xd9, 0, .fld, .STi)

@@ -32,22 +32,13 @@ extension SoftCPU {
             return deliver(vector: Vector.nmi, kind: .nmi, code: nil)
         }
         if bits & ch_attention_interrupt != 0 {
-            guard let vector = takeInterrupt() else {
-                // Nobody answers, and the pin may stay high: an instruction runs before it is looked at again.
-                s.cpu.pointee.attentionMask &= ~ch_attention_interrupt
-                stepsNext = true
-                return nil
-            }
-            return deliver(vector: vector, kind: .external, code: nil)
+            s.cpu.pointee.exitRIP = s.rip
+            if let vector = vcpu.exits.acknowledgeInterrupt(vcpu.index) { return deliverExternal(vector) }
+            // Nobody answers, and the pin may stay high: an instruction runs before it is looked at again.
+            s.cpu.pointee.attentionMask &= ~ch_attention_interrupt
+            stepsNext = true
         }
         return nil
-    }
-
-    /// The INTA cycle, unless a policy takes the interrupt for itself; nil: nothing to deliver.
-    private func takeInterrupt() -> UInt8? {
-        s.cpu.pointee.exitRIP = s.rip
-        guard let vector = vcpu.exits.acknowledgeInterrupt(vcpu.index) else { return nil }
-        return wantsExternalInterrupt(vector) ? nil : vector
     }
 
     // MARK: One instruction at a time
@@ -93,17 +84,21 @@ extension SoftCPU {
 
     /// Traps on the instruction that has retired.
     private func afterStep() -> RunEnd? {
-        let cpu = s.cpu
-        let bits = cpu.pointee.pendingDebug
-        if bits != 0, !cpu.pointee.isStackShadow {
-            cpu.pointee.pendingDebug = 0
-            if !debug.hardware.isEmpty, bits & 15 != 0 {
-                return .debug(DebugEvent(kind: .hardwareBreakpoint, rip: s.rip, dr6: bits))
-            }
-            if let end = raiseDebugTrap(bits) { return end }
-        }
+        if let end = reportDebug() { return end }
         if debug.singleStep { return .debug(DebugEvent(kind: .singleStep, rip: s.rip, dr6: DR6.singleStep)) }
         return nil
+    }
+
+    /// Debug traps that wait, unless the stack segment's shadow holds them: those of a step, and the T bit of a task that was switched to.
+    func reportDebug() -> RunEnd? {
+        let cpu = s.cpu
+        let bits = cpu.pointee.pendingDebug
+        guard bits != 0, !cpu.pointee.isStackShadow else { return nil }
+        cpu.pointee.pendingDebug = 0
+        if !debug.hardware.isEmpty, bits & 15 != 0 {
+            return .debug(DebugEvent(kind: .hardwareBreakpoint, rip: s.rip, dr6: bits))
+        }
+        return raiseDebugTrap(bits)
     }
 
     /// An execute breakpoint at RIP. Not nil: it was handled, and the run goes on or ends with `value`.

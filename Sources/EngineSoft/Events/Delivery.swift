@@ -2,6 +2,7 @@
 // 20.1.4 (real mode), 20.3 (virtual-8086 mode); volume 2, INT n.
 
 import CBackplane
+import CHost
 public import Core
 
 /// What an event is, as far as its delivery differs.
@@ -60,14 +61,18 @@ extension SoftCPU {
         return deliver(vector: Vector.db, kind: .exception, code: nil)
     }
 
-    /// Whether a policy takes an external interrupt for itself, once it is acknowledged.
-    func wantsExternalInterrupt(_ vector: UInt8) -> Bool {
-        guard intercepts(BP_EXIT_EXTERNAL_INTERRUPT, UInt64(vector)) else { return false }
-        let fault = Fault(vector: vector)
-        guard let asked = ask(fault, reason: BP_EXIT_EXTERNAL_INTERRUPT) else { return true }
-        if asked.vector == vector { return false }
-        _ = deliver(asked, .exception)
-        return true
+    /// An external interrupt that is acknowledged: a policy may take it for itself, or inject an exception in its place.
+    func deliverExternal(_ vector: UInt8) -> RunEnd? {
+        guard intercepts(BP_EXIT_EXTERNAL_INTERRUPT, UInt64(vector)) else {
+            return deliver(vector: vector, kind: .external, code: nil)
+        }
+        guard let asked = ask(Fault(vector: vector), reason: BP_EXIT_EXTERNAL_INTERRUPT) else {
+            // The pin may stay high: an instruction runs before it is looked at again.
+            s.cpu.pointee.attentionMask &= ~ch_attention_interrupt
+            stepsNext = true
+            return nil
+        }
+        return deliver(asked, asked.vector == vector ? .external : .exception)
     }
 
     /// nil: a policy has dealt with it; else what is to be delivered.
@@ -103,6 +108,7 @@ extension SoftCPU {
     private func deliver(_ first: Fault, _ firstKind: EventKind) -> RunEnd? {
         var event = first
         var kind = firstKind
+        s.cpu.pointee.exitRIP = s.rip
         // Each round but those of benign events raises the severity; 5 rounds are more than there can be.
         for _ in 0..<5 {
             let code: UInt32? = event.hasCode ? event.code : nil
@@ -248,6 +254,9 @@ extension SoftCPU {
         if isInner {
             guard let found = innerStack(level: handler.dpl) else { return false }
             (inner, stack) = (found, found.stack)
+        }
+        guard gate.gateOffset <= UInt64(handler.limit) else { return fail(Vector.gp, system.external) }
+        if isInner {
             guard pushOuter(&stack, size) else { return false }
         } else {
             stack.code = system.external
@@ -256,7 +265,6 @@ extension SoftCPU {
             stack.push(self, s.rip, size)
         else { return false }
         if let code, !stack.push(self, UInt64(code), size) { return false }
-        guard gate.gateOffset <= UInt64(handler.limit) else { return fail(Vector.gp, system.external) }
         guard markAccessed(handler) else { return false }
         if let descriptor = inner?.descriptor, !markAccessed(descriptor) { return false }
         let newLevel = isInner ? handler.dpl : level

@@ -20,7 +20,7 @@ extension SoftCPU {
         guard isDone else { return system.hasSwitched ? toRunLoop : abort(s, p) }
         // NMIs are let through again (SDM volume 3, 6.7.1).
         s.cpu.pointee.inNMI = false
-        loadedResumeFlag = true
+        loadedResumeFlag = isStepping
         updateMode()
         return toRunLoop
     }

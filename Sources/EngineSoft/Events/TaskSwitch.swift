@@ -72,6 +72,7 @@ extension SoftCPU {
         if cause.isNested, !systemWrite(target.base, old.selector) { return false }
         if !cause.isReturn, !setBusy(target, true) { return false }
         system.hasSwitched = true
+        loadedResumeFlag = isStepping
         var register = target.register
         register.attributes |= 2
         s.segment(Segment.tr).pointee = register

@@ -151,33 +151,16 @@ func leaR<T: Word>(_ s: S, _ p: P, _: T.Type) -> P {
 
 // MARK: Conditions
 
-/// Which of the sixteen conditions (SDM volume 1, appendix B), and inverted or not.
-@inline(__always)
-func holds(_ cpu: CPUPointer, _ code: UInt8) -> Bool {
-    let value: Bool
-    switch code &>> 1 {
-    case 0: value = cpu.overflow
-    case 1: value = cpu.carry
-    case 2: value = cpu.zero
-    case 3: value = cpu.carry || cpu.zero
-    case 4: value = cpu.sign
-    case 5: value = cpu.parity
-    case 6: value = cpu.less
-    default: value = cpu.less || cpu.zero
-    }
-    return value != (code & 1 != 0)
-}
-
 /// imm64: the taken target from the block's start; extra2: the other one.
 @inline(__always)
 func jumpIf(_ s: S, _ p: P, _ code: UInt8) -> P {
-    if holds(s.cpu, code) { return jump(s, p.op.pointee.imm64, 0) }
+    if s.cpu.condition(code) { return jump(s, p.op.pointee.imm64, 0) }
     return jump(s, UInt64(p.op.pointee.extra2), 1)
 }
 
 @inline(__always)
 func setR(_ s: S, _ p: P, _ code: UInt8) -> P {
-    s.put(p.op.pointee.dst, (holds(s.cpu, code) ? 1 : 0) as UInt8)
+    s.put(p.op.pointee.dst, (s.cpu.condition(code) ? 1 : 0) as UInt8)
     return next(s, p)
 }
 
@@ -185,7 +168,7 @@ func setR(_ s: S, _ p: P, _ code: UInt8) -> P {
 func cmovR<T: Word>(_ s: S, _ p: P, _ code: UInt8, _: T.Type) -> P {
     // A 32-bit destination loses its upper half even where nothing is moved.
     let place = p.op.pointee.dst
-    s.put(place, holds(s.cpu, code) ? s.get(p.op.pointee.src, as: T.self) : s.get(place, as: T.self))
+    s.put(place, s.cpu.condition(code) ? s.get(p.op.pointee.src, as: T.self) : s.get(place, as: T.self))
     return next(s, p)
 }
 
@@ -208,7 +191,7 @@ private func fused<O: BinaryOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _ a: 
         case 6: value = (a ^ flip) < (b ^ flip)
         case 7: value = (a ^ flip) <= (b ^ flip)
         default:
-            isTaken = holds(s.cpu, code)
+            isTaken = s.cpu.condition(code)
             return isTaken ? jump(s, p.fusedTarget, 0) : jump(s, UInt64(p.op.pointee.extra), 1)
         }
         isTaken = value != (code & 1 != 0)
@@ -221,7 +204,7 @@ private func fused<O: BinaryOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _ a: 
         case 4, 6: value = r &>> top != 0
         case 7: value = r &>> top != 0 || r == 0
         default:
-            isTaken = holds(s.cpu, code)
+            isTaken = s.cpu.condition(code)
             return isTaken ? jump(s, p.fusedTarget, 0) : jump(s, UInt64(p.op.pointee.extra), 1)
         }
         isTaken = value != (code & 1 != 0)

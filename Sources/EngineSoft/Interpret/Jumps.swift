@@ -24,7 +24,7 @@ func enter(_ s: S, _ first: P) -> P {
     cpu.pointee.blockCount = UInt32(truncatingIfNeeded: count)
     let block = UnsafeMutableRawPointer(mutating: first) - UnsafeMutablePointer<Block>.headerSize
     cpu.pointee.block = block.assumingMemoryBound(to: Block.self)
-    #if DEBUG
+    #if DEBUG || SANITIZED
         // Without tail calls the stack would grow from block to block.
         return first + Op.stride
     #else

@@ -100,6 +100,13 @@ extension UnsafeMutableRawPointer {
         cpu.pointee.retired.pointee = entered &+ UInt64(p.op.pointee.number)
     }
 
+    /// Before anything that may exit for the instruction of `p`.
+    @inline(__always)
+    func mayExit(_ p: P) {
+        publishCount(p)
+        cpu.pointee.exitRIP = rip(at: p)
+    }
+
     /// Between blocks.
     @inline(__always)
     func publishCount() { cpu.pointee.retired.pointee = cpu.pointee.executed }

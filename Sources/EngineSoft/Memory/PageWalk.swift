@@ -36,8 +36,9 @@ enum PageWalk {
     static let physicalBits: UInt64 = 40
     static let physicalMask: UInt64 = (1 << physicalBits) - 1
     private static let highReserved: UInt64 = ((1 << 52) - 1) & ~physicalMask
-    private static let present: UInt64 = 1, writable: UInt64 = 2, user: UInt64 = 4, accessed: UInt64 = 0x20
-    private static let dirty: UInt64 = 0x40, large: UInt64 = 0x80, global: UInt64 = 0x100, noExecute: UInt64 = 1 << 63
+    static let accessed: UInt64 = 0x20, dirty: UInt64 = 0x40
+    private static let present: UInt64 = 1, writable: UInt64 = 2, user: UInt64 = 4
+    private static let large: UInt64 = 0x80, global: UInt64 = 0x100, noExecute: UInt64 = 1 << 63
 
     enum Failure: Error {
         case notPresent
@@ -45,7 +46,8 @@ enum PageWalk {
         case reserved
     }
 
-    /// Walks the tables that CR0, CR3, CR4 and EFER name, without a look at rights. `marks`: sets A bits on the way.
+    /// Walks the tables that CR0, CR3, CR4 and EFER name, without a look at rights. `marks`: sets the A bits of entries that lead to
+    /// others; those of the one that maps the page are the caller's, who knows whether the access is allowed.
     static func walk(_ memory: SoftMemory, _ s: S, _ linear: UInt64, marks: Bool) throws(Failure) -> PageTranslation {
         let cpu = s.cpu
         if cpu.pointee.cr0 & CR0.pg == 0 {
@@ -76,18 +78,14 @@ enum PageWalk {
             guard !rights.isReserved(entry, level: level, isLarge: isLarge) else { throw .reserved }
             rights.apply(entry)
             let isLeaf = level == 0 || isLarge
-            var value = entry
-            if marks, entry & accessed == 0 {
-                value = entry | accessed
-                memory.writePhysical(s, address, 8, value)
-            }
             if isLeaf {
                 let offsetMask = (1 << shift) &- 1 as UInt64
                 let base = entry & physicalMask & ~offsetMask & ~0xfff
                 return rights.translation(
-                    base | linear & offsetMask, entry, leaf: (address, 8, value),
+                    base | linear & offsetMask, entry, leaf: (address, 8, entry),
                     isGlobal: cpu.pointee.cr4 & CR4.pge != 0)
             }
+            if marks { mark(memory, s, address, entry, 8) }
             table = entry & physicalMask & ~0xfff
             level -= 1
         }
@@ -107,27 +105,21 @@ enum PageWalk {
         if entry & large != 0, cpu.pointee.cr4 & CR4.pse != 0 {
             // Bits 20:13 are physical address bits 39:32 (PSE-36), bit 21 is reserved.
             guard entry & 1 << 21 == 0 else { throw .reserved }
-            let value = mark(memory, s, directory, entry, marks)
             let base = (entry & 0xffc0_0000) | (entry >> 13 & 0xff) << 32
             return rights.translation(
-                base | linear & 0x3f_ffff, entry, leaf: (directory, 4, value), isGlobal: isGlobal)
+                base | linear & 0x3f_ffff, entry, leaf: (directory, 4, entry), isGlobal: isGlobal)
         }
-        _ = mark(memory, s, directory, entry, marks)
+        if marks { mark(memory, s, directory, entry, 4) }
         let address = (entry & 0xffff_f000) + (linear >> 12 & 0x3ff) * 4
         let page = memory.readPhysical(s, address, 4)
         guard page & present != 0 else { throw .notPresent }
         rights.apply(page)
-        let value = mark(memory, s, address, page, marks)
         return rights.translation(
-            (page & 0xffff_f000) | linear & 0xfff, page, leaf: (address, 4, value), isGlobal: isGlobal)
+            (page & 0xffff_f000) | linear & 0xfff, page, leaf: (address, 4, page), isGlobal: isGlobal)
     }
 
-    private static func mark(
-        _ memory: SoftMemory, _ s: S, _ address: UInt64, _ entry: UInt64, _ marks: Bool
-    ) -> UInt64 {
-        guard marks, entry & accessed == 0 else { return entry }
-        memory.writePhysical(s, address, 4, entry | accessed)
-        return entry | accessed
+    private static func mark(_ memory: SoftMemory, _ s: S, _ address: UInt64, _ entry: UInt64, _ width: Int) {
+        if entry & accessed == 0 { memory.writePhysical(s, address, width, entry | accessed) }
     }
 
     /// What the entries on the way allow together.

@@ -94,13 +94,13 @@ final class SoftMemory {
         let host = UInt64(UInt(bitPattern: piece.host)) &+ ((page.physical & ~0xfff) - piece.address)
         let linearPage = linear & ~0xfff
         let isCode = blocks.holdsCode(page.physical)
-        let canWrite = page.isDirty && !piece.isReadOnly && !isCode && PageWalk.allows(page, .write, privilege, s)
+        let canWrite = page.isDirty && !piece.isReadOnly && PageWalk.allows(page, .write, privilege, s)
         let canRead = PageWalk.allows(page, .read, privilege, s)
         let index = Int(truncatingIfNeeded: linear >> 12) & (TLBEntry.count - 1)
         let entries = table(privilege).assumingMemoryBound(to: TLBEntry.self)
         entries[index] = TLBEntry(
-            read: canRead ? linearPage : 1, write: canWrite ? linearPage : 1, addend: host &- linearPage,
-            physical: page.physical & ~0xfff | (page.isGlobal ? 1 : 0))
+            read: canRead ? linearPage : 1, write: canWrite && !isCode ? linearPage : 1, addend: host &- linearPage,
+            physical: page.physical & ~0xfff | (page.isGlobal ? 1 : 0) | (canWrite ? TLBEntry.writable : 0))
     }
 
     // MARK: Translation
@@ -116,6 +116,7 @@ final class SoftMemory {
             s.cpu.pointee.fault.isAddress = true
             return nil
         }
+        if kind != .fetch, let known = known(linear, kind, privilege) { return known }
         var page: PageTranslation
         do throws(PageWalk.Failure) {
             page = try PageWalk.walk(self, s, linear, marks: true)
@@ -125,12 +126,31 @@ final class SoftMemory {
         guard PageWalk.allows(page, kind, privilege, s) else {
             return pageFault(s, linear, kind, privilege, isProtection: true, isReserved: false)
         }
-        if kind == .write, !page.isDirty, let leaf = page.leaf {
-            writePhysical(s, leaf.address, leaf.width, leaf.value | 0x40)
-            page.isDirty = true
+        if let leaf = page.leaf {
+            let marked = leaf.value | PageWalk.accessed | (kind == .write ? PageWalk.dirty : 0)
+            if marked != leaf.value { writePhysical(s, leaf.address, leaf.width, marked) }
+            page.isDirty = marked & PageWalk.dirty != 0
         }
         if kind != .fetch { fill(linear, page, privilege, s) }
         return page.physical
+    }
+
+    /// From the TLB: a page is walked when its entry is missing, and never because code in it was decoded or an access crosses its edge.
+    private func known(_ linear: UInt64, _ kind: AccessKind, _ privilege: Privilege) -> UInt64? {
+        let index = Int(truncatingIfNeeded: linear >> 12) & (TLBEntry.count - 1)
+        let entry = table(privilege).assumingMemoryBound(to: TLBEntry.self) + index
+        guard entry.pointee.read == linear & ~0xfff else { return nil }
+        let physical = entry.pointee.physical & ~0xfff | linear & 0xfff
+        if kind == .write {
+            guard entry.pointee.physical & TLBEntry.writable != 0 else { return nil }
+            if !blocks.holdsCode(physical) { entry.pointee.write = entry.pointee.read }
+        }
+        return physical
+    }
+
+    /// Decoded code of a page that the TLB knows as writable is about to be overwritten.
+    func dropCode(_ entry: TLBEntry, _ linear: UInt64, _ bytes: Int) {
+        blocks.drop(entry.physical & ~0xfff | linear & 0xfff, UInt64(bytes))
     }
 
     private func pageFault(
@@ -160,36 +180,36 @@ final class SoftMemory {
         return physical
     }
 
-    // MARK: Slow accesses
+    // MARK: Slow accesses: exits are of the instruction at `exitRIP`
 
-    func read(_ s: S, _ rip: UInt64, _ linear: UInt64, _ size: Int) -> Bool {
+    func read(_ s: S, _ linear: UInt64, _ size: Int) -> Bool {
         guard let (first, second) = translateBoth(s, linear, size, .read) else { return false }
-        return readPieces(s, rip, linear, size, first, second)
+        return readPieces(s, linear, size, first, second)
     }
 
-    func readToModify(_ s: S, _ rip: UInt64, _ linear: UInt64, _ size: Int) -> Bool {
+    func readToModify(_ s: S, _ linear: UInt64, _ size: Int) -> Bool {
         guard let (first, second) = translateBoth(s, linear, size, .write) else { return false }
-        return readPieces(s, rip, linear, size, first, second)
+        return readPieces(s, linear, size, first, second)
     }
 
-    func write(_ s: S, _ rip: UInt64, _ linear: UInt64, _ size: Int, _ value: UInt64) -> Bool {
+    func write(_ s: S, _ linear: UInt64, _ size: Int, _ value: UInt64) -> Bool {
         guard let (first, second) = translateBoth(s, linear, size, .write) else { return false }
         let room = 4096 - Int(linear & 0xfff)
-        if size <= room { return writePiece(s, rip, first, size, value) }
-        guard writePiece(s, rip, first, room, value) else { return false }
-        return writePiece(s, rip, second, size - room, value >> UInt64(room * 8))
+        if size <= room { return writePiece(s, first, size, value) }
+        guard writePiece(s, first, room, value) else { return false }
+        return writePiece(s, second, size - room, value >> UInt64(room * 8))
     }
 
     private func readPieces(
-        _ s: S, _ rip: UInt64, _ linear: UInt64, _ size: Int, _ first: UInt64, _ second: UInt64
+        _ s: S, _ linear: UInt64, _ size: Int, _ first: UInt64, _ second: UInt64
     ) -> Bool {
         let room = 4096 - Int(linear & 0xfff)
         guard size > room else {
-            guard let value = readPiece(s, rip, first, size) else { return false }
+            guard let value = readPiece(s, first, size) else { return false }
             s.cpu.pointee.loaded = value
             return true
         }
-        guard let low = readPiece(s, rip, first, room), let high = readPiece(s, rip, second, size - room) else {
+        guard let low = readPiece(s, first, room), let high = readPiece(s, second, size - room) else {
             return false
         }
         s.cpu.pointee.loaded = low | high << UInt64(room * 8)
@@ -214,31 +234,32 @@ final class SoftMemory {
     }
 
     /// 1 to 8 bytes within a page; nil: a policy injects an exception.
-    private func readPiece(_ s: S, _ rip: UInt64, _ physical: UInt64, _ size: Int) -> UInt64? {
+    private func readPiece(_ s: S, _ physical: UInt64, _ size: Int) -> UInt64? {
         if let piece = piece(at: physical), physical - piece.address + UInt64(size) <= piece.length {
             return load(piece.host + Int(physical - piece.address), size)
         }
-        s.cpu.pointee.exitRIP = rip
         let result = exits._withUnsafeGuaranteedRef {
-            $0.memoryRead(vcpu, address: physical, width: UInt8(size), rip: rip)
+            $0.memoryRead(vcpu, address: physical, width: UInt8(size), rip: s.cpu.pointee.exitRIP)
         }
         didExit(s)
         return accept(s, result) ? result.value : nil
     }
 
-    private func writePiece(_ s: S, _ rip: UInt64, _ physical: UInt64, _ size: Int, _ value: UInt64) -> Bool {
+    private func writePiece(_ s: S, _ physical: UInt64, _ size: Int, _ value: UInt64) -> Bool {
         if let piece = piece(at: physical), !piece.isReadOnly, physical - piece.address + UInt64(size) <= piece.length {
             if blocks.holdsCode(physical) { blocks.drop(physical, UInt64(size)) }
             store(piece.host + Int(physical - piece.address), size, value)
             return true
         }
-        s.cpu.pointee.exitRIP = rip
         let result = exits._withUnsafeGuaranteedRef {
-            $0.memoryWrite(vcpu, address: physical, width: UInt8(size), value: value, rip: rip)
+            $0.memoryWrite(vcpu, address: physical, width: UInt8(size), value: value, rip: s.cpu.pointee.exitRIP)
         }
         didExit(s)
         return accept(s, result)
     }
+
+    /// Whether blocks decoded at an address may be found again: writes to RAM and ROM are noticed.
+    func canKeep(_ physical: UInt64) -> Bool { blocks.canKeep(physical) && piece(at: physical) != nil }
 
     /// An exit may have changed the memory map or stopped the machine: the running block ends after this instruction.
     func didExit(_ s: S) {
@@ -256,14 +277,15 @@ final class SoftMemory {
 
     // MARK: Physical accesses: page tables
 
-    /// 4 or 8 bytes, aligned. All ones where nothing answers.
+    /// 4 or 8 bytes, aligned. All ones where nothing answers; an exit is of the instruction at `exitRIP`.
     func readPhysical(_ s: S, _ address: UInt64, _ size: Int) -> UInt64 {
         if let piece = piece(at: address), address - piece.address + UInt64(size) <= piece.length {
             return load(piece.host + Int(address - piece.address), size)
         }
         let result = exits._withUnsafeGuaranteedRef {
-            $0.memoryRead(vcpu, address: address, width: UInt8(size), rip: s.rip)
+            $0.memoryRead(vcpu, address: address, width: UInt8(size), rip: s.cpu.pointee.exitRIP)
         }
+        didExit(s)
         return result.value
     }
 
@@ -272,8 +294,10 @@ final class SoftMemory {
         guard let piece = piece(at: address), !piece.isReadOnly, address - piece.address + UInt64(size) <= piece.length
         else {
             _ = exits._withUnsafeGuaranteedRef {
-                $0.memoryWrite(vcpu, address: address, width: UInt8(size), value: value, rip: s.rip)
+                $0.memoryWrite(
+                    vcpu, address: address, width: UInt8(size), value: value, rip: s.cpu.pointee.exitRIP)
             }
+            didExit(s)
             return
         }
         if blocks.holdsCode(address) { blocks.drop(address, UInt64(size)) }

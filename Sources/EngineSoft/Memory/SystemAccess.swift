@@ -43,7 +43,7 @@ extension SoftCPU {
                 let host = UnsafeRawPointer(bitPattern: UInt(truncatingIfNeeded: address &+ entry.pointee.addend))
                 return host.unsafelyUnwrapped.loadUnaligned(as: T.self)
             }
-            guard memory.read(s, s.rip, address, T.bitWidth / 8) else { return nil }
+            guard memory.read(s, address, T.bitWidth / 8) else { return nil }
             return T(truncatingIfNeeded: s.cpu.pointee.loaded)
         }
     }
@@ -60,7 +60,7 @@ extension SoftCPU {
                 host.unsafelyUnwrapped.storeBytes(of: value, as: T.self)
                 return true
             }
-            return memory.write(s, s.rip, address, T.bitWidth / 8, UInt64(truncatingIfNeeded: value))
+            return memory.write(s, address, T.bitWidth / 8, UInt64(truncatingIfNeeded: value))
         }
     }
 

@@ -11,11 +11,12 @@ struct TLBEntry {
     var write: UInt64
     /// Host address minus linear address.
     var addend: UInt64
-    /// Guest-physical page, with bit 0 for global pages.
+    /// Guest-physical page, with bit 0 for global pages, and `writable` where only decoded code keeps writes from `write`.
     var physical: UInt64
 
     static let count = 1024
     static let stride = 32
+    static let writable: UInt64 = 2
     static let empty = TLBEntry(read: 1, write: 1, addend: 0, physical: 0)
 }
 
@@ -92,19 +93,19 @@ extension UnsafeMutableRawPointer {
 /// An access of 1, 2, 4 or 8 bytes that the TLB did not answer; the value in `loaded`.
 @inline(never)
 func slowRead(_ s: S, _ p: P, _ linear: UInt64, _ size: Int) -> Bool {
-    s.publishCount(p)
-    return s.cpu.pointee.owner._withUnsafeGuaranteedRef { $0.memory.read(s, s.rip(at: p), linear, size) }
+    s.mayExit(p)
+    return s.cpu.pointee.owner._withUnsafeGuaranteedRef { $0.memory.read(s, linear, size) }
 }
 
 @inline(never)
 func slowWrite(_ s: S, _ p: P, _ linear: UInt64, _ size: Int, _ value: UInt64) -> Bool {
-    s.publishCount(p)
-    return s.cpu.pointee.owner._withUnsafeGuaranteedRef { $0.memory.write(s, s.rip(at: p), linear, size, value) }
+    s.mayExit(p)
+    return s.cpu.pointee.owner._withUnsafeGuaranteedRef { $0.memory.write(s, linear, size, value) }
 }
 
 /// Reads, after having made sure that the write that follows will not fault.
 @inline(never)
 func slowModify(_ s: S, _ p: P, _ linear: UInt64, _ size: Int) -> Bool {
-    s.publishCount(p)
-    return s.cpu.pointee.owner._withUnsafeGuaranteedRef { $0.memory.readToModify(s, s.rip(at: p), linear, size) }
+    s.mayExit(p)
+    return s.cpu.pointee.owner._withUnsafeGuaranteedRef { $0.memory.readToModify(s, linear, size) }
 }

@@ -31,7 +31,7 @@ extension UnsafeMutableRawPointer {
 @inline(never)
 func slowRead16(_ s: S, _ p: P, _ linear: UInt64, _ place: UnsafeMutableRawPointer) -> Bool {
     let second = (linear &+ 8) & s.cpu.pointee.linearMask
-    guard canAccess(s, linear, 16, .read), let low = s.read(p, linear, as: UInt64.self),
+    guard canAccess(s, p, linear, 16, .read), let low = s.read(p, linear, as: UInt64.self),
         let high = s.read(p, second, as: UInt64.self)
     else { return false }
     place.storeBytes(of: low, as: UInt64.self)
@@ -42,18 +42,19 @@ func slowRead16(_ s: S, _ p: P, _ linear: UInt64, _ place: UnsafeMutableRawPoint
 @inline(never)
 func slowWrite16(_ s: S, _ p: P, _ linear: UInt64, _ place: UnsafeMutableRawPointer) -> Bool {
     let second = (linear &+ 8) & s.cpu.pointee.linearMask
-    return canAccess(s, linear, 16, .write) && s.write(p, linear, place.load(as: UInt64.self))
+    return canAccess(s, p, linear, 16, .write) && s.write(p, linear, place.load(as: UInt64.self))
         && s.write(p, second, place.load(fromByteOffset: 8, as: UInt64.self))
 }
 
 /// Whether up to 4096 bytes can be accessed as a whole; false: a fault is left.
-func canAccess(_ s: S, _ linear: UInt64, _ size: Int, _ kind: AccessKind) -> Bool {
-    s.cpu.pointee.owner._withUnsafeGuaranteedRef { $0.memory.translateBoth(s, linear, size, kind) != nil }
+func canAccess(_ s: S, _ p: P, _ linear: UInt64, _ size: Int, _ kind: AccessKind) -> Bool {
+    s.mayExit(p)
+    return s.cpu.pointee.owner._withUnsafeGuaranteedRef { $0.memory.translateBoth(s, linear, size, kind) != nil }
 }
 
 /// Reads `count` bytes to `place`; what was read before a fault stays there.
 func readBlock(_ s: S, _ p: P, _ linear: UInt64, _ count: Int, to place: UnsafeMutableRawPointer) -> Bool {
-    guard canAccess(s, linear, count, .read) else { return false }
+    guard canAccess(s, p, linear, count, .read) else { return false }
     let mask = s.cpu.pointee.linearMask
     var done = 0
     while done < count {
@@ -73,7 +74,7 @@ func readBlock(_ s: S, _ p: P, _ linear: UInt64, _ count: Int, to place: UnsafeM
 
 /// Writes `count` bytes of `place`, after all of them are known to be writable.
 func writeBlock(_ s: S, _ p: P, _ linear: UInt64, _ count: Int, from place: UnsafeMutableRawPointer) -> Bool {
-    guard canAccess(s, linear, count, .write) else { return false }
+    guard canAccess(s, p, linear, count, .write) else { return false }
     let mask = s.cpu.pointee.linearMask
     var done = 0
     while done < count {

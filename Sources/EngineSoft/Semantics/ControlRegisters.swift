@@ -141,19 +141,15 @@ extension SoftCPU {
     func setCR3(_ wanted: UInt64) -> Bool {
         let cpu = s.cpu
         var value = wanted
-        var keepsAll = false
         if isLongMode {
-            // Bit 63 with PCIDs: nothing need be dropped, and it does not stay.
-            if cpu.pointee.cr4 & CR4.pcide != 0 {
-                keepsAll = false
-                value &= ~(1 << 63)
-            }
+            // Bit 63 with PCIDs allows translations to stay, and is not stored.
+            if cpu.pointee.cr4 & CR4.pcide != 0 { value &= ~(1 << 63) }
             guard value & ~PageWalk.physicalMask == 0 else { return false }
         } else if cpu.pointee.cr0 & CR0.pg != 0, cpu.pointee.cr4 & CR4.pae != 0 {
             guard loadPageDirectoryPointers(value) else { return false }
         }
         cpu.pointee.cr3 = value
-        if !keepsAll { flushTranslations(keepsGlobal: true) }
+        flushTranslations(keepsGlobal: true)
         return true
     }
 

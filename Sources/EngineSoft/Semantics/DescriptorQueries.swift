@@ -45,20 +45,29 @@ extension SoftCPU {
     /// LAR or LSL.
     func query(_ p: P, isLimit: Bool) -> P {
         guard let selector = operand16(p) else { return abort(s, p) }
-        switch look(selector) {
+        var looked = look(selector)
+        if case .descriptor(let descriptor) = looked {
+            let isKnown = descriptor.isSegment || isKnownSystem(descriptor.type, isLimit: isLimit)
+            looked = isKnown && isVisible(descriptor) ? secondHalf(descriptor) : .none
+        }
+        switch looked {
         case .fault: return abort(s, p)
         case .none: setZero(false)
         case .descriptor(let descriptor):
-            let isKnown = descriptor.isSegment || isKnownSystem(descriptor.type, isLimit: isLimit)
-            guard isKnown, isVisible(descriptor) else {
-                setZero(false)
-                break
-            }
             let value = isLimit ? UInt64(descriptor.limit) : UInt64(descriptor.high & 0x00ff_ff00)
             put(p.op.pointee.dst, value, size: p.operandSize)
             setZero(true)
         }
         return following(p)
+    }
+
+    /// In long mode a system descriptor has 16 bytes, which must lie in the table, and bits 12:8 of the last four are 0 (SDM volume 3, 3.5.2 and
+    /// 5.8.3.1).
+    private func secondHalf(_ descriptor: Descriptor) -> Looked {
+        guard isLongMode, !descriptor.isSegment else { return .descriptor(descriptor) }
+        guard descriptorAddress(descriptor.selector, size: 16) != nil else { return .none }
+        guard let upper = systemRead(descriptor.address &+ 8, UInt64.self) else { return .fault }
+        return upper >> 40 & 0x1f == 0 ? .descriptor(descriptor) : .none
     }
 
     /// SDM volume 2, tables 3-52 (LAR) and 3-54 (LSL).

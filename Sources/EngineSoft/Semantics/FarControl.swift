@@ -75,8 +75,8 @@ extension SoftCPU {
         }
         guard let descriptor = transferDescriptor(selector) else { return abort(s, p) }
         if !descriptor.isSegment { return transferBySystem(descriptor, p, isCall: true) }
-        guard stack.push(self, old.selector, size), stack.push(self, old.rip, size) else { return abort(s, p) }
         guard isWithin(descriptor, offset) else { return raise(s, p, Vector.gp, code: 0) }
+        guard stack.push(self, old.selector, size), stack.push(self, old.rip, size) else { return abort(s, p) }
         guard markAccessed(descriptor) else { return abort(s, p) }
         s[Register.rsp] = stack.pointer
         setCode(descriptor, level: s.cpu.pointee.cpl)

@@ -13,8 +13,9 @@ let undefinedOpcode: Handler = { s, p in call(s, p) { $0.undefined(p, isTooLong:
 let instructionTooLong: Handler = { s, p in call(s, p) { $0.undefined(p, isTooLong: true) } }
 
 /// Whether the code of the moment may reach ports; false: #GP(0) or a fault of the look-up is left.
-func ioAllowed(_ s: S, port: UInt16, size: Int) -> Bool {
-    s.cpu.pointee.owner._withUnsafeGuaranteedRef { $0.ioAllowed(port: port, size: size) }
+func ioAllowed(_ s: S, _ p: P, port: UInt16, size: Int) -> Bool {
+    s.mayExit(p)
+    return s.cpu.pointee.owner._withUnsafeGuaranteedRef { $0.ioAllowed(port: port, size: size) }
 }
 
 extension SoftCPU {

@@ -94,6 +94,7 @@ let callRegister64: Handler = { s, p in
     guard SoftMemory.isCanonical(target) else {
         // Faults of the push come first, and nothing is pushed.
         let top = s[Register.rsp] &- 8
+        s.mayExit(p)
         let isPushed = s.cpu.pointee.owner._withUnsafeGuaranteedRef {
             $0.memory.translateBoth(s, top, 8, .write) != nil
         }

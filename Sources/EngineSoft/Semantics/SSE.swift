@@ -1,6 +1,6 @@
 // MMX and SSE: from an instruction to operations. Those on registers are CHost's (chost_simd.h): a memory operand is loaded into a
 // temporary register by an operation before. Loads and stores are in SSEMemory.swift, the state's images in SSEState.swift.
-// Source: SDM volume 2. Not modelled: CR0.NE clear (FERR# and IRQ 13): a pending x87 exception raises #MF.
+// Source: SDM volume 2. A pending x87 exception raises #MF as `x87IsPending` says.
 
 import CHost
 

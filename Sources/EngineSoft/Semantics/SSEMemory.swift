@@ -226,7 +226,7 @@ private func storeMasked(_ s: S, _ p: P) -> Bool {
     let (data, mask) = (s.vectorPlace(p.op.pointee.dst), s.vectorPlace(p.op.pointee.src))
     let address = linear(s, p)
     guard (0..<size).contains(where: { mask.load(fromByteOffset: $0, as: Int8.self) < 0 }) else { return true }
-    guard canAccess(s, address, size, .write) else { return false }
+    guard canAccess(s, p, address, size, .write) else { return false }
     for index in 0..<size where mask.load(fromByteOffset: index, as: Int8.self) < 0 {
         let place = (address &+ UInt64(index)) & s.cpu.pointee.linearMask
         guard s.write(p, place, data.load(fromByteOffset: index, as: UInt8.self)) else { return false }

@@ -176,7 +176,7 @@ private let xsave: Handler = { s, p in
     let save = Save(s, p)
     let components = requested(s)
     // Parts that are not asked for keep their bytes.
-    guard canAccess(s, address, Area.size, .write), readBlock(s, p, address, Area.header + 8, to: save.image) else {
+    guard canAccess(s, p, address, Area.size, .write), readBlock(s, p, address, Area.header + 8, to: save.image) else {
         return abort(s, p)
     }
     if components & 1 != 0 { save.putX87() }

@@ -4,7 +4,7 @@
 /// Calls a method of the CPU that a state belongs to.
 @inline(__always)
 func call(_ s: S, _ p: P, _ body: (SoftCPU) -> P) -> P {
-    s.publishCount(p)
+    s.mayExit(p)
     return s.cpu.pointee.owner._withUnsafeGuaranteedRef(body)
 }
 

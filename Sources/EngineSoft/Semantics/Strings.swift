@@ -124,9 +124,17 @@ extension UnsafeMutableRawPointer {
         return UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: linear &+ entry.pointee.addend))
     }
 
-    fileprivate func hostForWriting(_ linear: UInt64) -> UnsafeMutableRawPointer? {
+    /// The same for writing `bytes` that do not cross the page, by a TLB hit only; code that was decoded from them goes.
+    fileprivate func hostForWriting(_ linear: UInt64, _ bytes: UInt64) -> UnsafeMutableRawPointer? {
         let entry = tlbEntry(linear)
-        guard entry.pointee.write == linear & ~0xfff else { return nil }
+        if entry.pointee.write != linear & ~0xfff {
+            guard entry.pointee.read == linear & ~0xfff, entry.pointee.physical & TLBEntry.writable != 0 else {
+                return nil
+            }
+            cpu.pointee.owner._withUnsafeGuaranteedRef {
+                $0.memory.dropCode(entry.pointee, linear, Int(truncatingIfNeeded: bytes))
+            }
+        }
         return UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: linear &+ entry.pointee.addend))
     }
 
@@ -164,7 +172,7 @@ let moveString: Handler = { s, p in
         }
         var run = min(
             left, state.room(s, Register.rsi, state.sourceSegment, from), state.room(s, Register.rdi, Segment.es, to))
-        if run > 1, let source = s.hostForReading(p, from), let target = s.hostForWriting(to) {
+        if run > 1, let source = s.hostForReading(p, from), let target = s.hostForWriting(to, run &* state.size) {
             let bytes = Int(run &* state.size)
             // An overlap that copies what was just written goes by elements.
             if target <= source || target >= source + bytes {
@@ -216,7 +224,7 @@ let storeString: Handler = { s, p in
     while left > 0 {
         guard let to = state.address(s, Register.rdi, Segment.es, isWrite: true) else { return abort(s, p) }
         var run = min(left, state.room(s, Register.rdi, Segment.es, to))
-        if run > 1, let target = s.hostForWriting(to) {
+        if run > 1, let target = s.hostForWriting(to, run &* state.size) {
             fill(target, Int(run), Int(state.size), value)
         } else {
             run = 1
@@ -322,14 +330,14 @@ let scanString: Handler = { s, p in
 let inString: Handler = { s, p in
     let state = StringState(s, p)
     let port = s.get(Register.rdx, as: UInt16.self)
-    guard ioAllowed(s, port: port, size: Int(state.size)) else { return abort(s, p) }
+    guard ioAllowed(s, p, port: port, size: Int(state.size)) else { return abort(s, p) }
     var left = state.count(s)
     while left > 0 {
         guard let to = state.address(s, Register.rdi, Segment.es, isWrite: true) else { return abort(s, p) }
         var run = min(left, state.room(s, Register.rdi, Segment.es, to), 512)
         // That the write will not fault is made sure before the device is read.
         guard slowModifyCheck(s, p, to, Int(state.size)) else { return abort(s, p) }
-        if run > 1, let target = s.hostForWriting(to) {
+        if run > 1, let target = s.hostForWriting(to, run &* state.size) {
             guard s.portReadString(p, port, UInt8(state.size), Int(run), target) else { return abort(s, p) }
         } else {
             run = 1
@@ -346,13 +354,14 @@ let inString: Handler = { s, p in
 
 /// Fills the TLB for a write, where that can be; false: a fault is left. MMIO is not read.
 private func slowModifyCheck(_ s: S, _ p: P, _ linear: UInt64, _ size: Int) -> Bool {
-    s.cpu.pointee.owner._withUnsafeGuaranteedRef { $0.memory.translateBoth(s, linear, size, .write) != nil }
+    s.mayExit(p)
+    return s.cpu.pointee.owner._withUnsafeGuaranteedRef { $0.memory.translateBoth(s, linear, size, .write) != nil }
 }
 
 let outString: Handler = { s, p in
     let state = StringState(s, p)
     let port = s.get(Register.rdx, as: UInt16.self)
-    guard ioAllowed(s, port: port, size: Int(state.size)) else { return abort(s, p) }
+    guard ioAllowed(s, p, port: port, size: Int(state.size)) else { return abort(s, p) }
     var left = state.count(s)
     while left > 0 {
         guard let from = state.address(s, Register.rsi, state.sourceSegment, isWrite: false) else { return abort(s, p) }

@@ -44,9 +44,10 @@ extension UnsafeMutableRawPointer {
     @inline(__always)
     var x87Registers: UnsafeMutablePointer<UInt8> { (self + Layout.x87).assumingMemoryBound(to: UInt8.self) }
 
-    /// An x87 exception waits for the next instruction that looks.
+    /// An x87 exception waits for the next instruction that looks, which raises #MF. With CR0.NE clear the processor asserts FERR# instead, and
+    /// goes on where IGNNE# is asserted (SDM volume 1, 8.7.2): here it always goes on, and there is no IRQ 13.
     @inline(__always)
-    var x87IsPending: Bool { cpu.pointee.x87.status & 0x80 != 0 }
+    var x87IsPending: Bool { cpu.pointee.x87.status & 0x80 != 0 && cpu.pointee.cr0 & CR0.ne != 0 }
 
     /// What every MMX instruction does: TOP is 0 and all registers are valid.
     @inline(__always)

@@ -1,5 +1,6 @@
 // x87: from an instruction to operations, and the handlers around CHost's functions (chost_x87.h). Source: SDM volume 1, chapter 8.
-// An unmasked exception makes ES pending; the next waiting instruction raises #MF. Not modelled: CR0.NE clear (FERR#, IRQ 13).
+// An unmasked exception makes ES pending; the next waiting instruction raises #MF. Not modelled: FERR# and
+// IRQ 13, by which CR0.NE clear reports it: nothing is raised then.
 // The instruction and data pointers and the opcode are kept by every instruction that is none of control.
 
 import CHost
@@ -195,7 +196,7 @@ private func storing(_ s: S, _ p: P, _ size: Int, _ write: (UInt64) -> Bool) -> 
     let address = linear(s, p)
     let isStored = ch_x87_store(p.op.pointee.extra2 & 0xffff, shadow, s.x87Registers, s.temporary)
     // Where an unmasked exception forbids the store, the operand's faults still come first.
-    guard isStored ? write(address) : canAccess(s, address, size, .write) else { return abort(s, p) }
+    guard isStored ? write(address) : canAccess(s, p, address, size, .write) else { return abort(s, p) }
     s.x87.pointee = shadow.pointee
     note(s, p, address)
     return next(s, p)

@@ -36,7 +36,7 @@ enum Segment {
     static let es = 0, cs = 1, ss = 2, ds = 3, fs = 4, gs = 5
     /// Of base 0, checked by nobody: what 64-bit mode and flat segments use, and operands whose address is already linear.
     static let flat = 6
-    /// The same for operands of the stack segment in 64-bit mode: an address that is not canonical is #SS there.
+    /// The same for operands of the stack segment: an address that is not canonical, or beyond a flat segment's 4 GiB, is #SS there.
     static let flatStack = 7
     static let ldtr = 6, tr = 7
 }

@@ -68,6 +68,13 @@ extension Generator {
             let probe = candidate
             let saved = random
             var setup = plan(&candidate, at: address)
+            // So will be the target of an indirect jump.
+            let branch = candidate.instruction
+            if [Mnemonic.jmpIndirect, .callIndirect].contains(branch.mnemonic), branch.isRegister,
+                setup[Int(branch.rm)] == nil
+            {
+                setup[Int(branch.rm)] = 0
+            }
             let length = isFirst ? 0 : moves(setup).reduce(0) { $0 + $1.count }
             candidate = probe
             random = saved
@@ -87,7 +94,11 @@ extension Generator {
             program.setup.memory += setup.memory
             if candidate.instruction.mnemonic.isDirectBranch {
                 var filler = self.candidate()
-                while filler.instruction.mnemonic.isNearBranch { filler = self.candidate() }
+                while filler.instruction.mnemonic.isNearBranch
+                    || FlagRules(filler.instruction, count: nil).read & undefined != 0
+                {
+                    filler = self.candidate()
+                }
                 directTarget(&candidate, filler.bytes.count)
                 append(candidate, &program)
                 append(filler, &program)
@@ -154,11 +165,11 @@ extension Generator {
         case .ret:
             if let stack = setup[4], random.chance(95) { setup.memory.append((stack, target)) }
         case .jmpIndirect, .callIndirect:
-            guard random.chance(95) else { return }
+            let value = random.chance(95) ? target : random.value()
             if i.isRegister {
-                setup[Int(i.rm)] = target
+                setup[Int(i.rm)] = value
             } else if let operand = setup.operand {
-                setup.memory.append((operand, target))
+                setup.memory.append((operand, value))
             }
         default: break
         }

@@ -55,8 +55,10 @@ final class SoftSide {
         for page in stride(from: 0, to: Places.codeLength, by: 4096) {
             map(Places.code + page, SoftSide.codeAt + page, 5)
         }
-        for page in 0..<2 { map(Places.data + UInt64(page) * 4096, SoftSide.writableAt[page], 7) }
-        map(Places.readOnly, SoftSide.readOnlyAt, 5)
+        // As the host maps them: data cannot be run.
+        let noExecute: UInt64 = 1 << 63
+        for page in 0..<2 { map(Places.data + UInt64(page) * 4096, SoftSide.writableAt[page], 7 | noExecute) }
+        map(Places.readOnly, SoftSide.readOnlyAt, 5 | noExecute)
     }
 
     private func setMode() {
@@ -76,6 +78,11 @@ final class SoftSide {
         s.segment(Segment.gs).pointee = SegmentRegister(
             base: Places.gsBase, limit: .max, selector: 0, attributes: bits == 64 ? 0xc0f3 : 0x100)
         s.segment(Segment.fs).pointee = SegmentRegister(base: 0, limit: .max, selector: 0, attributes: 0x100)
+        // No tables: what a wild jump finds there is refused, as the host's kernel refuses it.
+        state.pointee.gdt = DescriptorTable()
+        state.pointee.idt = DescriptorTable()
+        s.segment(Segment.tr).pointee = SegmentRegister(base: 0, limit: 0, selector: 0, attributes: 0x8b)
+        s.segment(Segment.ldtr).pointee.attributes = 0x100
         cpu.updateMode()
         cpu.flushTranslations(keepsGlobal: false)
     }
@@ -83,29 +90,31 @@ final class SoftSide {
     /// Outside of 64-bit mode: makes limits and rights be checked at every access, without any that fails.
     func setFlat(_ isFlat: Bool) {
         guard bits == 32 else { return }
-        cpu.s.segment(Segment.es).pointee.limit = isFlat ? .max : 0xffff_fffe
         cpu.updateMode()
+        if !isFlat { cpu.s.cpu.pointee.mode.remove(.flat) }
     }
 
-    /// The code region has new contents.
-    func codeChanged() {
-        for page in stride(from: 0, to: Places.codeLength, by: 4096) {
-            cpu.memory.blocks.drop(SoftSide.codeAt + page, 4096)
+    /// Bytes of the code region have changed.
+    func codeWritten(_ offset: Int, _ length: Int) {
+        var at = SoftSide.codeAt + UInt64(offset)
+        let end = at + UInt64(length)
+        while at < end {
+            let piece = min(end, (at | 0xfff) + 1) - at
+            if cpu.memory.blocks.holdsCode(at) { cpu.memory.blocks.drop(at, piece) }
+            at += piece
         }
     }
 
-    /// The data pages have new contents; a wild jump may have run them.
-    func dataChanged() {
-        for page in SoftSide.writableAt + [SoftSide.readOnlyAt] where cpu.memory.blocks.holdsCode(page) {
-            cpu.memory.blocks.drop(page, 4096)
-        }
-    }
-
-    /// Runs until an exception; false: out of time.
+    /// Runs until an exception; false: out of time, and `resume` goes on.
     func run(_ state: UnsafeMutablePointer<nc_state>, single: Bool) -> Bool {
         load(state)
+        cpu.s.cpu.pointee.chain = nil
+        return resume(state, single: single, instructions: 1_000_000)
+    }
+
+    func resume(_ state: UnsafeMutablePointer<nc_state>, single: Bool, instructions: UInt64) -> Bool {
         let s = cpu.s
-        let limit = s.cpu.pointee.executed &+ 1_000_000
+        let limit = s.cpu.pointee.executed &+ instructions
         s.cpu.pointee.deadline = limit
         s.cpu.pointee.stop = .none
         while s.cpu.pointee.stop == .none {

@@ -1,0 +1,111 @@
+import CBackplane
+
+/// A kind of difference that is KVM's doing, judged by the SDM. KVM in these lines is the one that emulates ring 0 in software, as nested hosts'
+/// do; one that runs it on the processor needs none of them.
+struct Exclusion: Sendable {
+    let reason: String
+    let covers: @Sendable (WitnessCase, _ kvm: WitnessEnd, _ soft: WitnessEnd, _ differences: [String]) -> Bool
+
+    /// Where the handler of a vector has halted.
+    private static func halted(_ end: WitnessEnd, at vector: Int) -> Bool {
+        end.registers.rip == UInt64(Image.handlers + vector * 16 + 3)
+    }
+
+    private static func names(_ one: WitnessCase, _ names: [String]) -> Bool {
+        one.names.contains { names.contains($0) }
+    }
+
+    private static func isUserWith(_ one: WitnessCase, _ list: [String]) -> Bool { one.mode.isUser && names(one, list) }
+
+    private static let farTransfers = ["far jmp", "far call", "far jmp memory", "far call memory", "retf", "iret"]
+    private static let unknown = [
+        "verr", "verw", "lar", "lsl", "arpl", "int n", "int3, into, int1", "bound", "load far pointer", "sysenter",
+        "sldt, str",
+    ]
+
+    static let all: [Exclusion] = [
+        Exclusion(reason: "in ring 3 it raises #UD for what its emulator does not know") { one, kvm, _, _ in
+            halted(kvm, at: 6) && isUserWith(one, unknown + farTransfers)
+        },
+        Exclusion(reason: "in ring 3 its IRET raises #GP(0), whatever is wrong or right with the frame") {
+            one, _, _, _ in
+            isUserWith(one, ["iret"])
+        },
+        Exclusion(reason: "IRET of long mode looks at SS before CS, and not at its type (SDM volume 2, IRET)") {
+            one, _, _, _ in
+            one.mode == .long && names(one, ["iret"])
+        },
+        Exclusion(reason: "INT3 and INT n of long mode shut it down, or pass by the gate's DPL") { one, kvm, _, _ in
+            one.mode.isLong && names(one, ["int3, into, int1", "int n"])
+                && (kvm.kind == .shutdown || halted(kvm, at: 3) || halted(kvm, at: 4))
+        },
+        Exclusion(reason: "in ring 3 of 64-bit mode the guest sees the host's IF") { one, _, _, differences in
+            one.mode == .longUser && names(one, ["pushf", "syscall"])
+                && (names(one, ["syscall"]) || differences.allSatisfy { $0.hasPrefix("[8e") || $0.hasPrefix("[15") })
+        },
+        Exclusion(reason: "SYSCALL and SYSRET of compatibility mode are AMD's; Intel's raise #UD (SDM volume 2)") {
+            one, _, soft, _ in
+            one.mode == .compatibility && names(one, ["syscall", "sysret"]) && halted(soft, at: 6)
+        },
+        Exclusion(reason: "in ring 3 it does not set A and D (SDM volume 3, 4.8)") { one, _, _, differences in
+            one.mode.isUser && differences.allSatisfy { $0.hasPrefix("[15") }
+        },
+        Exclusion(reason: "it runs no 32-bit paging, and drops CR0.PG") { one, _, soft, _ in
+            !one.mode.isLong && names(one, ["mov to cr0"]) && soft.kind == .shutdown
+        },
+        Exclusion(
+            reason:
+                "MOV of CR1 and CR5 is #UD before it is #GP (SDM volume 3, table 6-2: faults of decoding come first)"
+        ) {
+            one, kvm, soft, _ in names(one, ["mov from cr"]) && halted(kvm, at: 13) && halted(soft, at: 6)
+        },
+        Exclusion(reason: "WRMSR of IA32_PAT takes memory types that are reserved (SDM volume 3, table 12-10)") {
+            one, _, soft, _ in
+            names(one, ["wrmsr"]) && halted(soft, at: 13) && soft.registers.general.1 == 0x277
+        },
+        Exclusion(reason: "AMD's SYSENTER MSRs take addresses that are not canonical (SDM volume 2, WRMSR: #GP)") {
+            one, _, soft, _ in
+            names(one, ["wrmsr"]) && halted(soft, at: 13) && [0x175, 0x176].contains(soft.registers.general.1)
+        },
+        Exclusion(reason: "ring 3 of 64-bit mode runs on the host's segments and tables") { one, _, _, _ in
+            one.mode == .longUser
+                && names(
+                    one,
+                    [
+                        "mov sreg", "mov from sreg", "pop sreg", "load far pointer", "lar", "lsl", "verr", "verw",
+                        "popf", "iret",
+                        "retf", "far jmp memory", "far call memory",
+                    ])
+        },
+        Exclusion(reason: "LTR of a selector of the LDT names no selector in its error code (SDM volume 2, LTR)") {
+            one, _, soft, differences in
+            names(one, ["ltr"]) && halted(soft, at: 13) && differences.count == 1 && differences[0].hasPrefix("[6e")
+        },
+        Exclusion(reason: "real mode's interrupt table has no limit to it (SDM volume 2, INT n)") { one, _, _, _ in
+            one.mode == .real && names(one, ["lgdt, lidt"])
+        },
+        Exclusion(reason: "POPF does not set AC (SDM volume 2, POPF, table 4-21)") { one, kvm, soft, differences in
+            names(one, ["popf"]) && differences.count == 1 && kvm.registers.rflags ^ soft.registers.rflags == 1 << 18
+        },
+        Exclusion(reason: "delivery does not add the base of SS") { _, _, soft, _ in soft.registers.ss.base == 0x100 },
+        Exclusion(reason: "an operand to be changed is read before it is known whether it can be written") {
+            one, _, _, differences in
+            names(one, ["modify page"]) && differences.allSatisfy { $0.hasPrefix("[") || $0.hasPrefix("cr2") }
+        },
+        Exclusion(reason: "a far transfer that fails for its offset marks the descriptor as accessed all the same") {
+            one, _, _, differences in
+            names(one, farTransfers) && differences.allSatisfy { $0.hasPrefix("[2") }
+        },
+        Exclusion(
+            reason:
+                "a write across pages is done up to the one that faults (SDM volume 3, 6.5: a fault leaves nothing done)"
+        ) {
+            one, _, _, differences in
+            names(one, ["write page", "modify page", "push to page"]) && differences.allSatisfy { $0.hasPrefix("[2") }
+        },
+        Exclusion(reason: "SYSRET of 32 bits takes CS from STAR 63:48 alone, and R11 sets NT (SDM volume 2, SYSRET)") {
+            one, _, _, _ in
+            names(one, ["sysret"]) && !one.mode.isUser
+        },
+    ]
+}
