@@ -13,6 +13,9 @@ public final class SoftCPU: CountedCPU {
     var decoder: Decoder
     let model: CPUModel
     var debug = DebugControl()
+    var hasBreakpoints = false
+    /// Bits 11:0 of linear addresses at which the decoded blocks may stop for the debugger (Events/Debugger.swift).
+    var breakpointOffsets: Set<UInt64> = []
     /// What `run` returns when the block loop has stopped with `.end`.
     var runEnd = RunEnd.attention
     private let scratch: UnsafeMutablePointer<Op>
@@ -101,7 +104,7 @@ public final class SoftCPU: CountedCPU {
             case .fault:
                 cpu.pointee.stop = .none
                 s.publishCount()
-                if let end = deliverFault() { return end }
+                if let end = deliverFault() ?? stepIntoHandler() { return end }
             case .end:
                 cpu.pointee.stop = .none
                 return runEnd
@@ -138,6 +141,7 @@ public final class SoftCPU: CountedCPU {
         if single || options.singleStepsAlways { mode.insert(.single) }
         guard checkFetchLimit(rip) else { return toRunLoop }
         let linear = fetchLinear(rip)
+        if hasBreakpoints, isBreakpoint(linear) { return stopAtBreakpoint() }
         guard let physical = memory.translateFetch(s, linear) else { return toRunLoop }
         let found = memory.blocks.find(physical, mode) { block in
             let next = ((linear | 0xfff) &+ 1) & cpu.pointee.linearMask
@@ -213,6 +217,10 @@ public final class SoftCPU: CountedCPU {
         var secondPage: UInt64 = 0
         var i = Instruction()
         while !builder.isEnded, builder.instructionCount < limit {
+            if mayStop(at: linear, builder) {
+                if builder.instructionCount > 0 { break }
+                builder.push(Op(run: breakpointCheck))
+            }
             let outcome = window.decode(&decoder, at: builder.length, mode, &i)
             switch outcome {
             case .instruction: builder.add(i)
