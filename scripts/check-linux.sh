@@ -172,6 +172,69 @@ together() { # SCHEDULE OPTION...
     if [ "$count" = 2 ]; then good "$name: both ran user space"; else bad "$name: $count of 2 ran user space"; console; fi
 }
 
+# gdb SESSION COMMAND...: against the machine whose log is $work/console; what it says is in $work/SESSION.
+gdb_session() {
+    session=$1
+    shift
+    place=$(tr -d '\r' <"$work/console" | sed -n 's/.*gdb: target remote tcp:\(.*\)$/\1/p' | head -n 1)
+    set -- "set pagination off" "set confirm off" "target remote $place" "$@"
+    for command; do
+        set -- "$@" -ex "$command"
+        shift
+    done
+    timeout "$seconds" gdb -batch -nx "$@" >"$work/$session" 2>&1
+}
+# said SESSION WHAT PATTERN
+said() { if grep -q "$3" "$work/$1"; then good "$2"; else bad "$2: gdb did not say '$3'"; sed 's/^/    /' "$work/$1" | tail -n 20; fi; }
+# What the guest's console is to show, in time.
+await() {
+    tries=$((seconds * 2))
+    until grep -aq "$1" "$work/console"; do
+        tries=$((tries - 1))
+        if [ $tries -le 0 ] || ! kill -0 $machine 2>/dev/null; then bad "$name: shows '$1'"; console; return 1; fi
+        sleep 0.5
+    done
+}
+
+# Debian's kernel has no symbols; where the CPU goes for a system call it says itself (LSTAR).
+debugs() { # OPTION...
+    command -v gdb >/dev/null || { echo "no gdb: $name is not checked"; return; }
+    rm -f "$work/keys"
+    mkfifo "$work/keys"
+    : >"$work/console"
+    timeout -k 10 "$seconds" "$backplane" run "$machines/linux.yaml" --gdb tcp:0 "$@" <"$work/keys" >"$work/console" 2>&1 &
+    machine=$!
+    exec 3>"$work/keys"
+    if await 'built-in shell'; then
+        (sleep 3; echo 'true' >&3) &
+        gdb_session attached 'printf "entry %#lx\n", $lstar' 'hbreak *$lstar' 'continue' 'printf "at %#lx\n", $pc' 'x/i $pc' \
+            'x/2xb $rcx - 2' 'stepi' 'printf "then %d\n", $pc - $lstar' 'delete' 'monitor info status' 'detach'
+        entry=$(sed -n 's/^entry //p' "$work/attached")
+        said attached "$name: a breakpoint at the system call entry is hit" "^at $entry\$"
+        said attached "$name: its code is read by virtual address" 'swapgs'
+        said attached "$name: the user's SYSCALL is read by virtual address" '0x0f.*0x05'
+        said attached "$name: one step goes behind SWAPGS" "^then 3\$"
+        echo 'echo sum $((6 * 7)); poweroff -f' >&3
+        await 'sum 42' && good "$name: the shell goes on"
+    fi
+    wait $machine
+    got=$?
+    if [ $got = 0 ]; then good "$name: ends with status 0"; else bad "$name: ends with status $got"; console; fi
+    exec 3>&-
+
+    # From the first instruction on, at an address that is not mapped yet.
+    timeout -k 10 "$seconds" "$backplane" run "$machines/linux.yaml" --gdb tcp:0 --gdb-wait "$@" </dev/null >"$work/console" 2>&1 &
+    machine=$!
+    if await 'gdb: target remote'; then
+        gdb_session waiting 'x/i $pc' "hbreak *$entry" 'continue' 'printf "at %#lx\n", $pc' 'info registers efer cs' 'kill'
+        said waiting "$name: the first system call of all is stopped at" "^at $entry\$"
+        said waiting "$name: registers are those of 64-bit mode" 'LMA'
+    fi
+    wait $machine
+    got=$?
+    if [ $got = 0 ]; then good "$name: gdb's kill ends the machine"; else bad "$name: gdb's kill: status $got"; console; fi
+}
+
 [ -e "$guests/amd64/vmlinuz" ] || { echo "scripts/fetch-linux.sh gets the kernel; without it nothing is checked" >&2; exit 1; }
 name="amd64" && computes amd64 "$machines/linux.yaml" "$@"
 name="amd64 that unpacks itself" && boots --set unpack=guest "$@"
@@ -186,6 +249,7 @@ if command -v tmux >/dev/null && [ -e "$repository/.build/guests/tour.elf" ]; th
 else
     echo "tmux or the tour is missing: keys that switch between guests are not checked"
 fi
+name="amd64 under gdb" && debugs "$@"
 if [ -e "$guests/i386/vmlinuz" ]; then
     name="i386" && computes i386 "$machines/linux-i386.yaml" "$@"
     name="i386 with a disk" && writes i386 "$@"

@@ -13,6 +13,7 @@ public final class ControlPlane: QMPResponder {
     private let machines_ = Mutex<[Machine]>([])
     private let catalog: CatalogBox
     private let server = Mutex<QMPServer?>(nil)
+    private let debuggers = Mutex<[GDBServer]>([])
     private let hasQuit = Atomic<Bool>(false)
 
     /// SAFETY: used on the control thread only.
@@ -49,10 +50,49 @@ public final class ControlPlane: QMPResponder {
         self.server.withLock { $0 = server }
     }
 
+    /// A port that speaks GDB's remote protocol. `finish` closes it. Answers where it is, with the port that was taken.
+    @discardableResult
+    public func listenForDebugger(at address: GDBAddress) throws(ControlError) -> String {
+        let machine: Machine
+        do throws(CommandError) {
+            machine = try self.machine(address.machine)
+        } catch {
+            throw ControlError(error.text, code: ENOENT)
+        }
+        // Of its own machine, until a command chooses another.
+        let choice = MachineChoice(machine.description.name)
+        let server = try GDBServer(address, machine: machine, log: log) { [weak self] line, answer in
+            guard let self else { return false }
+            return enqueue { [self] in
+                do throws(CommandError) {
+                    answer(try Monitor(plane: self, choice: choice).run(line))
+                } catch {
+                    answer("error: \(error.text)\n")
+                }
+            }
+        }
+        do throws(ControlError) {
+            try server.start()
+        } catch {
+            server.finish()
+            throw error
+        }
+        debuggers.withLock { $0.append(server) }
+        if case .tcp(let host, _) = address.place, !host.hasPrefix("127."), host != "::1" {
+            log.write(.warning, nil, "gdb: everybody who reaches \(server.text) can do anything to the guest")
+        }
+        return server.text
+    }
+
     /// Once the machines have ended: what was asked is answered, and the socket is gone.
     public func finish() {
         thread.finish()
         if let server = server.withLock({ $0.take() }) { server.finish() }
+        let debuggers = debuggers.withLock { list in
+            defer { list = [] }
+            return list
+        }
+        for debugger in debuggers { debugger.finish() }
         for machine in machines_.withLock({ $0 }) { machine.onEvent(nil) }
         machines_.withLock { $0 = [] }
     }

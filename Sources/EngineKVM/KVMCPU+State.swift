@@ -136,6 +136,31 @@ extension KVMCPU {
         self.debug = control
     }
 
+    /// SDM volume 3, 6.12: KVM has the length of the INT3 from its exit, and the return address behind it.
+    public func giveBack(_ exception: DebugException) throws(EngineError) {
+        var events = kvm_vcpu_events()
+        _ = try check(ch_kvm_get_events(core.pointee.fd, &events), "KVM_GET_VCPU_EVENTS")
+        events.flags = 0
+        events.exception.injected = 1
+        events.exception.has_error_code = 0
+        events.exception.error_code = 0
+        switch exception {
+        case .breakpoint: events.exception.nr = 3
+        case .trap(let dr6):
+            events.exception.nr = 1
+            var registers = kvm_debugregs()
+            _ = try check(ch_kvm_get_debugregs(core.pointee.fd, &registers), "KVM_GET_DEBUGREGS")
+            registers.dr6 = registers.dr6 & ~0xf | dr6 & 0xe00f
+            _ = try check(ch_kvm_set_debugregs(core.pointee.fd, &registers), "KVM_SET_DEBUGREGS")
+        }
+        _ = try check(ch_kvm_set_events(core.pointee.fd, &events), "KVM_SET_VCPU_EVENTS")
+    }
+
+    public func readMSR(_ index: UInt32) throws(EngineError) -> UInt64? {
+        var value: UInt64 = 0
+        return ch_kvm_get_msr(core.pointee.fd, index, &value) == 0 ? value : nil
+    }
+
     /// DR7: SDM volume 3, 17.2.4. Lengths 1, 2, 4, 8 are coded 0, 1, 3, 2.
     private func fill(
         _ registers: inout (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64),
@@ -164,6 +189,21 @@ extension KVMCPU {
             control |= 2 << UInt64(2 * number) | UInt64(breakpoint.kind.rawValue) << shift | length << (shift + 2)
         }
         registers = (addresses[0], addresses[1], addresses[2], addresses[3], 0, 0, 0, control)
+    }
+
+    /// A KVM that emulates supervisor code tells of the step and not of the HLT.
+    func debugEnd() -> RunEnd {
+        let event = debugEvent()
+        guard event.kind == .singleStep, let end = haltEnd, event.rip == end else { return .debug(event) }
+        return .halted(interruptsEnabled: ch_run_interrupt_flag(shared), rip: end)
+    }
+
+    func noteStep() {
+        haltEnd = nil
+        guard let state = try? currentRegisters(), state.ss.attributes >> 5 & 3 == 0 || state.cr0 & 1 == 0,
+            let physical = try? translate(state.linearRIP), engine.bytes(at: physical, count: 1).first == 0xf4
+        else { return }
+        haltEnd = state.rip &+ 1
     }
 
     func debugEvent() -> DebugEvent {

@@ -37,6 +37,8 @@ public final class KVMCPU: CPU {
     /// Without EFER, which KVM_SET_SREGS sets.
     let powerOnMSRs: [kvm_msr_entry]
     var debug = DebugControl()
+    /// A single step begins at a HLT: RIP behind it.
+    var haltEnd: UInt64?
 
     init(engine: KVMEngine, vcpu: VCPU) throws(EngineError) {
         let core = UnsafeMutablePointer<ch_kvm_cpu>.allocate(capacity: 1)
@@ -81,12 +83,14 @@ public final class KVMCPU: CPU {
         if entered < 0 { return .failed(EngineError("sigaction: \(errorText(entered))")) }
         defer { ch_kvm_thread_leave(core) }
         if progress.pointee.hasStashed { return takeStashed() }
+        if debug.singleStep { noteStep() }
         while true {
             var known: UInt32 = 0
             if ch_load(vcpu.attention) != 0 || progress.pointee.windowRequested {
                 switch attend() {
                 case .go: break
                 case .goWaiting: known = ch_attention_interrupt
+                case .goHolding: known = ch_attention_interrupt | ch_attention_nmi
                 case .leave: return finishAccess() ?? .attention
                 case .fail(let result): return .failed(EngineError("KVM_INTERRUPT or KVM_NMI: \(errorText(result))"))
                 }
@@ -124,6 +128,8 @@ public final class KVMCPU: CPU {
         case go
         /// INTR is high and the guest cannot take it yet: KVM was asked for the interrupt window.
         case goWaiting
+        /// A debugger steps one instruction: interrupts wait.
+        case goHolding
         case leave
         case fail(Int32)
     }
@@ -132,6 +138,11 @@ public final class KVMCPU: CPU {
     @inline(never)
     private func attend() -> Attention {
         if vcpu.mustLeave { return .leave }
+        if debug.singleStep, debug.holdsInterrupts {
+            ch_run_set_window(shared, false)
+            progress.pointee.windowRequested = vcpu.interruptRequested
+            return .goHolding
+        }
         if ch_load(vcpu.attention) & ch_attention_nmi != 0, vcpu.takeNMI() {
             let result = ch_kvm_nmi(core.pointee.fd)
             if result < 0 { return .fail(result) }
@@ -252,7 +263,7 @@ public final class KVMCPU: CPU {
             return nil
         case KVM_EXIT_DEBUG:
             progress.pointee.accessPending = false
-            return .debug(debugEvent())
+            return debugEnd()
         case KVM_EXIT_SHUTDOWN:
             progress.pointee.accessPending = false
             return .shutdown

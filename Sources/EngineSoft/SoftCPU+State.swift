@@ -20,6 +20,7 @@ extension SoftCPU {
         s.cpu.pointee.executed = old.executed
         s.cpu.pointee.deadline = old.deadline
         s.cpu.pointee.intercepted = old.intercepted
+        (s.cpu.pointee.watch, s.cpu.pointee.watchControl) = (old.watch, old.watchControl)
         s.publishCount()
         s.cpu.pointee.msrs.tscOffset = 0 &- vcpu.exits.virtualTime
         s[Register.rdx] = UInt64(CPUModel.signature)
@@ -146,6 +147,7 @@ extension SoftCPU {
         cpu.pointee.inShadow = false
         cpu.pointee.isStackShadow = false
         cpu.pointee.pendingDebug = 0
+        cpu.pointee.watchHits = 0
         cpu.pointee.chain = nil
         flushTranslations(keepsGlobal: false)
         updateMode()
@@ -167,9 +169,10 @@ extension SoftCPU {
                 throw EngineError("a breakpoint of \(breakpoint.length) bytes at \(place): not aligned")
             }
         }
-        debug = control
-        updateMode()
+        adopt(control)
     }
+
+    public func readMSR(_ index: UInt32) throws(EngineError) -> UInt64? { msr(index) }
 
     public func translate(_ linear: UInt64) throws(EngineError) -> UInt64? {
         // Between instructions, what other threads have changed counts: before the first run that is all of memory.

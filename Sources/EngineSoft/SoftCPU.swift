@@ -13,6 +13,9 @@ public final class SoftCPU: CountedCPU {
     var decoder: Decoder
     let model: CPUModel
     var debug = DebugControl()
+    var hasBreakpoints = false
+    /// Bits 11:0 of linear addresses at which the decoded blocks may stop for the debugger (Events/Debugger.swift).
+    var breakpointOffsets: Set<UInt64> = []
     /// What `run` returns when the block loop has stopped with `.end`.
     var runEnd = RunEnd.attention
     private let scratch: UnsafeMutablePointer<Op>
@@ -102,7 +105,7 @@ public final class SoftCPU: CountedCPU {
             case .fault:
                 cpu.pointee.stop = .none
                 s.publishCount()
-                if let end = deliverFault() { return end }
+                if let end = deliverFault() ?? stepIntoHandler() { return end }
             case .end:
                 cpu.pointee.stop = .none
                 return runEnd
@@ -142,6 +145,7 @@ public final class SoftCPU: CountedCPU {
         s.publishCount()
         cpu.pointee.exitRIP = rip
         let linear = fetchLinear(rip)
+        if hasBreakpoints, isBreakpoint(linear) { return stopAtBreakpoint() }
         guard let physical = memory.translateFetch(s, linear) else { return toRunLoop }
         let found = memory.blocks.find(physical, mode) { block in
             let next = ((linear | 0xfff) &+ 1) & cpu.pointee.linearMask
@@ -220,6 +224,10 @@ public final class SoftCPU: CountedCPU {
         var secondPage: UInt64 = 0
         var i = Instruction()
         while !builder.isEnded, builder.instructionCount < limit {
+            if mayStop(at: linear, builder) {
+                if builder.instructionCount > 0 { break }
+                builder.push(Op(run: breakpointCheck))
+            }
             let outcome = window.decode(&decoder, at: builder.length, mode, &i)
             switch outcome {
             case .instruction: builder.add(i)

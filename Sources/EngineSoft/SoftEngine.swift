@@ -7,7 +7,8 @@ import CHost
 /// One virtual machine of the software engine.
 public final class SoftEngine: Engine {
     public let name = "soft"
-    public let abilities = EngineAbilities(exits: SoftEngine.exitReasons, preciseInject: true, countedClock: true)
+    public let abilities = EngineAbilities(
+        exits: SoftEngine.exitReasons, preciseInject: true, countedClock: true, linearBreakpoints: true)
     private var memory: [MappedMemory] = []
     private var intercepts = Intercepts()
     private var cpus: [SoftCPU] = []

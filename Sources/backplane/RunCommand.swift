@@ -27,17 +27,32 @@ struct Run: ParsableCommand {
             "A socket that speaks QEMU's Machine Protocol, for this user only: unix:PATH.", valueName: "unix:PATH"))
     var qmp: String?
 
+    @Option(
+        help: ArgumentHelp(
+            """
+            A port for gdb: tcp:[HOST:]PORT, on the loopback interface unless HOST says otherwise (port 0: any), or \
+            unix:PATH. MACHINE= before it names another machine than the first; ,arch=i386 or ,arch=x86-64 behind it says \
+            what gdb is told, which is else the CPU's mode when gdb connects.
+            """,
+            valueName: "tcp:[HOST:]PORT|unix:PATH"))
+    var gdb: [String] = []
+
+    @Flag(name: .customLong("gdb-wait"), help: "The guest stands still until a debugger lets it go on.")
+    var gdbWait = false
+
     func run() throws {
         guard let level = LogLevel.named(logLevel) else {
             throw ValidationError("--log takes trace, debug, info, warning or error, and got '\(logLevel)'")
         }
         let socket = try qmp.map(Run.socketPath)
+        let debuggers = try gdb.map(Run.debuggerAddress)
+        if gdbWait, debuggers.isEmpty { throw ValidationError("--gdb-wait needs --gdb") }
         ch_report_exit()
         let finder = PluginFinder(paths: machineFile.plugins.pluginPath, isolation: .inProcess)
         let descriptions = try machineFile.load(finder).guests ?? []
         let pid = try pidFile.map { try PIDFile(path: $0) }
         defer { pid?.remove() }
-        let status = try run(descriptions, finder, level, socket)
+        let status = try run(descriptions, finder, level, socket, debuggers)
         pid?.remove()
         if status != 0 { throw ExitCode(status) }
     }
@@ -55,8 +70,15 @@ extension Run {
         return String(path.dropFirst(5))
     }
 
+    private static func debuggerAddress(_ text: String) throws -> GDBAddress {
+        if let address = GDBAddress(text: text) { return address }
+        throw ValidationError(
+            "--gdb takes [MACHINE=]tcp:[HOST:]PORT or unix:PATH, [,arch=i386|x86-64], and got '\(text)'")
+    }
+
     private func run(
-        _ descriptions: [MachineDescription], _ finder: PluginFinder, _ level: LogLevel, _ socket: String?
+        _ descriptions: [MachineDescription], _ finder: PluginFinder, _ level: LogLevel, _ socket: String?,
+        _ debuggers: [GDBAddress]
     ) throws -> Int32 {
         do {
             let log = try LogWriter(level: level)
@@ -69,6 +91,8 @@ extension Run {
             defer { console.finish() }
             defer { plane.finish() }
             if let socket { try listen(plane, guests, socket) }
+            for address in debuggers { try listen(plane, guests, address, log) }
+            if gdbWait { hold(guests, debuggers) }
             try guests.start()
             return guests.waitForEnd()
         } catch let error as MachineError {
@@ -87,6 +111,27 @@ extension Run {
         } catch {
             guests.tearDown()
             throw MachineError("--qmp: \(error)")
+        }
+    }
+
+    private func listen(
+        _ plane: ControlPlane, _ guests: GuestRunner, _ address: GDBAddress, _ log: LogWriter
+    ) throws(MachineError) {
+        do throws(ControlError) {
+            log.write(.info, nil, "gdb: target remote \(try plane.listenForDebugger(at: address))")
+        } catch {
+            guests.tearDown()
+            throw MachineError("--gdb: \(error)")
+        }
+    }
+
+    /// Those that have a port for a debugger.
+    private func hold(_ guests: GuestRunner, _ debuggers: [GDBAddress]) {
+        for (index, machine) in guests.machines.enumerated() {
+            let names = [machine.description.name, "\(index + 1)"]
+            if debuggers.contains(where: { $0.machine.map { names.contains($0) } ?? (index == 0) }) {
+                machine.holdForDebugger()
+            }
         }
     }
 }

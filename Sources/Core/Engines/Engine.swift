@@ -14,12 +14,15 @@ public struct EngineAbilities: Sendable, Equatable {
     public var preciseInject: Bool
     /// The clock can be derived from retired instructions.
     public var countedClock: Bool
+    /// `DebugControl.breakpoints` works: a debugger's breakpoints need no INT3 in guest memory.
+    public var linearBreakpoints: Bool
 
-    public init(exits: [Int], preciseInject: Bool, countedClock: Bool) {
+    public init(exits: [Int], preciseInject: Bool, countedClock: Bool, linearBreakpoints: Bool = false) {
         let everywhere = [BP_EXIT_TRIPLE_FAULT, BP_EXIT_HLT, BP_EXIT_IO, BP_EXIT_EPT_VIOLATION]
         self.exits = (exits + everywhere).reduce(0) { $0 | (1 << UInt64($1)) }
         self.preciseInject = preciseInject
         self.countedClock = countedClock
+        self.linearBreakpoints = linearBreakpoints
     }
 
     public func delivers(_ reason: Int) -> Bool { reason >= 0 && reason < 64 && exits >> UInt64(reason) & 1 != 0 }
@@ -102,7 +105,13 @@ public enum RunEnd: Sendable {
 }
 
 public struct DebugEvent: Sendable, Equatable {
-    public enum Kind: Sendable, Equatable { case singleStep, softwareBreakpoint, hardwareBreakpoint }
+    public enum Kind: Sendable, Equatable {
+        case singleStep
+        /// One of `DebugControl.breakpoints`, or INT3; RIP is at the instruction.
+        case softwareBreakpoint
+        /// One of `DebugControl.hardware`: bits 3:0 of `dr6` say which, by position.
+        case hardwareBreakpoint
+    }
     public var kind: Kind
     public var rip: UInt64
     /// DR6 as the event would leave it.
@@ -132,16 +141,52 @@ public struct DebugControl: Sendable, Equatable {
     }
 
     public var singleStep: Bool
+    /// During a single step interrupts and NMIs wait, so that it is one instruction of the code that runs.
+    public var holdsInterrupts: Bool
+    /// Linear addresses whose instructions come back as `softwareBreakpoint` before they run; only where the engine has
+    /// `EngineAbilities.linearBreakpoints`.
+    public var breakpoints: Set<UInt64>
     /// INT3 in guest memory is the debugger's: it comes back as `softwareBreakpoint` instead of raising #BP.
     public var softwareBreakpoints: Bool
-    /// At most four.
+    /// At most four. The guest's own DR0 to DR3 go on working beside them only where the engine can do that (soft).
     public var hardware: [Hardware]
 
-    public init(singleStep: Bool = false, softwareBreakpoints: Bool = false, hardware: [Hardware] = []) {
+    public init(
+        singleStep: Bool = false, holdsInterrupts: Bool = false, breakpoints: Set<UInt64> = [],
+        softwareBreakpoints: Bool = false, hardware: [Hardware] = []
+    ) {
         self.singleStep = singleStep
+        self.holdsInterrupts = holdsInterrupts
+        self.breakpoints = breakpoints
         self.softwareBreakpoints = softwareBreakpoints
         self.hardware = hardware
     }
+}
+
+/// An exception that an engine has handed to the debugger and that turned out to be the guest's own.
+public enum DebugException: Sendable, Equatable {
+    /// #BP, as the INT3 at RIP raises it.
+    case breakpoint
+    /// #DB as a trap, with these bits of DR6.
+    case trap(dr6: UInt64)
+}
+
+/// x87 and SSE registers, as FXSAVE has them (SDM volume 1, table 10-2).
+public struct FloatingState: Sendable, Equatable {
+    public var control: UInt16 = 0x37f
+    public var status: UInt16 = 0
+    /// The abridged tag word: a bit for each physical register that is not empty.
+    public var notEmpty: UInt8 = 0
+    public var opcode: UInt16 = 0
+    public var instructionPointer: UInt64 = 0
+    public var dataPointer: UInt64 = 0
+    /// ST0 to ST7, 16 bytes each, of which the low 10 count.
+    public var registers = [UInt8](repeating: 0, count: 128)
+    /// XMM0 to XMM15, 16 bytes each.
+    public var vectors = [UInt8](repeating: 0, count: 256)
+    public var mxcsr: UInt32 = 0x1f80
+
+    public init() {}
 }
 
 /// A CPU that the counted clock can be derived from (`EngineAbilities.countedClock`). It keeps `VCPU.retired`.
@@ -166,8 +211,27 @@ public protocol CPU: AnyObject {
     /// Completes an access that is still half done (KVM: after IN or a load), so that the state is that between instructions.
     func completePending() throws(EngineError)
     func setDebug(_ control: DebugControl) throws(EngineError)
+    /// Between runs, after `run` came back with a debug event that is the guest's own: it gets the exception when it goes on.
+    func giveBack(_ exception: DebugException) throws(EngineError)
+    func floatingState() throws(EngineError) -> FloatingState
+    /// Refuses bits of MXCSR that no CPU has.
+    func setFloatingState(_ state: FloatingState) throws(EngineError)
+    /// A model-specific register as RDMSR gives it, without exits; nil: the CPU has none of this number.
+    func readMSR(_ index: UInt32) throws(EngineError) -> UInt64?
     /// Translates a linear address by the guest's tables, for reading; nil: not mapped.
     func translate(_ linear: UInt64) throws(EngineError) -> UInt64?
     /// The guest's TSC is adjusted so that it shows no jump after a pause of `nanoseconds`.
     func didPause(nanoseconds: UInt64)
+}
+
+/// For CPUs that no debugger looks at: stand-ins of tests and measurements.
+extension CPU {
+    public func giveBack(_ exception: DebugException) throws(EngineError) {
+        throw EngineError("this CPU takes no debug exceptions")
+    }
+    public func floatingState() throws(EngineError) -> FloatingState { FloatingState() }
+    public func setFloatingState(_ state: FloatingState) throws(EngineError) {
+        throw EngineError("this CPU has no x87 and SSE registers")
+    }
+    public func readMSR(_ index: UInt32) throws(EngineError) -> UInt64? { nil }
 }

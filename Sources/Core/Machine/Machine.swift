@@ -46,8 +46,7 @@ public final class Machine: @unchecked Sendable {
     /// What claims are called, by number.
     var claimNames: [Int: String] = [:]
     var liveThreads = 0
-    /// Gets debug events (a debugger's); on the vCPU's thread, with the lock held.
-    var debugHandler: ((UInt32, DebugEvent) -> Void)?
+    var debugger = DebuggerState()
     /// Told what happens to the machine, with the lock held: must not block, nor call the machine.
     var eventHandler: (@Sendable (MachineEvent) -> Void)?
     var random: SplitMix64

@@ -314,6 +314,7 @@ extension Machine {
             _ = ch_clear_bits(vcpu.attention, ch_attention_leave)
             // The board withdraws the right without the lock, and sets the bit then.
         } while !seat.mayRun
+        armDebugger(Int(vcpu.index), cpu)
         if begin != 0, begin != .max { state.pauseTimes.note(ch_monotonic() &- begin) }
         return true
     }
@@ -326,6 +327,7 @@ extension Machine {
             waitParked(seen)
         }
         clock.pause()
+        unpatchAll()
         var isStopped = false
         var hasWaited = false
         repeat {
@@ -339,7 +341,11 @@ extension Machine {
             let work = state.quietWork
             state.quietWork = []
             for item in work { item() }
-            if state.wantsReset, state.pendingEnd == nil { performReset() }
+            if state.wantsReset, state.pendingEnd == nil {
+                performReset()
+                // Who looks at the CPU while the machine is paused sees it reset.
+                if state.pauses > 0 { carryOutReset(vcpus[0], cpus[0]) }
+            }
             drain()
             if let end = state.pendingEnd {
                 state.end = end
@@ -357,7 +363,12 @@ extension Machine {
             for cpu in cpus where duration > 0 { cpu.didPause(nanoseconds: duration) }
             loop.timersChanged()
         }
-        if let end = state.end { tell(.ended(end)) } else if isStopped { tell(.resumed) }
+        if let end = state.end {
+            tell(.ended(end))
+            debugger.notify?()
+        } else if isStopped {
+            tell(.resumed)
+        }
         unpark()
         return hasWaited
     }
@@ -388,6 +399,7 @@ extension Machine {
         for instance in instances where instance.description.type.kind != .loader { instance.reset(warm: true) }
         drain()
         state.cpuResets = vcpus.map { _ in true }
+        debuggerDidReset()
         tell(.reset)
     }
 
@@ -407,7 +419,7 @@ extension Machine {
         case .attention: break
         case .halted(let interruptsEnabled, let rip): halt(vcpu, cpu, interruptsEnabled, rip)
         case .shutdown: tripleFault(vcpu, cpu)
-        case .debug(let event): debugHandler?(vcpu.index, event)
+        case .debug(let event): debugEvent(event, vcpu, cpu)
         case .failed(let error): requestEnd(6, "engine '\(engine?.name ?? "none")': \(error)")
         }
     }
@@ -420,9 +432,12 @@ extension Machine {
             exit.width = 1
             exit.rip = rip
             exit.flags = UInt16(BP_EXITF_RIP_PAST) | (interruptsEnabled ? UInt16(BP_EXITF_INTERRUPTS_ENABLED) : 0)
-            if exits.ask(&exit) == .handled { return }
+            if exits.ask(&exit) == .handled { return stepOverHalt(vcpu, cpu) }
         }
         drain()
+        debugger.halted.insert(Int(vcpu.index))
+        defer { debugger.halted.remove(Int(vcpu.index)) }
+        stepOverHalt(vcpu, cpu)
         // With interrupts disabled only an NMI ends the HLT. A pause, or work for a quiet machine, does not.
         let wakes = ch_attention_nmi | (interruptsEnabled ? ch_attention_interrupt : 0)
         let resets = state.resetCount
@@ -446,6 +461,12 @@ extension Machine {
             }
             if vcpu.mustLeave, !park(vcpu, cpu) { return }
         } while ch_load(vcpu.attention) & wakes == 0 && state.resetCount == resets
+    }
+
+    /// A debugger's step ends behind the HLT, in which the CPU stays.
+    private func stepOverHalt(_ vcpu: VCPU, _ cpu: any CPU) {
+        guard let armed = debugger.armed.dropFirst(Int(vcpu.index)).first, armed.control.singleStep else { return }
+        didStep(Int(vcpu.index), cpu, dr6: 1 << 14)
     }
 
     private func tripleFault(_ vcpu: VCPU, _ cpu: any CPU) {

@@ -5,7 +5,8 @@ struct BlockBuilder {
     static let maximumInstructions = 64
     /// An instruction makes at most this many operations.
     static let maximumPerInstruction = 4
-    static let capacity = maximumInstructions * maximumPerInstruction + 2
+    /// And what stands before the first one and behind the last one.
+    static let capacity = maximumInstructions * maximumPerInstruction + 3
 
     let mode: Mode
     /// Bits 11:0 of the block's first byte.
@@ -251,16 +252,33 @@ extension UnsafeMutableRawPointer {
         return last <= UInt64(segment.limit)
     }
 
-    /// Compares an operand with DR0 to DR3; a match is reported once the instruction has retired (SDM volume 3, 17.2.4).
+    /// Compares an operand with DR0 to DR3 and with the debugger's watchpoints; a match is reported once the instruction has
+    /// retired (SDM volume 3, 17.2.4).
     func noteDataAccess(_ linear: UInt64, _ size: UInt64, isWrite: Bool) {
-        let control = cpu.pointee.watchControl
+        let own = cpu.pointee.dr.7
+        if own & 0xff != 0 {
+            cpu.pointee.pendingDebug |= dataHits(own, linear, size, isWrite: isWrite) { debugRegister($0).pointee }
+        }
+        let debuggers = cpu.pointee.watchControl
+        if debuggers != 0 {
+            cpu.pointee.watchHits |= dataHits(debuggers, linear, size, isWrite: isWrite) { watchAddress($0) }
+        }
+    }
+
+    /// Bits of the breakpoints that an access touches, `control` being laid out as DR7.
+    private func dataHits(
+        _ control: UInt64, _ linear: UInt64, _ size: UInt64, isWrite: Bool, address: (Int) -> UInt64
+    ) -> UInt64 {
+        var hits: UInt64 = 0
         for number in 0..<4 where control >> UInt64(number * 2) & 3 != 0 {
             let field = control >> UInt64(16 + number * 4) & 15
             let kind = field & 3
             guard kind == 3 || (kind == 1 && isWrite) else { continue }
             let length: UInt64 = [1, 2, 8, 4][Int(field >> 2)]
-            let first = watchAddress(number) & ~(length - 1)
-            if linear < first &+ length, first < linear &+ size { cpu.pointee.pendingDebug |= 1 << UInt64(number) }
+            let first = address(number) & ~(length - 1)
+            // Differences, since either end may be the last byte of the address space.
+            if linear &- first < length || first &- linear < size { hits |= 1 << UInt64(number) }
         }
+        return hits
     }
 }

@@ -10,8 +10,9 @@ extension SoftCPU {
     func attend() -> RunEnd? {
         let cpu = s.cpu
         let word = ch_load(cpu.pointee.attention)
-        let canTakeInterrupt = cpu.pointee.systemFlags & RFLAGS.interrupt != 0 && !cpu.pointee.inShadow
-        let canTakeNMI = !cpu.pointee.inNMI && !cpu.pointee.inShadow
+        let isHeld = cpu.pointee.inShadow || (debug.singleStep && debug.holdsInterrupts)
+        let canTakeInterrupt = cpu.pointee.systemFlags & RFLAGS.interrupt != 0 && !isHeld
+        let canTakeNMI = !cpu.pointee.inNMI && !isHeld
         cpu.pointee.attentionMask =
             ch_attention_leave | ch_attention_engine
             | (canTakeInterrupt ? ch_attention_interrupt : 0) | (canTakeNMI ? ch_attention_nmi : 0)
@@ -29,7 +30,7 @@ extension SoftCPU {
         if bits & ch_attention_leave != 0 { return .attention }
         if bits & ch_attention_nmi != 0, vcpu.takeNMI() {
             s.cpu.pointee.inNMI = true
-            return deliver(vector: Vector.nmi, kind: .nmi, code: nil)
+            return deliver(vector: Vector.nmi, kind: .nmi, code: nil) ?? stepIntoHandler()
         }
         if bits & ch_attention_interrupt != 0 {
             s.cpu.pointee.exitRIP = s.rip
@@ -39,6 +40,12 @@ extension SoftCPU {
             stepsNext = true
         }
         return nil
+    }
+
+    /// A debugger's single step in which an event was delivered ends at the first instruction of its handler.
+    func stepIntoHandler() -> RunEnd? {
+        guard debug.singleStep else { return nil }
+        return .debug(DebugEvent(kind: .singleStep, rip: s.rip, dr6: DR6.singleStep))
     }
 
     // MARK: One instruction at a time
@@ -62,6 +69,9 @@ extension SoftCPU {
         (cpu.pointee.inShadow, cpu.pointee.isStackShadow) = (false, false)
         stepsNext = false
         let begun = cpu.pointee.executed
+        let waiting = cpu.pointee.pendingDebug
+        cpu.pointee.stepsRounds = wasTrapping || debug.singleStep || cpu.pointee.watchesData
+        cpu.pointee.didRound = false
         isStepping = true
         cpu.pointee.deadline = begun &+ 1
         didDeliver = false
@@ -70,12 +80,23 @@ extension SoftCPU {
         isStepping = false
         cpu.pointee.deadline = eventDeadline
         cpu.pointee.chain = nil
-        guard cpu.pointee.executed != begun else {
-            if cpu.pointee.stop == .none, !didDeliver { (cpu.pointee.inShadow, cpu.pointee.isStackShadow) = shadow }
+        let didRound = cpu.pointee.stepsRounds && cpu.pointee.didRound
+        cpu.pointee.stepsRounds = false
+        guard cpu.pointee.executed != begun || didRound else {
+            // What it touched before it faulted is no hit: it has not retired.
+            if cpu.pointee.stop == .fault { (cpu.pointee.pendingDebug, cpu.pointee.watchHits) = (waiting, 0) }
+            if cpu.pointee.stop != .fault, !didDeliver {
+                (cpu.pointee.inShadow, cpu.pointee.isStackShadow) = shadow
+            }
             return nil
         }
         // RF covers one instruction (SDM volume 3, 17.3.1.1); IRET and POPF load it for the next one.
-        if !loadedResumeFlag { cpu.pointee.systemFlags &= ~RFLAGS.rf }
+        if didRound, cpu.pointee.executed == begun {
+            // Its breakpoint is not met again by the rounds that are left.
+            if cpu.pointee.watchesInstructions { cpu.pointee.systemFlags |= RFLAGS.rf }
+        } else if !loadedResumeFlag {
+            cpu.pointee.systemFlags &= ~RFLAGS.rf
+        }
         loadedResumeFlag = false
         if wasTrapping, !didDeliver { cpu.pointee.pendingDebug |= DR6.singleStep }
         if cpu.pointee.stop != .none { return nil }
@@ -84,7 +105,11 @@ extension SoftCPU {
 
     /// Traps on the instruction that has retired.
     private func afterStep() -> RunEnd? {
+        // The guest's own #DB comes first: the debugger then stops at its handler.
         if let end = reportDebug() { return end }
+        let hits = s.cpu.pointee.watchHits
+        s.cpu.pointee.watchHits = 0
+        if hits != 0 { return .debug(DebugEvent(kind: .hardwareBreakpoint, rip: s.rip, dr6: hits)) }
         if debug.singleStep { return .debug(DebugEvent(kind: .singleStep, rip: s.rip, dr6: DR6.singleStep)) }
         return nil
     }
@@ -95,9 +120,6 @@ extension SoftCPU {
         let bits = cpu.pointee.pendingDebug
         guard bits != 0, !cpu.pointee.isStackShadow else { return nil }
         cpu.pointee.pendingDebug = 0
-        if !debug.hardware.isEmpty, bits & 15 != 0 {
-            return .debug(DebugEvent(kind: .hardwareBreakpoint, rip: s.rip, dr6: bits))
-        }
         return raiseDebugTrap(bits)
     }
 
@@ -107,40 +129,22 @@ extension SoftCPU {
         guard cpu.pointee.systemFlags & RFLAGS.rf == 0 else { return nil }
         let linear = fetchLinear(s.rip)
         var hits: UInt64 = 0
-        for number in 0..<4 where cpu.pointee.watchControl >> UInt64(number * 2) & 3 != 0 {
-            let kind = cpu.pointee.watchControl >> UInt64(16 + number * 4) & 3
-            if kind == 0, s.watchAddress(number) == linear { hits |= 1 << UInt64(number) }
+        let control = cpu.pointee.dr.7
+        for number in 0..<4 where control >> UInt64(number * 2) & 3 != 0 {
+            let kind = control >> UInt64(16 + number * 4) & 3
+            if kind == 0, s.debugRegister(number).pointee == linear { hits |= 1 << UInt64(number) }
         }
         guard hits != 0 else { return nil }
-        if !debug.hardware.isEmpty {
-            // The debugger goes on with the instruction itself.
-            cpu.pointee.systemFlags |= RFLAGS.rf
-            return (.debug(DebugEvent(kind: .hardwareBreakpoint, rip: s.rip, dr6: hits)), ())
-        }
-        return (raiseDebugFault(hits), ())
+        return (raiseDebugFault(hits) ?? stepIntoHandler(), ())
     }
 
-    /// What operands and instructions are compared with: the debugger's breakpoints if it has any, else the guest's.
+    /// After DR7 or the debugger's watchpoints have changed.
     func updateWatches() {
         let cpu = s.cpu
-        if debug.hardware.isEmpty {
-            cpu.pointee.watch = (cpu.pointee.dr.0, cpu.pointee.dr.1, cpu.pointee.dr.2, cpu.pointee.dr.3)
-            cpu.pointee.watchControl = cpu.pointee.dr.7
-        } else {
-            var addresses: [UInt64] = [0, 0, 0, 0]
-            var control: UInt64 = 0
-            for (number, breakpoint) in debug.hardware.prefix(4).enumerated() {
-                addresses[number] = breakpoint.address
-                let length: UInt64 = [1: 0, 2: 1, 4: 3, 8: 2][breakpoint.length] ?? 0
-                control |= 2 << UInt64(number * 2)
-                control |= (UInt64(breakpoint.kind.rawValue) | length << 2) << UInt64(16 + number * 4)
-            }
-            cpu.pointee.watch = (addresses[0], addresses[1], addresses[2], addresses[3])
-            cpu.pointee.watchControl = control
-        }
-        (cpu.pointee.watchesInstructions, cpu.pointee.watchesData) = (false, false)
-        for number in 0..<4 where cpu.pointee.watchControl >> UInt64(number * 2) & 3 != 0 {
-            switch cpu.pointee.watchControl >> UInt64(16 + number * 4) & 3 {
+        (cpu.pointee.watchesInstructions, cpu.pointee.watchesData) = (false, cpu.pointee.watchControl != 0)
+        let control = cpu.pointee.dr.7
+        for number in 0..<4 where control >> UInt64(number * 2) & 3 != 0 {
+            switch control >> UInt64(16 + number * 4) & 3 {
             case 0: cpu.pointee.watchesInstructions = true
             case 1, 3: cpu.pointee.watchesData = true
             default: break

@@ -64,7 +64,7 @@ extension SoftCPU {
     /// An external interrupt that is acknowledged: a policy may take it for itself, or inject an exception in its place.
     func deliverExternal(_ vector: UInt8) -> RunEnd? {
         guard intercepts(BP_EXIT_EXTERNAL_INTERRUPT, UInt64(vector)) else {
-            return deliver(vector: vector, kind: .external, code: nil)
+            return deliver(vector: vector, kind: .external, code: nil) ?? stepIntoHandler()
         }
         guard let asked = ask(Fault(vector: vector), reason: BP_EXIT_EXTERNAL_INTERRUPT) else {
             // The pin may stay high: an instruction runs before it is looked at again.
@@ -72,7 +72,7 @@ extension SoftCPU {
             stepsNext = true
             return nil
         }
-        return deliver(asked, asked.vector == vector ? .external : .exception)
+        return deliver(asked, asked.vector == vector ? .external : .exception) ?? stepIntoHandler()
     }
 
     /// nil: a policy has dealt with it; else what is to be delivered.

@@ -91,7 +91,9 @@ struct StringState {
     /// Elements that a run of plain memory could take at once: to the end of the page, of the segment's and the address's wrap; 1 or
     /// less: go by elements.
     func room(_ s: S, _ register: UInt8, _ segment: Int, _ linear: UInt64) -> UInt64 {
-        guard isForward, s.cpu.pointee.mode.isDisjoint(with: [.alignment, .dataBreakpoints]) else { return 1 }
+        guard isForward, s.cpu.pointee.mode.isDisjoint(with: [.alignment, .dataBreakpoints]),
+            !s.cpu.pointee.stepsRounds
+        else { return 1 }
         let offset = s[register] & mask
         var bytes = 4096 &- (linear & 0xfff)
         bytes = min(bytes, mask &- offset)
@@ -106,10 +108,13 @@ struct StringState {
 
 /// Between runs of a repeated instruction: whether it must stop to let something in.
 @inline(__always)
-private func isWanted(_ s: S) -> Bool { ch_load(s.cpu.pointee.attention) & s.cpu.pointee.attentionMask != 0 }
+private func isWanted(_ s: S) -> Bool {
+    ch_load(s.cpu.pointee.attention) & s.cpu.pointee.attentionMask != 0 || s.cpu.pointee.stepsRounds
+}
 
 /// Leaves a repeated instruction half-way: RIP stays at it. A block of one that makes no progress would never end; each run makes some.
 private func interrupted(_ s: S, _ p: P) -> P {
+    s.cpu.pointee.didRound = true
     rewind(s, p)
     return toRunLoop
 }

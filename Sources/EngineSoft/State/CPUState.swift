@@ -185,11 +185,19 @@ struct CPUState {
     /// DR6 bits that wait to be reported as #DB once the instruction has retired.
     var pendingDebug: UInt64 = 0
     var inNMI = false
-    /// Breakpoint addresses and their control, as in DR0-3 and DR7: the debugger's or the guest's.
+    /// The debugger's watchpoints, as DR0 to DR3 and DR7 would hold them.
     var watch: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
     var watchControl: UInt64 = 0
+    /// Those that the instruction has touched, as bits.
+    var watchHits: UInt64 = 0
+    /// The guest's DR7 enables an instruction breakpoint.
     var watchesInstructions = false
+    /// Data breakpoints of the guest or of the debugger.
     var watchesData = false
+    /// Each round of a repeated string instruction ends the step: TF or a debugger (SDM volume 3, 17.3.1.4).
+    var stepsRounds = false
+    /// A repeated string instruction has done a round, and RIP is still at it.
+    var didRound = false
     /// PAE's four page-directory-pointer entries, loaded with CR3.
     var pageDirectoryPointers: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
     /// `run` is under way: a request for the registers comes from within an exit.
@@ -284,6 +292,7 @@ extension UnsafeMutableRawPointer {
         return base.assumingMemoryBound(to: UInt64.self)
     }
 
+    /// Of the debugger; the guest's are `debugRegister`.
     func watchAddress(_ number: Int) -> UInt64 {
         switch number {
         case 0: cpu.pointee.watch.0
