@@ -34,7 +34,9 @@ struct EngineSelection {
         }
         guard let speed = KVMEngine.supervisorSpeed() else { return "this host's KVM does not run supervisor code" }
         if speed < EngineSelection.nativeSpeed {
-            return "this host's KVM emulates supervisor code, at \(Int(speed / 1e5) / 10) million instructions a second"
+            let tenths = Int(speed / 1e5)
+            let millions = "\(tenths / 10).\(tenths % 10)"
+            return "this host's KVM emulates supervisor code, at \(millions) million instructions a second"
         }
         return nil
     }
