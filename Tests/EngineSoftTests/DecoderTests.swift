@@ -8,7 +8,7 @@ import Testing
     @Test(
         .enabled(if: Disassembler.isInstalled, "libcapstone is not installed (scripts/setup.sh)"),
         arguments: [16, 32, 64])
-    func lengthsAreThoseOfDisassembler(bits: Int) throws {
+    func lengthsAreThoseOfCapstone(bits: Int) throws {
         var comparison = try #require(LengthComparison(bits: bits))
         var random = Randomness(seed: Soak.seed &+ UInt64(bits))
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 24) { bytes in

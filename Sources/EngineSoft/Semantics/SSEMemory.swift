@@ -77,6 +77,8 @@ extension BlockBuilder {
         if !i.hasOverride { address.segment = UInt8(Segment.ds) }
         let isMMX = i.mnemonic == .maskmovq
         let size: UInt8 = isMMX ? 8 : 16
+        // Before what the address raises.
+        if isMMX { push(op(i, waitForX87)) }
         var op = op(i, isMMX ? maskedStoreMMX : maskedStore)
         setMemory(&op, address, size: UInt16(size), isWrite: true)
         op.dst = vectorRegister(i.operands.0, i)
@@ -235,7 +237,6 @@ private func storeMasked(_ s: S, _ p: P) -> Bool {
 }
 private let maskedStore: Handler = { s, p in storeMasked(s, p) ? next(s, p) : abort(s, p) }
 private let maskedStoreMMX: Handler = { s, p in
-    if s.x87IsPending { return raise(s, p, Vector.mf) }
     guard storeMasked(s, p) else { return abort(s, p) }
     s.touchMMX()
     return next(s, p)

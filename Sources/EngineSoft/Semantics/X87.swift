@@ -48,7 +48,7 @@ extension BlockBuilder {
     mutating func emitX87(_ i: Instruction) -> Bool {
         guard i.flags.contains(.x87) else { return false }
         if i.mnemonic == .fwait {
-            push(op(i, mode.contains(.waitBlocked) ? raiseNotAvailable : wait))
+            push(op(i, mode.contains(.waitBlocked) ? raiseNotAvailable : waitForX87))
             return true
         }
         if mode.contains(.x87Blocked) {
@@ -107,7 +107,7 @@ extension BlockBuilder {
 // MARK: Handlers
 
 private let doNothing: Handler = { s, p in next(s, p) }
-private let wait: Handler = { s, p in s.x87IsPending ? raise(s, p, Vector.mf) : next(s, p) }
+let waitForX87: Handler = { s, p in s.x87IsPending ? raise(s, p, Vector.mf) : next(s, p) }
 
 /// FIP and FOP, and with a memory operand FDP.
 @inline(__always)

@@ -63,6 +63,8 @@ private func isCapstonesOwn(_ d: Disagreement) -> Bool {
     if d.bits == 64, d.starts(0xc2) || d.starts(0xe8) || d.starts(0xe9) { return true }
     // More than one of 66, F2 and F3: it takes the wrong one for the mandatory prefix, or none for an operand size.
     if [0x66, 0xf2, 0xf3].filter({ d.has($0) }).count > 1 { return true }
+    // 67 before REX.W: it takes that for the mandatory 66 (HADDPD, CVTTPD2DQ, PMOVZXBD without a prefix are none).
+    if d.has(0x67), d.rex & 8 != 0, d.starts(0x0f), d.ours == nil { return true }
     // MOV from and to segment registers ignores REX.R.
     if d.starts(0x8c) || d.starts(0x8e), d.rex & 4 != 0, d.theirs == nil { return true }
     // Register forms of the hint NOPs, and PREFETCH with other values of ModRM.reg (SDM volume 2, table B-1 "NOP" and "PREFETCHW").
