@@ -140,12 +140,16 @@ struct GuestTests {
         #expect(await group.endAll() == [0, 0, 0])
     }
 
-    /// sti; l: hlt; jmp l
     @Test func aGuestThatHaltsDoesNotUseItsTurnUp() async throws {
         let policy = Self.turn("10s")
-        let group = try Group([(LivePolicyTests.halting, policy), (Self.counting, policy)], start: false)
+        // xor eax,eax; inc eax; mov dx,0x330; out dx,eax; sti; l: hlt; jmp l
+        let halting: [UInt8] = [
+            0x66, 0x31, 0xc0, 0x66, 0x40, 0xba, 0x30, 0x03, 0x66, 0xef, 0xfb, 0xf4, 0xeb, 0xfd,
+        ]
+        let group = try Group([(halting, policy), (Self.counting, policy)], start: false)
         try group.start(0)
-        // It has the turn, or has given it up already: ten seconds of it are not waited for.
+        // It takes its turn before there is another guest that could, or it would wait for that one's ten seconds.
+        try await Self.eventually { group.tally(0) == 1 }
         let begin = ContinuousClock.now
         try group.start(1)
         try await group.counts(1)
