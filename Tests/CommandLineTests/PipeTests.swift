@@ -15,10 +15,8 @@ extension Commands {
         /// Bytes that wait from the start on are not lost while the guest sets its UART up.
         @Test func noByteOfAPipeIsLost() async throws {
             let end = await (try piped("ticks\roff\r")).end()
-            withKnownIssue("a guest that resets its FIFO or reads its data port drops them", isIntermittent: true) {
-                #expect(end.output.contains("tour> ticks\r\n"))
-                #expect(!end.output.contains("unknown command"))
-            }
+            #expect(end.output.contains("tour> ticks\r\n"))
+            #expect(!end.output.contains("unknown command"))
         }
 
         private func piped(_ text: String) throws -> Child {

@@ -13,8 +13,9 @@ enum Console {
         if UART.com1.isPresent { use(.com1) } else if UART.com2.isPresent { use(.com2) }
     }
 
-    /// Switching the FIFOs on empties them, so what has come in already is taken out first.
+    /// Switching the FIFOs on empties them, so what has come in already is taken out first, and nothing more let in.
     private static func use(_ uart: UART) {
+        uart.disconnect()
         while uart.hasInput, !inputIsFull { append(uart.receive()) }
         uart.setUp()
         Shared.consoleBase.value = UInt32(uart.base)

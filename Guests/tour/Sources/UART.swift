@@ -62,6 +62,9 @@ struct UART {
         return interruptEnable.read() == 0x0F
     }
 
+    /// Nothing comes in until it is set up: loopback takes SIN from the receiver.
+    func disconnect() { control(.loopback) }
+
     /// 115200 baud, 8N1, FIFOs on with a trigger level of 1, no interrupts.
     func setUp() {
         interruptEnable.write(0)

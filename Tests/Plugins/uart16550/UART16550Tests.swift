@@ -39,6 +39,30 @@ import Testing
         #expect(b.read(0) == 0x34 && b.read(1) == 0x12)
     }
 
+    @Test func wordsHaveEightBitsUntilTheGuestSaysTheirLength() {
+        var b = Bench()
+        b.receive(0xF4)
+        b.write(0, 0xE5)
+        #expect(b.chip.popTransmit() == 0xE5)
+        b.write(3, 0x00)
+        #expect(b.read(0) == 0xF4, "it came before")
+        b.receive(0xF4)
+        #expect(b.read(0) == 0x14)
+        b.chip.reset()
+        b.receive(0xF4)
+        #expect(b.read(0) == 0xF4)
+    }
+
+    @Test func aFormatThatWasNeverWrittenIsRefused() {
+        var b = Bench()
+        var state = b.chip.state
+        state.lineControl = .init(rawValue: 0x03)
+        let isTaken = b.chip.restore(state)
+        state.hasFormat = true
+        let isTakenOnceWritten = b.chip.restore(state)
+        #expect(!isTaken && isTakenOnceWritten)
+    }
+
     @Test func scratchHoldsEveryByte() {
         var b = Bench()
         for value in UInt8.min...UInt8.max {
@@ -78,7 +102,7 @@ import Testing
         b.write(3, 0x03)
         #expect(b.read(1) == 0x05)
         #expect(b.read(5) == 0x61)
-        #expect(b.read(0) == 0x02, "the word length was 5 bits when the character came")
+        #expect(b.read(0) == 0x42)
     }
 
     @Test func onlyThreeAddressBitsCount() {

@@ -10,6 +10,8 @@
 /// - THR empty (LSR bit 5) and transmitter empty (bit 6) are the same: there is no shift register behind the FIFO, so a
 ///   host that does not take characters stops the guest after 16, or after 1 in 16450 mode. This is the flow control.
 /// - The data sheet's break acts on SOUT only, which idles in loopback; here a break loops back as data does.
+/// - Until LCR is written words have 8 bits, though it reads 0, which means 5: a guest that leaves the port as it finds
+///   it expects what firmware leaves, and what is typed before a guest sets the port up is kept whole.
 /// - The divisor is 12 (9600 baud) at power-on, where the data sheet says nothing: Linux divides by what it finds.
 ///
 /// Not modelled: DMA pins RXRDY and TXRDY (FCR bit 3 is kept), the baud clock output, the times of characters.
@@ -21,6 +23,8 @@ public struct UART16550: Sendable {
         /// Without the two reset bits, which clear themselves; empty in 16450 mode.
         public var fifoControl: FIFOControl = []
         public var lineControl: LineControl = []
+        /// LCR has been written since the reset.
+        public var hasFormat = false
         public var modemControl: ModemControl = []
         public var scratch: UInt8 = 0
         public var divisor: UInt16 = 12
@@ -75,6 +79,7 @@ public struct UART16550: Sendable {
         let depth: UInt8 = fifoOn ? 16 : 1
         guard saved.interruptEnable.isSubset(of: .all),
             fifoOn ? saved.fifoControl.isSubset(of: .stored) : saved.fifoControl.isEmpty,
+            saved.hasFormat || saved.lineControl.isEmpty,
             saved.modemControl.isSubset(of: .all),
             saved.lineErrors.isSubset(of: .errors),
             saved.modemInputs.isSubset(of: .lines), saved.modemDeltas.isSubset(of: .deltas),
@@ -178,6 +183,7 @@ public struct UART16550: Sendable {
     private mutating func setLineControl(_ value: LineControl, at now: UInt64) {
         let wasLooping = breakLoops
         state.lineControl = value
+        state.hasFormat = true
         if breakLoops, !wasLooping { deliverBreak(at: now) }
     }
 
@@ -194,7 +200,7 @@ public struct UART16550: Sendable {
     /// in FIFO mode.
     private mutating func transmit(_ value: UInt8, at now: UInt64) {
         state.transmitterEmptyPending = false
-        let character = value & state.lineControl.dataMask
+        let character = value & dataMask
         if !state.lineControl.contains(.setBreak) {
             if loopback {
                 deliver(character, errors: [], at: now)
@@ -283,7 +289,7 @@ public struct UART16550: Sendable {
             if !fifoEnabled { state.receiveQueue = CharacterQueue() }
         }
         state.receiveActivity = now
-        state.receiveQueue.push(byte & state.lineControl.dataMask, errors: errors.rawValue &>> 2)
+        state.receiveQueue.push(byte & dataMask, errors: errors.rawValue &>> 2)
         if state.receiveQueue.count == 1 { revealFirstErrors() }
     }
 
@@ -307,6 +313,7 @@ public struct UART16550: Sendable {
 
     public var fifoEnabled: Bool { state.fifoControl.contains(.enable) }
 
+    private var dataMask: UInt8 { state.hasFormat ? state.lineControl.dataMask : 0xFF }
     private var depth: UInt8 { fifoEnabled ? 16 : 1 }
     private var divisorAccess: Bool { state.lineControl.contains(.divisorAccess) }
     private var loopback: Bool { state.modemControl.contains(.loopback) }
