@@ -179,6 +179,10 @@ backends:
   - {{ id: medium, plugin: raw-file, path: {image} }}
 """
     yield f"machine: plugins\nmemory: 16MiB\nboot: {{ plugin: multiboot, kernel: {tour} }}\n"
+    yield f"machine: plugins\nmemory: 16MiB\nboot: {{ plugin: elf, kernel: {tour} }}\n"
+    kernel = ROOT / ".build/guests/linux/amd64/vmlinuz"
+    if kernel.exists():
+        yield f"machine: plugins\nmemory: 128MiB\nboot: {{ plugin: linux, kernel: {kernel} }}\n"
 
 
 # ---- Figures
@@ -451,7 +455,7 @@ def plugin_loading(bench):
     bench.report.details["plugins"] = samples
     for plugin in sorted(path.name[3:-3] for path in bench.build.glob("lib*.so")):
         if plugin not in samples:
-            bench.report.skip(f"loading {plugin}", "bench.py does not know this plugin")
+            bench.report.skip(f"loading {plugin}", "no machine here names it; linux needs scripts/fetch-linux.sh")
             continue
         library, first, second = (
             statistics.median(cost[part] for cost in samples[plugin]) for part in ("library", "first", "second"))
