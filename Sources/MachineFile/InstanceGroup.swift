@@ -47,4 +47,16 @@ struct InstanceDraft {
     /// For messages.
     var name: String { id ?? "this instance" }
     var title: String { entry.map { "\(name) (\($0.type.name))" } ?? name }
+
+    /// What files other than the one that first writes its id say of it, in the order of the keys.
+    var overrides: [InstanceDescription.Override] {
+        keys.entries.reduce(into: []) { overrides, entry in
+            guard entry.key != "id", entry.keyLocation.file != location.file else { return }
+            if let index = overrides.firstIndex(where: { $0.location.file == entry.keyLocation.file }) {
+                overrides[index].keys.append(entry.key)
+            } else {
+                overrides.append(.init(keys: [entry.key], location: entry.keyLocation))
+            }
+        }
+    }
 }

@@ -116,7 +116,7 @@ struct MachineAssembly {
                 wires: (wires[position] ?? []).map {
                     .init(slot: $0.wire.slot, position: $0.wire.position, target: $0.target, location: $0.wire.location)
                 },
-                onStart: resolved.onStart, onFault: draft.onFault, location: draft.location)
+                onStart: resolved.onStart, onFault: draft.onFault, location: draft.location, overrides: draft.overrides)
         }
     }
 }

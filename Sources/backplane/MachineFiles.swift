@@ -40,5 +40,9 @@ extension MachineFileArguments {
 func fail(_ error: MachineError) -> ExitCode {
     let place = error.location.map { "\($0): " } ?? ""
     complain("\(place)error: \(error.description)")
+    for override in error.overrides {
+        let keys = override.keys.joined(separator: ", ")
+        writeAll(STDERR_FILENO, "  \(override.location): note: overridden here: \(keys)\n".utf8)
+    }
     return ExitCode(error.status)
 }

@@ -121,11 +121,25 @@ public struct InstanceDescription: Sendable {
     public var wires: [Wire]
     public var onStart: [Call]
     public var onFault: FaultPolicy
+    /// Where its id is first written.
     public var location: SourceLocation
+    /// What files that extend that one's say of it: the names of the keys, and where the first of them is.
+    public var overrides: [Override]
+
+    public struct Override: Sendable, Equatable {
+        public var keys: [String]
+        public var location: SourceLocation
+
+        public init(keys: [String], location: SourceLocation) {
+            self.keys = keys
+            self.location = location
+        }
+    }
 
     public init(
         id: String, libraryPath: String, type: ClassDescription, values: [Value?], isGiven: [Bool],
-        wires: [Wire] = [], onStart: [Call] = [], onFault: FaultPolicy = .stop, location: SourceLocation
+        wires: [Wire] = [], onStart: [Call] = [], onFault: FaultPolicy = .stop, location: SourceLocation,
+        overrides: [Override] = []
     ) {
         self.id = id
         self.libraryPath = libraryPath
@@ -136,5 +150,6 @@ public struct InstanceDescription: Sendable {
         self.onStart = onStart
         self.onFault = onFault
         self.location = location
+        self.overrides = overrides
     }
 }

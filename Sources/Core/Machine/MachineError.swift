@@ -5,6 +5,8 @@ public struct MachineError: Error, Sendable, CustomStringConvertible {
     public var status: Int32
     /// Where the machine file says it.
     public var location: SourceLocation?
+    /// Where another file changes what is said there.
+    public var overrides: [InstanceDescription.Override] = []
 
     public init(_ description: String, status: Int32 = 2, location: SourceLocation? = nil) {
         self.description = description

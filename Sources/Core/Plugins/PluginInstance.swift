@@ -208,9 +208,11 @@ public final class PluginInstance: @unchecked Sendable {
     func error(_ what: String, _ status: bp_status, code: Int32 = 2) -> MachineError {
         let sentence = failure.isEmpty ? (status == 0 ? "" : ": \(statusText(status))") : ": \(failure)"
         let detail = conflict.isEmpty ? "" : ": \(conflict)"
-        return MachineError(
+        var error = MachineError(
             "'\(id)' (\(description.type.name)) \(what)\(sentence)\(detail)", status: code,
             location: description.location)
+        error.overrides = description.overrides
+        return error
     }
 }
 
