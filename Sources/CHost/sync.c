@@ -13,21 +13,18 @@ void ch_wait(const uint32_t *word, uint32_t expected, int64_t nanoseconds) {
 
 void ch_wake(const uint32_t *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0); }
 
-/* Whether a barrier on all running threads of the process can be had; asked for once (the kernel takes it twice too). */
-static bool has_barrier(void) {
-    static uint32_t answer; /* 0: not asked yet, 1: no, 2: yes */
-    uint32_t known = __atomic_load_n(&answer, __ATOMIC_RELAXED);
-    if (!known) {
-        known = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0 ? 2 : 1;
-        __atomic_store_n(&answer, known, __ATOMIC_RELAXED);
-    }
-    return known == 2;
+/* Whether a barrier on all running threads of the process can be had. */
+static bool has_barrier;
+
+/* Before there is a second thread: with others running the kernel waits for all CPUs here, about 5 ms of every start. */
+__attribute__((constructor)) static void register_barrier(void) {
+    has_barrier = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
 }
 
 static void lock_sleep(ch_lock *lock, uint32_t ticket) {
     __atomic_fetch_add(&lock->sleepers, 1, __ATOMIC_SEQ_CST);
     /* Once is enough: whoever looks at `sleepers` after the barrier sees this waiter, whatever woke it meanwhile. */
-    bool is_ordered = has_barrier() && syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0;
+    bool is_ordered = has_barrier && syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0;
     for (;;) {
         uint32_t now = __atomic_load_n(&lock->serving, __ATOMIC_ACQUIRE);
         if (now == ticket) break;
