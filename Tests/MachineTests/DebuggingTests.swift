@@ -21,7 +21,10 @@ struct DebuggingTests {
         private let task: Task<MachineEnd, Never>
         private let wakes = Mutexed(0)
 
-        init(_ guest: [UInt8], mode: String = "protected", on engine: TestEngine, runsFirst: Bool = false) throws {
+        init(
+            _ guest: [UInt8], mode: String = "protected", policies: String = "", on engine: TestEngine,
+            runsFirst: Bool = false
+        ) throws {
             let image = FileManager.default.temporaryDirectory.appendingPathComponent("bp-\(UUID().uuidString).img")
             try Data(guest).write(to: image)
             defer { try? FileManager.default.removeItem(at: image) }
@@ -31,7 +34,7 @@ struct DebuggingTests {
                 memory: 1MiB
                 boot: { plugin: flat, image: \(image.path), mode: \(mode) }
                 policies:
-                  - { id: rules, plugin: standard }
+                \(policies)  - { id: rules, plugin: standard }
                 devices:
                   - { id: exit, plugin: debug-exit }
                   - { id: reset, plugin: reset-control }
@@ -152,6 +155,29 @@ struct DebuggingTests {
         #expect(try guest.rip() == 0x7c00)
         guest.machine.setStopped(false)
         #expect(await guest.stopped() == Self.reached(.software, 0x7c08))
+        #expect(await guest.end().status == 0)
+    }
+
+    /// The debugger need not know what paused it to go on.
+    @Test(arguments: TestEngine.here) func aPolicysPauseIsAStop(engine: TestEngine) async throws {
+        // 7c00: xor eax,eax; 7c02: inc eax; 7c03: out 0x80,al; 7c05: jmp 7c02
+        let guest = try Debuggee(
+            [0x31, 0xc0, 0x40, 0xe6, 0x80, 0xeb, 0xfb],
+            policies: "  - { id: point, plugin: watchpoint, ports: 0x80, value: 3 }\n", on: engine)
+        let before = guest.notifications
+        #expect(try await guest.go() == Self.interrupted)
+        #expect(guest.notifications == before + 1)
+        #expect(try guest.eax() == 3)
+        #expect(try guest.rip() == 0x7c05)
+        #expect(try await guest.go(step: true) == Self.stepped)
+        #expect(try guest.rip() == 0x7c02)
+        #expect(try await guest.go() == Self.interrupted)
+        #expect(try guest.eax() == 0x103)
+        // Who leaves ends no pause: that is the operator's then.
+        guest.machine.detachDebugger()
+        #expect(guest.machine.runStatus == .paused)
+        guest.machine.setStopped(false)
+        #expect(await eventuallyChanges { try? guest.eax() != 0x103 })
         #expect(await guest.end().status == 0)
     }
 

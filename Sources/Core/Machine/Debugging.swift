@@ -33,7 +33,7 @@ public struct DebugPoint: Sendable, Hashable {
 
 public struct DebugStop: Sendable, Equatable {
     public enum Reason: Sendable, Equatable {
-        /// The debugger has come, or asked for it.
+        /// The debugger has come, or asked for it; or a policy has paused the machine.
         case interrupted
         /// A single step is done, or a reset has ended it.
         case step
@@ -174,7 +174,7 @@ extension Machine {
         }
     }
 
-    /// Lets the guest go on; `step`: this vCPU runs one instruction, and the guest stops again. A breakpoint at which a vCPU stands is
+    /// Lets the guest go on, also where a policy had paused it; `step`: this vCPU runs one instruction, and the guest stops again. A breakpoint at which a vCPU stands is
     /// passed, unless the debugger has written RIP.
     public func resumeForDebugger(step: Int? = nil) throws(MachineError) {
         try whileDebugging { [self] in
@@ -184,6 +184,7 @@ extension Machine {
             }
             debugger.unseen = []
             debugger.stepping = step
+            endPolicyPause()
             release()
         }
     }

@@ -57,13 +57,20 @@ extension Machine {
         unpark()
     }
 
-    /// Until an operator continues it.
+    /// Until an operator continues it, or its debugger, which is told.
     func pauseByPolicy() {
         if !state.isPausedByPolicy {
             state.isPausedByPolicy = true
             state.pauses += 1
         }
         callIn()
+        if debugger.notify != nil { hold(DebugStop(vcpu: 0, reason: .interrupted)) }
+    }
+
+    func endPolicyPause() {
+        guard state.isPausedByPolicy else { return }
+        state.isPausedByPolicy = false
+        if state.pauses > 0 { state.pauses -= 1 }
     }
 
     /// Brings all vCPUs back to the core.
@@ -145,23 +152,7 @@ extension Machine {
         ch_lock_release(&host.pointee.lock)
     }
 
-    /// Nested; the guest stands still and its clock too until as many `resume`s.
-    public func pause() {
-        ch_lock_acquire(&host.pointee.lock)
-        state.pauses += 1
-        callIn()
-        ch_lock_release(&host.pointee.lock)
-    }
-
-    public func resume() {
-        ch_lock_acquire(&host.pointee.lock)
-        if state.pauses > 0 { state.pauses -= 1 }
-        state.isPausedByPolicy = false
-        unpark()
-        ch_lock_release(&host.pointee.lock)
-    }
-
-    /// The operator's stop and continue: not nested. Continuing ends a policy's pause too.
+    /// The operator's stop and continue: not nested. While it is stopped the guest stands still, and its clock too. Continuing ends a policy's pause too.
     public func setStopped(_ isStopped: Bool) {
         ch_lock_acquire(&host.pointee.lock)
         if isStopped, !state.isPausedByOperator {
@@ -169,11 +160,9 @@ extension Machine {
             state.pauses += 1
             callIn()
         } else if !isStopped {
-            for isPaused in [state.isPausedByOperator, state.isPausedByPolicy] where isPaused && state.pauses > 0 {
-                state.pauses -= 1
-            }
+            if state.isPausedByOperator, state.pauses > 0 { state.pauses -= 1 }
             state.isPausedByOperator = false
-            state.isPausedByPolicy = false
+            endPolicyPause()
             unpark()
         }
         ch_lock_release(&host.pointee.lock)
