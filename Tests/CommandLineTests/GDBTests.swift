@@ -252,6 +252,45 @@ extension Commands {
             machine.child.signal(SIGKILL)
         }
 
+        /// Two guests of one process: what one debugger does the other one's guest does not notice.
+        @Test func eachGuestHasADebuggerOfItsOwn() async throws {
+            let folder = Folder()
+            var arguments = ["run"]
+            // jmp $; nop, jmp 7c00
+            for (name, code) in [("one", [0xeb, 0xfe, 0x00]), ("two", [0x90, 0xeb, 0xfd])] as [(String, [UInt8])] {
+                try folder.write("\(name).img", code)
+                arguments.append(
+                    try folder.write(
+                        "\(name).yaml",
+                        "machine: \(name)\nmemory: 1MiB\nboot: { plugin: flat, image: \(name).img }\n"))
+                arguments += ["--gdb", "\(name)=unix:\(folder.path)/\(name)"]
+            }
+            let child = try Child(
+                arguments + ["--engine", "soft", "--gdb-wait", "--qmp", "unix:\(folder.path)/qmp"], input: .pipe)
+            try #require(await child.shows("unix:\(folder.path)/two", onError: true))
+            let one = try GDBConnection("unix:\(folder.path)/one")
+            let two = try GDBConnection("unix:\(folder.path)/two")
+            #expect(one.ask("m7c00,3") == "ebfe00" && two.ask("m7c00,3") == "90ebfd")
+            #expect(two.ask("Z0,7c01,1") == "OK")
+            two.send(packet: "vCont;c")
+            #expect(two.packet() == "T05thread:1;")
+            #expect(one.ask("M7c00,2:9090") == "OK")
+            #expect(two.ask("m7c00,3") == "90ebfd")
+            one.send(packet: "vCont;s:1")
+            #expect(one.packet() == "T05thread:1;")
+            #expect(one.ask("M7c00,3:90ebfd") == "OK")
+            one.send(packet: "vCont;c")
+            two.send(packet: "vCont;c")
+            #expect(two.packet() == "T05thread:1;", "it has come round, and the first has no breakpoint there")
+            one.send([3])
+            #expect(one.packet() == "T02thread:1;")
+            // The end of one is told to its own debugger alone.
+            #expect(one.send(packet: "k"))
+            #expect(one.packet() == nil)
+            #expect(two.ask("qC") == "QC1")
+            child.signal(SIGKILL)
+        }
+
         /// An end without a word: the breakpoints are gone, the guest goes on, and the next debugger is welcome.
         @Test func aDebuggerThatVanishesLeavesNothingBehind() async throws {
             let machine = try await spinning()
