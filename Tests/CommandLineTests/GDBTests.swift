@@ -265,8 +265,7 @@ extension Commands {
                         "machine: \(name)\nmemory: 1MiB\nboot: { plugin: flat, image: \(name).img }\n"))
                 arguments += ["--gdb", "\(name)=unix:\(folder.path)/\(name)"]
             }
-            let child = try Child(
-                arguments + ["--engine", "soft", "--gdb-wait", "--qmp", "unix:\(folder.path)/qmp"], input: .pipe)
+            let child = try Child(arguments + ["--engine", "soft", "--gdb-wait"], input: .pipe)
             try #require(await child.shows("unix:\(folder.path)/two", onError: true))
             let one = try GDBConnection("unix:\(folder.path)/one")
             let two = try GDBConnection("unix:\(folder.path)/two")

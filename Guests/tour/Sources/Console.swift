@@ -15,10 +15,10 @@ enum Console {
 
     /// Switching the FIFOs on empties them, so what has come in already is taken out first, and nothing more let in.
     private static func use(_ uart: UART) {
-        uart.disconnect()
-        while uart.hasInput, !inputIsFull { append(uart.receive()) }
-        uart.setUp()
         Shared.consoleBase.value = UInt32(uart.base)
+        uart.disconnect()
+        poll()
+        uart.setUp()
     }
 
     // MARK: Output
