@@ -65,8 +65,7 @@ struct DebuggerState {
 
     /// Called with the lock held: it only wakes. nil: no debugger.
     var notify: (@Sendable () -> Void)?
-    /// One of `RunState.pauses` is the debugger's.
-    var isHolding = false
+    /// Why the guest stands still for the debugger; nil: it does not.
     var stop: DebugStop?
     var points: [DebugPoint] = []
     var stepping: Int?
@@ -86,6 +85,7 @@ struct DebuggerState {
     /// Guest-physical addresses that hold our INT3 now, and what belongs there.
     var patches: [UInt64: UInt8] = [:]
 
+    var isHolding: Bool { stop != nil }
     var isIdle: Bool { notify == nil && points.isEmpty && armed.allSatisfy { $0.control == DebugControl() } }
 }
 
@@ -137,18 +137,16 @@ extension Machine {
             if debugger.stop?.reason == .interrupted { debugger.stop = stop } else { debugger.unseen.insert(stop.vcpu) }
             return
         }
-        debugger.isHolding = true
         debugger.stop = stop
-        state.pauses += 1
+        state.pauses.insert(.byDebugger)
         callIn()
         debugger.notify?()
     }
 
     private func release() {
         guard debugger.isHolding else { return }
-        debugger.isHolding = false
         debugger.stop = nil
-        if state.pauses > 0 { state.pauses -= 1 }
+        state.pauses.remove(.byDebugger)
         unpark()
     }
 
@@ -160,22 +158,20 @@ extension Machine {
     /// What the guest does; where it has stopped, all vCPUs have come to rest.
     public func debugPhase() -> DebugPhase {
         for _ in 0..<2 {
-            let phase: DebugPhase = debuggerLocked {
-                if let end = state.end { return .ended(end) }
-                return debugger.isHolding ? debugger.stop.map { .stopped($0) } ?? .running : .running
-            }
+            let phase = phaseNow()
             guard case .stopped = phase else { return phase }
             // Events of other vCPUs may still come.
             if runQuiet(timeout: Machine.quietLimit, {}) != .ended { break }
         }
-        return debuggerLocked {
-            if let end = state.end { return .ended(end) }
-            return debugger.isHolding ? debugger.stop.map { .stopped($0) } ?? .running : .running
-        }
+        return phaseNow()
     }
 
-    /// Lets the guest go on, also where a policy had paused it; `step`: this vCPU runs one instruction, and the guest stops again. A breakpoint at which a vCPU stands is
-    /// passed, unless the debugger has written RIP.
+    private func phaseNow() -> DebugPhase {
+        debuggerLocked { state.end.map { .ended($0) } ?? debugger.stop.map { .stopped($0) } ?? .running }
+    }
+
+    /// Lets the guest go on, also where a policy had paused it; `step`: this vCPU runs one instruction, and the guest stops again. A
+    /// breakpoint at which a vCPU stands is passed, unless the debugger has written RIP.
     public func resumeForDebugger(step: Int? = nil) throws(MachineError) {
         try whileDebugging { [self] in
             for (index, cpu) in cpus.enumerated() {
@@ -184,7 +180,7 @@ extension Machine {
             }
             debugger.unseen = []
             debugger.stepping = step
-            endPolicyPause()
+            state.pauses.remove(.byPolicy)
             release()
         }
     }

@@ -61,7 +61,7 @@ extension Machine {
         quickly {
             if state.end != nil || state.pendingEnd != nil { return .shutdown }
             if !state.isStarted { return .prelaunch }
-            return state.pauses > 0 ? .paused : .running
+            return state.pauses.isEmpty ? .running : .paused
         }
     }
 

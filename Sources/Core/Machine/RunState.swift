@@ -7,10 +7,16 @@ import Glibc
 
 /// Guarded by the machine's lock.
 struct RunState {
+    /// Who holds a paused machine: it runs once nobody does.
+    struct Pauses: OptionSet {
+        let rawValue: UInt8
+        static let byOperator = Self(rawValue: 1 << 0)
+        static let byPolicy = Self(rawValue: 1 << 1)
+        static let byDebugger = Self(rawValue: 1 << 2)
+    }
+
     var isStarted = false
-    var pauses = 0
-    /// One of `pauses` is a policy's: further verdicts add none.
-    var isPausedByPolicy = false
+    var pauses: Pauses = []
     var parked = 0
     var wantsReset = false
     /// A reset has happened that this vCPU has not yet carried out, by vCPU.
@@ -19,8 +25,6 @@ struct RunState {
     var end: MachineEnd?
     var quietWork: [() -> Void] = []
     var resetCount: UInt64 = 0
-    /// One of `pauses` is the operator's.
-    var isPausedByOperator = false
     /// Of vCPU 0, in virtual nanoseconds.
     var haltedTime: UInt64 = 0
     var haltedSince: UInt64?
@@ -35,7 +39,7 @@ struct RunState {
     /// Who asked for which mode, the last one counts.
     var runModes: [(owner: PluginInstance, mode: RunMode, quantum: UInt64)] = []
 
-    var mustPark: Bool { pauses > 0 || wantsReset || pendingEnd != nil || !quietWork.isEmpty }
+    var mustPark: Bool { !pauses.isEmpty || wantsReset || pendingEnd != nil || !quietWork.isEmpty }
 }
 
 extension Machine {
@@ -59,18 +63,9 @@ extension Machine {
 
     /// Until an operator continues it, or its debugger, which is told.
     func pauseByPolicy() {
-        if !state.isPausedByPolicy {
-            state.isPausedByPolicy = true
-            state.pauses += 1
-        }
+        state.pauses.insert(.byPolicy)
         callIn()
         if debugger.notify != nil { hold(DebugStop(vcpu: 0, reason: .interrupted)) }
-    }
-
-    func endPolicyPause() {
-        guard state.isPausedByPolicy else { return }
-        state.isPausedByPolicy = false
-        if state.pauses > 0 { state.pauses -= 1 }
     }
 
     /// Brings all vCPUs back to the core.
@@ -152,17 +147,14 @@ extension Machine {
         ch_lock_release(&host.pointee.lock)
     }
 
-    /// The operator's stop and continue: not nested. While it is stopped the guest stands still, and its clock too. Continuing ends a policy's pause too.
+    /// The operator's stop and continue: not nested. While it is stopped the guest stands still, and its clock too. Continuing
+    /// ends a policy's pause too.
     public func setStopped(_ isStopped: Bool) {
         ch_lock_acquire(&host.pointee.lock)
-        if isStopped, !state.isPausedByOperator {
-            state.isPausedByOperator = true
-            state.pauses += 1
-            callIn()
-        } else if !isStopped {
-            if state.isPausedByOperator, state.pauses > 0 { state.pauses -= 1 }
-            state.isPausedByOperator = false
-            endPolicyPause()
+        if isStopped {
+            if state.pauses.insert(.byOperator).inserted { callIn() }
+        } else {
+            state.pauses.subtract([.byOperator, .byPolicy])
             unpark()
         }
         ch_lock_release(&host.pointee.lock)
@@ -288,7 +280,7 @@ extension Machine {
                 if state.end != nil { return false }
                 let seen = ch_load(parkWord)
                 // Only what the host does to a running guest is a pause of its own.
-                let isChange = state.pauses == 0 && !state.wantsReset && seat.mayRun
+                let isChange = state.pauses.isEmpty && !state.wantsReset && seat.mayRun
                 if vcpu.index == 0, begin == 0, isChange { begin = ch_monotonic() }
                 do throws(EngineError) { try cpu.completePending() } catch { requestEnd(6, "\(error)") }
                 state.parked += 1
@@ -322,7 +314,7 @@ extension Machine {
         repeat {
             let seen = ch_load(parkWord)
             // Before the work of a command that comes after `stop` or `cont`, so that its answer comes after the event.
-            if isStopped != (state.pauses > 0) {
+            if isStopped != !state.pauses.isEmpty {
                 isStopped.toggle()
                 hasWaited = true
                 tell(isStopped ? .stopped : .resumed)
@@ -333,7 +325,7 @@ extension Machine {
             if state.wantsReset, state.pendingEnd == nil {
                 performReset()
                 // Who looks at the CPU while the machine is paused sees it reset.
-                if state.pauses > 0 { carryOutReset(vcpus[0], cpus[0]) }
+                if !state.pauses.isEmpty { carryOutReset(vcpus[0], cpus[0]) }
             }
             drain()
             if let end = state.pendingEnd {
@@ -341,7 +333,7 @@ extension Machine {
                 break
             }
             noteBusy()
-            if state.pauses > 0 || !seat.mayRun, state.quietWork.isEmpty, !state.wantsReset {
+            if !state.pauses.isEmpty || !seat.mayRun, state.quietWork.isEmpty, !state.wantsReset {
                 hasWaited = true
                 waitParked(seen)
             }
@@ -366,7 +358,7 @@ extension Machine {
     private func waitParked(_ seen: UInt32) {
         // The backends go on in a pause, and with a counted clock nobody else serves them. In another guest's turn they wait: what they
         // deliver has its virtual time, which a schedule must not change.
-        if isCounted, state.pauses > 0 { return pollHost(milliseconds: 100) }
+        if isCounted, !state.pauses.isEmpty { return pollHost(milliseconds: 100) }
         ch_lock_release(&host.pointee.lock)
         ch_wait(parkWord, seen, 100_000_000)
         if isCounted { loop.runRequests() }

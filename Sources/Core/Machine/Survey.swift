@@ -212,9 +212,9 @@ extension Machine {
 
     /// What waits for a point where the vCPUs are quiet; without vCPUs that is now.
     public func runQuietWork() {
-        guard !state.quietWork.isEmpty || state.pauses > 0 else { return }
+        guard !state.quietWork.isEmpty || !state.pauses.isEmpty else { return }
         _ = try? locked { () throws(MachineError) in
-            state.pauses = 0
+            state.pauses = []
             while !state.quietWork.isEmpty {
                 let work = state.quietWork
                 state.quietWork = []

@@ -20,7 +20,7 @@ extension Machine {
     func noteBusy() {
         guard seat.board.count > 1 else { return }
         let isBusy =
-            state.isStarted && state.pauses == 0 && state.end == nil && state.pendingEnd == nil
+            state.isStarted && state.pauses.isEmpty && state.end == nil && state.pendingEnd == nil
             && state.halted < vcpus.count
         guard isBusy != state.wasBusy else { return }
         state.wasBusy = isBusy
