@@ -4,6 +4,8 @@
 # make test    the same, for the tests
 # make soak    the software CPU's tests, for minutes instead of seconds
 # make check   the ABI's past, the installed tree and the documents; after make test
+# make deb     Debian packages, in .build/deb
+# make check-deb  Debian packages of what `make test` has built, by lintian and in a clean Debian
 # make bench   the measurements, as ratios in one run
 # make install PREFIX=/usr/local [DESTDIR=]
 PREFIX ?= /usr/local
@@ -12,7 +14,7 @@ SWIFT_FLAGS = -c release
 BACKPLANE = .build/release/backplane
 TOUR = .build/guests/tour.elf
 
-.PHONY: all run tour check-linux test check bench build guests setup soak setup-bench install lint format clean
+.PHONY: all run tour check-linux test check check-deb bench build guests setup soak setup-bench install deb lint format clean
 all: build guests
 
 setup:
@@ -60,16 +62,26 @@ soak: setup
 # With what `make test` has built: the ABI's past minors, the tree that `make install` makes (with the toolchain hidden), and the documents' commands and code.
 INSTALLED = $(CURDIR)/.build-tests/installed
 check:
+	@scripts/setup.sh check
 	BACKPLANE_BUILD=$(CURDIR)/.build-tests/release scripts/install.sh $(INSTALLED)
 	scripts/check-abi.sh .build-tests/release/backplane
 	scripts/check-installed.sh $(INSTALLED)
 	scripts/check-docs.py $(INSTALLED)
+
+check-deb:
+	@scripts/setup.sh deb
+	BACKPLANE_BUILD=$(CURDIR)/.build-tests/release scripts/make-deb.sh .build-tests/deb
+	scripts/check-deb.sh .build-tests/deb
 
 bench: build guests setup-bench
 	@scripts/bench.py
 
 install: build guests
 	@scripts/install.sh "$(PREFIX)" "$(DESTDIR)"
+
+deb: build guests
+	@scripts/setup.sh deb
+	@scripts/make-deb.sh
 
 lint:
 	@scripts/generate-handlers.py --check

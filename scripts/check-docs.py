@@ -18,7 +18,7 @@ import tempfile
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # What a path in backticks begins with; everything else with a slash (`io/1`, `lib/backplane`) is no path of the repository.
-FOLDERS = ("Sources", "Plugins", "Guests", "Tests", "machines", "docs", "scripts", ".github")
+FOLDERS = ("Sources", "Plugins", "Guests", "Tests", "machines", "docs", "packaging", "scripts", ".github")
 # Bare names that are files of ours: beside the page, or at the top.
 BARE = re.compile(r"^[\w.-]+\.(md|sh|py)$|^(Makefile|LICENSE|Package\.swift)$")
 FILE = re.compile(r"^(?://|#|/\*|<!--)\s*file:\s*(\S+?)\s*(?:\*/|-->)?$")

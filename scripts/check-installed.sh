@@ -6,7 +6,8 @@ set -u
 
 [ $# -eq 1 ] && [ -d "$1" ] || { echo "usage: check-installed.sh PREFIX" >&2; exit 2; }
 prefix=$(cd "$1" && pwd)
-. "$(dirname "$0")/checks.sh"
+scripts=$(cd "$(dirname "$0")" && pwd)
+. "$scripts/checks.sh"
 
 # ---- The toolchain, and how to hide it ------------------------------------------------------------------------------------
 
@@ -92,6 +93,39 @@ for machine in "$prefix"/share/backplane/machines/*.yaml; do
     [ -e "$machine" ] && check "check $(basename "$machine")" checks "$machine"
 done
 [ ! -e "$prefix/share/backplane/machines/tour.yaml" ] && check "the tour is installed" false
+
+# In /usr/bin stands ld.so.
+only_plugins() {
+    ln -s ../lib/backplane/runtime/libdispatch.so "$prefix/bin/other.so" && hidden "$backplane" plugin list >"$work/again" 2>&1
+    rm "$prefix/bin/other.so"
+    cmp "$work/list" "$work/again"
+}
+check "a library beside the installed program is none of its plugins" only_plugins
+
+# ---- Manual and completions -----------------------------------------------------------------------------------------------
+
+commands() { hidden "$backplane" help | sed -n '/^SUBCOMMANDS/,$s/^  \([a-z][a-z]*\) .*/\1/p'; }
+# As the reader sees them: groff finds nothing to say about them, and each command has one.
+has_pages() {
+    commands | grep -q run || return 1
+    for page in backplane $(commands | sed 's/^/backplane-/'); do
+        [ -f "$prefix/share/man/man1/$page.1" ] || { echo "$page"; return 1; }
+    done
+    for page in "$prefix"/share/man/man?/backplane*; do
+        groff -t -man -Tutf8 -ww -b -P-c "$page" 2>&1 >"$work/page" | grep . && { echo "$page"; return 1; }
+        grep -q '^NAME' "$work/page" || { echo "$page"; return 1; }
+        # Marks that got through.
+        grep -nE '\\f[BIR]|\.md[`)]' "$work/page" && { echo "$page"; return 1; }
+    done
+    return 0
+}
+completes() {
+    prints "^$2\$" hidden bash "$scripts/complete.bash" "$prefix/share/bash-completion/completions/backplane" "$backplane" "$1"
+}
+check "every command has a page, and the pages are in order" has_pages
+check "bash completes a command" completes "plug" plugin
+check "bash completes an engine" completes "run --engine so" soft
+check "bash completes a plugin" completes "plugin info pic" pic8259
 
 # ---- A moved copy ---------------------------------------------------------------------------------------------------------
 

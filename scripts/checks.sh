@@ -5,6 +5,13 @@ trap 'exit 130' INT TERM
 passed=0
 failed=0
 
+# prints PATTERN COMMAND...: a line of what the command prints matches.
+prints() {
+    pattern=$1
+    shift
+    "$@" >"$work/printed" 2>&1 && grep -qE "$pattern" "$work/printed" || { cat "$work/printed"; return 1; }
+}
+
 # The command's output is shown where it fails.
 check() {
     outcome=$1

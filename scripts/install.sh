@@ -15,8 +15,8 @@ tree=${2:-}${1%/}
 header=$repository/Sources/CBackplane/include/backplane/plugin.h
 
 [ -x "$build/backplane" ] || fail "$build/backplane is not there: run 'swift build -c release' first"
-for tool in readelf strip grep dd install; do
-    command -v "$tool" >/dev/null || fail "'$tool' is needed (Debian: binutils, grep, coreutils)"
+for tool in readelf strip grep dd install python3; do
+    command -v "$tool" >/dev/null || fail "'$tool' is needed (Debian: binutils, grep, coreutils, python3)"
 done
 
 # ---- What is installed ----------------------------------------------------------------------------------------------------
@@ -128,6 +128,18 @@ Cflags: -I\${includedir}
 END
 
 # ---- For people -----------------------------------------------------------------------------------------------------------
+
+# Both come from what the installed program says of itself.
+rm -f "$tree"/share/man/man?/backplane.? "$tree"/share/man/man?/backplane-*.?
+"$repository/scripts/make-man.py" "$tree/bin/backplane" "$tree/share/man"
+# complete SHELL FILE. It is read, not run: its line `#!/bin/bash` goes.
+complete() {
+    install -d "$(dirname "$2")"
+    "$tree/bin/backplane" --generate-completion-script "$1" | sed '1{/^#!/d}' >"$2"
+}
+complete bash "$tree/share/bash-completion/completions/backplane"
+complete zsh "$tree/share/zsh/site-functions/_backplane"
+complete fish "$tree/share/fish/vendor_completions.d/backplane.fish"
 
 # In the repository the tour guest is a product of the build.
 for file in "$repository"/machines/*.yaml; do

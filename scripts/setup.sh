@@ -1,9 +1,13 @@
 #!/bin/sh
 # Installs the Debian packages that Backplane needs and that are missing; quiet where nothing is. `setup.sh bench` adds the
-# peers that the benchmarks measure against.
+# peers that the benchmarks measure against, `setup.sh check` and `setup.sh deb` what `make check` and the Debian packages need.
 set -eu
-need="libcapstone-dev libffi-dev liblzma-dev libyaml-dev libzstd-dev pkg-config zlib1g-dev"
-[ "${1:-}" = bench ] && need="$need qemu-system-x86 valgrind gcc bochs bochs-term nasm"
+need="libcapstone-dev libffi-dev liblzma-dev libyaml-dev libzstd-dev pkg-config python3 zlib1g-dev"
+case ${1:-} in
+bench) need="$need qemu-system-x86 valgrind gcc bochs bochs-term nasm" ;;
+check) need="$need groff-base" ;;
+deb) need="$need debhelper lintian mmdebstrap uidmap" ;;
+esac
 missing=
 for package in $need; do
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q '^install ok installed' || missing="$missing $package"

@@ -10,7 +10,7 @@ struct DiskCommand: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Make an empty raw disk image (a sparse file).")
 
-        @Argument(help: "The file; it must not exist.") var path: String
+        @Argument(help: "The file; it must not exist.", completion: .file()) var path: String
         @Argument(help: "Its size, such as 64MiB: a multiple of 512 bytes.") var size: String
 
         func run() throws {

@@ -38,7 +38,10 @@ enum Version {
 /// Options of every command that reads a machine file or plugins.
 struct PluginOptions: ParsableArguments {
     @Option(
-        name: .customLong("plugin-path"), help: "A directory to look for plugins in, before the others. Repeatable.")
+        name: .customLong("plugin-path"),
+        help: ArgumentHelp(
+            "A directory to look for plugins in, before the others. Repeatable.", valueName: "directory"),
+        completion: .directory)
     var pluginPath: [String] = []
 }
 
@@ -49,15 +52,20 @@ struct MachineFileArguments: ParsableArguments {
 
     @Option(
         name: .customLong("set"),
-        help: "A parameter: NAME=VALUE, or of one of several machines MACHINE:NAME=VALUE. Repeatable.")
+        help: ArgumentHelp(
+            "A parameter: NAME=VALUE, or of one of several machines MACHINE:NAME=VALUE. Repeatable.",
+            valueName: "NAME=VALUE"))
     var settings: [String] = []
 
-    @Option(help: "The engine that runs the CPU, whatever the file says: auto, kvm or soft.")
+    @Option(help: "The engine that runs the CPU, whatever the file says: auto, kvm or soft.", completion: .engine)
     var engine: String?
 
     @Option(
         name: .customLong("policy"),
-        help: "A policy for the head of the chain: NAME, NAME,property=value... or id=NAME,... Repeatable.")
+        help: ArgumentHelp(
+            "A policy for the head of the chain: NAME, NAME,property=value... or id=NAME,... Repeatable.",
+            valueName: "NAME,..."),
+        completion: .policy)
     var policies: [String] = []
 
     @OptionGroup var plugins: PluginOptions

@@ -40,7 +40,7 @@ struct PluginInfo: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "info", abstract: "Describe a plugin: its properties, slots, interfaces and methods.")
 
-    @Argument(help: "Its name, or a path to the library.") var name: String
+    @Argument(help: "Its name, or a path to the library.", completion: .plugin) var name: String
     @OptionGroup var plugins: PluginOptions
 
     func run() throws {

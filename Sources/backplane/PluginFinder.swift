@@ -3,8 +3,8 @@ import FoundationEssentials
 import Glibc
 import MachineFile
 
-/// Finds plugin libraries by name: `--plugin-path`, `BACKPLANE_PLUGIN_PATH`, the directory beside the executable, and the
-/// installed `lib/backplane/plugins`. The machine file's own directory only where the file says `./name`.
+/// Finds plugin libraries by name: `--plugin-path`, `BACKPLANE_PLUGIN_PATH`, and where the bundled ones are. The machine file's
+/// own directory only where the file says `./name`.
 final class PluginFinder: PluginCatalog {
     enum Isolation {
         /// Libraries are described in a throw-away child process: a broken one takes nothing down.
@@ -21,10 +21,7 @@ final class PluginFinder: PluginCatalog {
     init(paths: [String], isolation: Isolation) {
         self.isolation = isolation
         let environment = ProcessInfo.processInfo.environment["BACKPLANE_PLUGIN_PATH"] ?? ""
-        let executable = PluginFinder.executableDirectory
-        let all =
-            paths + environment.split(separator: ":").map(String.init)
-            + [executable, executable + "/../lib/backplane/plugins"]
+        let all = paths + environment.split(separator: ":").map(String.init) + [PluginFinder.bundledDirectory]
         var seen: Set<String> = []
         directories = all.map { URL(fileURLWithPath: $0).standardizedFileURL.path }.filter { seen.insert($0).inserted }
     }
@@ -32,6 +29,13 @@ final class PluginFinder: PluginCatalog {
     static let executableDirectory: String = {
         let path = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? "."
         return URL(fileURLWithPath: path).deletingLastPathComponent().path
+    }()
+
+    /// The installed `lib/backplane/plugins`; where there is none, beside the executable, as SwiftPM builds them. Not both: /usr/bin
+    /// holds libraries of others, such as ld.so.
+    private static let bundledDirectory: String = {
+        let installed = executableDirectory + "/../lib/backplane/plugins"
+        return FileManager.default.fileExists(atPath: installed) ? installed : executableDirectory
     }()
 
     // MARK: PluginCatalog

@@ -13,7 +13,7 @@ struct PluginTest: ParsableCommand {
             crashed; 2: it cannot be hosted.
             """)
 
-    @Argument(help: "Its name, or a path to the library.") var name: String
+    @Argument(help: "Its name, or a path to the library.", completion: .plugin) var name: String
 
     @Option(name: .customLong("class"), help: "Only this class of the library.") var className: String?
 

@@ -16,10 +16,17 @@ struct Run: ParsableCommand {
 
     @OptionGroup var machineFile: MachineFileArguments
 
-    @Option(name: .customLong("log"), help: "Lowest level of log lines: trace, debug, info, warning or error.")
+    @Option(
+        name: .customLong("log"),
+        help: ArgumentHelp(
+            "Lowest level of log lines: trace, debug, info, warning or error.", valueName: "level"),
+        completion: .logLevel)
     var logLevel = "info"
 
-    @Option(name: .customLong("pid-file"), help: "Write the process id to this file; removed at the end.")
+    @Option(
+        name: .customLong("pid-file"),
+        help: ArgumentHelp("Write the process id to this file; removed at the end.", valueName: "file"),
+        completion: .file())
     var pidFile: String?
 
     @Option(
