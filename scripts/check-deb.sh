@@ -19,7 +19,7 @@ echo "ok     lintian has nothing to say"
 sources=$(find /etc/apt -maxdepth 2 \( -name '*.list' -o -name '*.sources' \) \
     -exec grep -lE "^(deb|Suites:) (.* )?$VERSION_CODENAME( |\$)" {} + || true)
 [ -n "$sources" ] || fail "apt has no source of $VERSION_CODENAME"
-inside='mkdir "$1/check" && cp "$PACKAGES"/*.deb "$SCRIPTS/checks.sh" "$SCRIPTS/complete.bash" "$SCRIPTS/check-deb-inside.sh" "$1/check/" &&
+inside='mkdir "$1/check" && cp "$PACKAGES"/*.deb "$SCRIPTS"/check*.sh "$SCRIPTS"/complete.* "$1/check/" &&
     chroot "$1" sh /check/check-deb-inside.sh'
 PACKAGES=$packages SCRIPTS=$repository/scripts mmdebstrap --quiet --variant=apt --format=null \
     --include=bash-completion,fish,man-db,zsh --customize-hook="$inside" "$VERSION_CODENAME" - $sources

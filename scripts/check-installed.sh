@@ -112,7 +112,7 @@ has_pages() {
         [ -f "$prefix/share/man/man1/$page.1" ] || { echo "$page"; return 1; }
     done
     for page in "$prefix"/share/man/man?/backplane*; do
-        groff -t -man -Tutf8 -ww -b -P-c "$page" 2>&1 >"$work/page" | grep . && { echo "$page"; return 1; }
+        groff -t -man -Tutf8 -ww -b -P-cbou "$page" 2>&1 >"$work/page" | grep . && { echo "$page"; return 1; }
         grep -q '^NAME' "$work/page" || { echo "$page"; return 1; }
         # Marks that got through.
         grep -nE '\\f[BIR]|\.md[`)]' "$work/page" && { echo "$page"; return 1; }
