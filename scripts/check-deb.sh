@@ -21,5 +21,5 @@ sources=$(find /etc/apt -maxdepth 2 \( -name '*.list' -o -name '*.sources' \) \
 [ -n "$sources" ] || fail "apt has no source of $VERSION_CODENAME"
 inside='mkdir "$1/check" && cp "$PACKAGES"/*.deb "$SCRIPTS"/check*.sh "$SCRIPTS"/complete.* "$1/check/" &&
     chroot "$1" sh /check/check-deb-inside.sh'
-PACKAGES=$packages SCRIPTS=$repository/scripts mmdebstrap --quiet --variant=apt --format=null \
+PACKAGES=$packages SCRIPTS=$repository/scripts mmdebstrap --quiet --variant=apt --format=null --dpkgopt=force-unsafe-io \
     --include=bash-completion,fish,man-db,zsh --customize-hook="$inside" "$VERSION_CODENAME" - $sources
