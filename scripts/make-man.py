@@ -143,11 +143,9 @@ def page_of(command):
 
 
 def write_commands(writer, root):
-    pages = {(page_of(command), 1) for command in parts(root)}
-    everything = pages | {("backplane", 1)} | set(PAGES.values())
+    everything = {(page_of(command), 1) for command in [root, *parts(root)]} | set(PAGES.values())
     for command in parts(root):
-        others = everything - {(page_of(command), 1)} if parts(command) else {("backplane", 1), *PAGES.values()}
-        body = command_body(command) + [".SH SEE ALSO", *references(others)]
+        body = command_body(command) + [".SH SEE ALSO", *references(everything - {(page_of(command), 1)})]
         writer.write(page_of(command), 1, command["abstract"], body)
     body = [".SH SYNOPSIS", "\\fBbackplane\\fR \\fIcommand\\fR [\\fIargument\\fR...]", ".SH DESCRIPTION"]
     body += [CONVERTER.inline(root["abstract"]), *discussion_lines(root), ".SH COMMANDS"]
@@ -176,9 +174,11 @@ def main():
     if len(sys.argv) != 3:
         raise SystemExit("usage: make-man.py PROGRAM MANDIR")
     program, directory = sys.argv[1:]
-    ask = lambda option: subprocess.run([program, option], check=True, capture_output=True, text=True).stdout
-    writer = Writer(directory, ask("--version").strip())
-    write_commands(writer, json.loads(ask("--experimental-dump-help"))["command"])
+    version, help_text = (
+        subprocess.run([program, option], check=True, capture_output=True, text=True).stdout
+        for option in ("--version", "--experimental-dump-help"))
+    writer = Writer(directory, version.strip())
+    write_commands(writer, json.loads(help_text)["command"])
     for file, (name, number) in PAGES.items():
         write_document(writer, file, name, number)
 

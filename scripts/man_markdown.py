@@ -14,8 +14,7 @@ def escape(text):
 
 def fields(row):
     """The cells of a table's row."""
-    cells = re.split(r"(?<!\\)\|", row.strip().strip("|") if not row.rstrip().endswith("\\|") else row)
-    return [cell.strip().replace("\\|", "|") for cell in cells]
+    return [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", row.strip())[1:-1]]
 
 
 class Converter:
