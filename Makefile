@@ -6,6 +6,7 @@
 # make check   the ABI's past, the installed tree and the documents; after make test
 # make deb     Debian packages, in .build/deb
 # make check-deb  Debian packages of what `make test` has built, by lintian and in a clean Debian
+# make check-kvm  EngineKVM on a KVM that is real: this host's, or that of a host in a box; after make test
 # make bench   the measurements, as ratios in one run
 # make install PREFIX=/usr/local [DESTDIR=]
 PREFIX ?= /usr/local
@@ -14,7 +15,7 @@ SWIFT_FLAGS = -c release
 BACKPLANE = .build/release/backplane
 TOUR = .build/guests/tour.elf
 
-.PHONY: all run tour check-linux test check check-deb bench build guests setup soak setup-bench install deb lint format clean
+.PHONY: all run tour check-linux test check check-kvm check-deb bench build guests setup soak setup-bench install deb lint format clean
 all: build guests
 
 setup:
@@ -42,6 +43,15 @@ check-linux:
 	scripts/fetch-linux.sh i386
 	scripts/check-linux.sh .build-tests/release/backplane $(OPTIONS)
 
+# EngineKVM where KVM runs supervisor code on the CPU: on this host, or in a box (scripts/kvm-box.sh); after make test.
+KVM_BUILD = $(CURDIR)/.build-tests/release
+check-kvm: guests
+	@scripts/setup.sh kvm
+	scripts/fetch-linux.sh
+	scripts/fetch-linux.sh i386
+	BACKPLANE_BUILD=$(KVM_BUILD) scripts/install.sh $(INSTALLED)
+	scripts/check-kvm.sh $(INSTALLED)/bin/backplane $(KVM_BUILD)/backplanePackageTests.xctest $(OPTIONS)
+
 # Tests run optimized, with testability, in a build folder of their own; so do the plugins that they load.
 TESTS = $(SWIFT_FLAGS) --scratch-path .build-tests -Xswiftc -enable-testing
 test: setup guests
@@ -56,6 +66,7 @@ SANITIZED = $(SWIFT_FLAGS) --scratch-path .build-asan -Xswiftc -enable-testing -
 soak: setup
 	swift build $(TESTS) --build-tests
 	BACKPLANE_SOAK=$(SOAK) swift test $(TESTS) --skip-build --no-parallel --filter 'EngineSoftTests|WitnessTests|DeviceFuzzTests'
+	$(MAKE) --no-print-directory check-kvm OPTIONS=--soak
 	swift build $(SANITIZED) --build-tests
 	ASAN_OPTIONS=detect_leaks=0 BACKPLANE_SOAK=$(SOAK) swift test $(SANITIZED) --skip-build --no-parallel --filter 'EngineSoftTests.FuzzTests|DeviceFuzzTests'
 

@@ -1,7 +1,8 @@
 #!/bin/sh
 # fetch-linux.sh [amd64|i386] [--update]: gets Debian's kernel and a static BusyBox, and makes from them what machines/linux*.yaml
 # boot: .build/guests/linux/ARCHITECTURE/ with vmlinuz, initramfs.cpio (BusyBox and Guests/linux/root), modules.cpio (the drivers
-# of an IDE disk and of ext4) and disk.img (an empty ext4 file system; an old one is kept). Does nothing where they are there and newer than what they are made of; --update looks
+# of an IDE disk and of ext4) and disk.img (an empty ext4 file system; an old one is kept); for amd64, in the repository, also host-modules.cpio (what
+# scripts/kvm-box.sh needs: KVM, and the host's files). Does nothing where they are there and newer than what they are made of; --update looks
 # for newer packages.
 #
 # apt checks the packages' signatures with the system's sources and keys. It keeps its state in the same folder, so that it needs
@@ -113,18 +114,20 @@ add_module() {
     echo "/lib/modules/$1.ko" >>"$root/lib/modules/order"
 }
 
+# make_modules ARCHIVE MODULE...: what they need comes with them.
 make_modules() {
+    to=$base/$1
+    shift
     root=$work/modules
     rm -rf "$root"
     mkdir -p "$root/lib/modules"
     : >"$root/lib/modules/order"
     modules=$(find "$work/root" -type d -path '*lib/modules/*/kernel' | head -n 1)
     added=
-    # ext4 asks for crc32c by name and not by a symbol.
-    for module in crc32c_generic libata pata_legacy sd_mod ext4; do
+    for module; do
         add_module "$module"
     done
-    archive "$root" "$base/modules.cpio"
+    archive "$root" "$to"
 }
 
 # An empty file system, in a file without blocks.
@@ -149,6 +152,8 @@ cp "$vmlinuz" "$base/vmlinuz"
 cp "$busybox" "$base/busybox"
 make_initramfs
 make_disk
-make_modules
+[ $architecture = i386 ] || [ -d "$here/linux-root" ] || make_modules host-modules.cpio kvm_amd virtio_pci 9pnet_virtio 9p overlay
+# ext4 asks for crc32c by name and not by a symbol.
+make_modules modules.cpio crc32c_generic libata pata_legacy sd_mod ext4
 rm -rf "$work/root" "$work/initramfs" "$work/modules" # most of it is modules that nothing here uses
 echo "$(cat "$work/kernel"): $base/vmlinuz"

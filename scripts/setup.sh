@@ -1,11 +1,13 @@
 #!/bin/sh
 # Installs the Debian packages that Backplane needs and that are missing; quiet where nothing is. `setup.sh bench` adds the
-# peers that the benchmarks measure against, `setup.sh check` and `setup.sh deb` what `make check` and the Debian packages need.
+# peers that the benchmarks measure against, `setup.sh check` and `setup.sh deb` what `make check` and the Debian packages need,
+# `setup.sh kvm` the machine that a host in a box runs on and what its checks use.
 set -eu
 need="libcapstone-dev libffi-dev liblzma-dev libyaml-dev libzstd-dev pkg-config python3 zlib1g-dev"
 case ${1:-} in
 bench) need="$need qemu-system-x86 valgrind gcc bochs bochs-term nasm" ;;
 check) need="$need groff-base" ;;
+kvm) need="$need qemu-system-x86 gdb tmux e2fsprogs" ;;
 deb) need="$need debhelper lintian mmdebstrap uidmap" ;;
 esac
 missing=
@@ -18,4 +20,4 @@ sudo=
 [ "$(id -u)" = 0 ] || sudo=sudo
 echo "Installing:$missing"
 $sudo apt-get update -qq
-DEBIAN_FRONTEND=noninteractive $sudo apt-get install -qq -y --no-install-recommends $missing >/dev/null
+DEBIAN_FRONTEND=noninteractive $sudo apt-get -o DPkg::Lock::Timeout=300 install -qq -y --no-install-recommends $missing >/dev/null

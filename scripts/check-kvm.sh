@@ -1,0 +1,105 @@
+#!/bin/sh
+# check-kvm.sh BACKPLANE TESTS [--soak] [--here | --box] [PART...]: proves EngineKVM on a KVM that runs supervisor code on the CPU: on this host's own, or
+# where that one is not such (or there is none), on the one of a host in a box (kvm-box.sh). TESTS is the test bundle. Prints a line for each check; ends
+# with `N passed, N failed`, and the exit status is 1 where one failed. Logs: .build/box/.
+#
+# Parts, each a host of its own in boxes that run at the same time: tests (EngineKVM's, the witness, machines on KVM), guests (policies and control of
+# kvm-checks.sh), debian (check-linux.sh). --soak checks more of each.
+set -u
+
+fail() { echo "check-kvm.sh: $*" >&2; exit 2; }
+repository=$(cd "$(dirname "$0")/.." && pwd)
+[ $# -ge 2 ] && [ -x "$1" ] && [ -x "$2" ] || fail "usage: check-kvm.sh BACKPLANE TESTS [--soak] [--here | --box] [PART...]"
+backplane=$1
+tests=$2
+shift 2
+soak=
+place=
+parts=
+for argument; do
+    case $argument in
+    --soak) soak=1 ;;
+    --here | --box) place=${argument#--} ;;
+    tests | guests | debian) parts="$parts $argument" ;;
+    *) fail "'$argument'?" ;;
+    esac
+done
+: "${parts:=tests guests debian}"
+logs=$repository/.build/box
+mkdir -p "$logs"
+
+# `engine: auto` knows: it takes KVM where supervisor code runs at native speed.
+if [ -z "$place" ]; then
+    printf '\372\364' >"$logs/halt"
+    printf 'machine: halt\nmemory: 1MiB\nboot: { plugin: flat, image: halt, mode: real }\n' >"$logs/halt.yaml"
+    said=$("$backplane" run "$logs/halt.yaml" --engine auto 2>&1) || fail "a machine cannot run: $said"
+    case $said in *'engine soft'*) place=box ;; *) place=here ;; esac
+    echo "$said" | sed -n 's/^backplane: \(engine soft.*\)$/\1: the checks run on a host in a box/p'
+fi
+
+# ---- The parts ----------------------------------------------------------------------------------------------------------------
+
+# What of the bundle speaks of KVM: the engine's own tests, those that run on every engine, the witness (which ends TCG: docs/engines.md), and whole
+# machines.
+run_tests() {
+    set -- --testing-library swift-testing --no-parallel --filter '^(EngineTests|MachineTests)\.'
+    [ $place = here ] || set -- "$@" --skip WitnessTests
+    run env BACKPLANE_SOAK=${soak:+20} "$tests" "$@"
+}
+run_guests() { run "$repository/scripts/kvm-checks.sh" "$backplane"; }
+run_debian() {
+    if [ -n "$soak" ]; then set --; else set -- computes disk desk gdb i386; fi
+    run env CHECK_LINUX="$*" "$repository/scripts/check-linux.sh" "$backplane" --engine kvm
+}
+run() {
+    if [ $place = box ]; then BOX_DIR=$logs/$part "$repository/scripts/kvm-box.sh" "$@"; else "$@"; fi >"$logs/$part.log" 2>&1
+    echo $? >"$logs/$part.status"
+}
+
+# One line for each check: of the test bundle, for each test.
+report() {
+    case $1 in
+    tests)
+        sed 's/\x1b\[[0-9;]*m//g' "$logs/tests.log" | sed -n \
+            -e 's/^.\{1,3\} Test \([a-zA-Z0-9_]*(.*)\) .*passed after \(.*\)\.$/ok     \1: \2/p' \
+            -e 's/^.\{1,3\} Test \([a-zA-Z0-9_]*(.*)\) .*failed after \(.*\)\.$/FAILED \1: \2/p' \
+            -e 's/^.\{1,3\} Test \([a-zA-Z0-9_]*(.*)\) .*skipped: \(.*\)$/SKIPPED \1: \2/p' \
+            -e '/recorded an issue/,/^.\{1,3\} /s/^/    /p'
+        ;;
+    *) grep -v ' passed, [0-9]* failed$' "$logs/$1.log" ;;
+    esac
+}
+
+cleanup() { for job in $jobs; do kill "$job" 2>/dev/null; done; }
+jobs=
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+for part in $parts; do
+    rm -f "$logs/$part.status"
+    if [ $place = box ]; then
+        "run_$part" &
+        jobs="$jobs $!"
+    else
+        "run_$part"
+    fi
+done
+passed=0
+failed=0
+for part in $parts; do
+    while [ ! -e "$logs/$part.status" ]; do sleep 1; done
+    echo "== $part"
+    report "$part" | tee "$logs/$part.report"
+    good=$(grep -c '^ok ' "$logs/$part.report")
+    bad=$(grep -c '^FAILED ' "$logs/$part.report")
+    if [ "$(cat "$logs/$part.status")" != 0 ] && [ "$bad" = 0 ]; then
+        bad=1
+        echo "FAILED $part: ends with status $(cat "$logs/$part.status")"
+        tail -n 30 "$logs/$part.log" | sed 's/^/    /'
+    fi
+    passed=$((passed + good))
+    failed=$((failed + bad))
+done
+wait
+jobs=
+echo "$passed passed, $failed failed"
+[ $failed = 0 ] && [ $passed != 0 ]
