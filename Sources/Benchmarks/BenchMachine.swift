@@ -12,6 +12,7 @@ final class BenchCatalog: PluginCatalog {
 
     private static let ownClasses = Library(
         "bench", version: "1", summary: "the benchmarks' own classes",
+        needsMinor: 0,
         classes: [
             Mark.definition, Onlooker.definition, Stamp.definition, CounterDevice.definition, CountingPolicy.definition,
             Heartbeat.definition,

@@ -85,9 +85,9 @@ private final class NoEngine: Engine {
     let abilities = EngineAbilities(exits: [], preciseInject: false, countedClock: false)
     private(set) var vcpu: VCPU?
 
-    func setMemory(_ memory: [MappedMemory]) throws(EngineError) {}
+    func updateMemory(_ range: ClosedRange<UInt64>, _ memory: [MappedMemory]) throws(EngineError) {}
     func setIntercepts(_ intercepts: Intercepts) throws(EngineError) {}
-    func didWriteMemory(address: UInt64, length: UInt64) {}
+    func didWriteCode(page: UInt64) {}
     func makeCPU(_ vcpu: VCPU) throws(EngineError) -> any CPU {
         self.vcpu = vcpu
         return NoCPU()

@@ -22,7 +22,7 @@ public final class KVMEngine: Engine {
     private let cpuLimit: Int
     private var slots = SlotTable()
     private(set) var intercepts = MSRIntercepts()
-    /// vCPUs to keep outside the guest while slots change; its lock orders makeCPU, setMemory and the end of a CPU.
+    /// vCPUs to keep outside the guest while slots change; its lock orders makeCPU, updateMemory and the end of a CPU.
     private var cpus: [UnsafeMutablePointer<ch_kvm_cpu>] = []
     private let cpusLock: UnsafeMutablePointer<ch_lock>
 
@@ -96,8 +96,8 @@ public final class KVMEngine: Engine {
 
     // MARK: Memory
 
-    public func setMemory(_ memory: [MappedMemory]) throws(EngineError) {
-        let changes = slots.changes(to: memory)
+    public func updateMemory(_ range: ClosedRange<UInt64>, _ memory: [MappedMemory]) throws(EngineError) {
+        let changes = slots.changes(range, memory)
         if changes.isEmpty { return }
         // An address that loses its slot for a moment would come out as MMIO.
         let mustHold = changes.contains { if case .remove = $0 { true } else { false } }
@@ -132,7 +132,7 @@ public final class KVMEngine: Engine {
     }
 
     /// KVM keeps no decoded code.
-    public func didWriteMemory(address: UInt64, length: UInt64) {}
+    public func didWriteCode(page: UInt64) {}
 
     /// The host's bytes at a guest-physical address, for the text of a failure; as many of `count` as lie in one slot.
     func bytes(at address: UInt64, count: Int) -> [UInt8] { slots.bytes(at: address, count: count) }

@@ -1,36 +1,87 @@
 import Core
 
-/// KVM's memory slots, and how to get from one memory map to the next without touching what stays.
+/// A piece of guest-physical memory as KVM has it: reads find `host`; writes too, or they come out as MMIO.
+struct MemorySlot: Equatable {
+    var address: UInt64
+    var length: UInt64
+    /// SAFETY: the core keeps it valid for `length` bytes until a later change of the map no longer names it.
+    var host: UnsafeMutableRawPointer
+    /// Writes to a slot go where its reads come from, or to the core, which knows where they belong.
+    var isReadOnly: Bool
+
+    var last: UInt64 { address &+ (length &- 1) }
+
+    /// nil: memory that is not read. All accesses come to the core.
+    init?(_ memory: MappedMemory) {
+        guard let read = memory.read else { return nil }
+        address = memory.address
+        length = memory.length
+        host = read.host
+        isReadOnly = memory.write != read
+    }
+
+    /// The part from `first` to `last`, which lie inside.
+    func part(_ first: UInt64, _ last: UInt64) -> MemorySlot {
+        var part = self
+        part.address = first
+        part.length = last &- first &+ 1
+        part.host = host + Int(truncatingIfNeeded: first &- address)
+        return part
+    }
+}
+
+/// KVM's memory slots, and how to change a range of them without touching what stays. A slot that is cut once stays cut: KVM forgets all
+/// that it knows of a slot when it goes, so that a window which moves over RAM again and again must not cost the RAM each time.
 struct SlotTable {
     enum Change: Equatable {
         case remove(slot: UInt32)
-        case add(slot: UInt32, memory: MappedMemory)
+        case add(slot: UInt32, memory: MemorySlot)
     }
 
     /// By slot number; nil: free.
-    private(set) var entries: [MappedMemory?] = []
+    private(set) var entries: [MemorySlot?] = []
 
-    /// Removals first: KVM refuses overlapping slots.
-    func changes(to memory: [MappedMemory]) -> [Change] {
-        var changes: [Change] = []
-        var free: [Int] = []
-        for (slot, entry) in entries.enumerated() {
-            if let entry, memory.contains(entry) { continue }
-            free.append(slot)
-            if entry != nil { changes.append(.remove(slot: UInt32(slot))) }
+    /// What makes `range`, of whole pages, hold `memory` and nothing else. Removals first: KVM refuses overlapping slots.
+    func changes(_ range: ClosedRange<UInt64>, _ memory: [MappedMemory]) -> [Change] {
+        var wanted = memory.compactMap { MemorySlot($0) }
+        var removed: [UInt32] = []
+        var free: [UInt32] = []
+        for (number, entry) in entries.enumerated() {
+            let slot = UInt32(number)
+            guard let entry else {
+                free.append(slot)
+                continue
+            }
+            guard entry.address <= range.upperBound, range.lowerBound <= entry.last else { continue }
+            if keeps(entry, range, &wanted) { continue }
+            removed.append(slot)
+            if entry.address < range.lowerBound { wanted.append(entry.part(entry.address, range.lowerBound - 1)) }
+            if entry.last > range.upperBound { wanted.append(entry.part(range.upperBound + 1, entry.last)) }
         }
-        var next = 0
-        var end = entries.count
-        for piece in memory where !entries.contains(piece) {
-            if next < free.count {
-                changes.append(.add(slot: UInt32(free[next]), memory: piece))
-                next += 1
+        free = removed + free
+        var end = UInt32(entries.count)
+        var changes = removed.map { Change.remove(slot: $0) }
+        for (index, slot) in wanted.enumerated() {
+            if index < free.count {
+                changes.append(.add(slot: free[index], memory: slot))
             } else {
-                changes.append(.add(slot: UInt32(end), memory: piece))
+                changes.append(.add(slot: end, memory: slot))
                 end += 1
             }
         }
         return changes
+    }
+
+    /// Whether what a slot says of `range` is wanted just so: then it is taken out of `wanted`.
+    private func keeps(_ entry: MemorySlot, _ range: ClosedRange<UInt64>, _ wanted: inout [MemorySlot]) -> Bool {
+        let inside = entry.part(max(entry.address, range.lowerBound), min(entry.last, range.upperBound))
+        guard let place = wanted.firstIndex(where: { $0.address <= inside.address && inside.last <= $0.last }),
+            wanted[place].part(inside.address, inside.last) == inside
+        else { return false }
+        let whole = wanted.remove(at: place)
+        if whole.address < inside.address { wanted.append(whole.part(whole.address, inside.address - 1)) }
+        if whole.last > inside.last { wanted.append(whole.part(inside.last + 1, whole.last)) }
+        return true
     }
 
     mutating func did(_ change: Change) {
@@ -46,7 +97,7 @@ struct SlotTable {
         for case let entry? in entries where address >= entry.address && address &- entry.address < entry.length {
             let offset = address &- entry.address
             let length = min(UInt64(count), entry.length &- offset)
-            // SAFETY: the core keeps `host` valid for `length` bytes until a later setMemory no longer names it.
+            // SAFETY: see `MemorySlot.host`.
             return Array(UnsafeRawBufferPointer(start: entry.host + Int(offset), count: Int(length)))
         }
         return []

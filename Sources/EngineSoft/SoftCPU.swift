@@ -147,9 +147,9 @@ public final class SoftCPU: CountedCPU {
         let linear = fetchLinear(rip)
         if hasBreakpoints, isBreakpoint(linear) { return stopAtBreakpoint() }
         guard let physical = memory.translateFetch(s, linear) else { return toRunLoop }
-        let found = memory.blocks.find(physical, mode) { block in
+        let found = memory.blocks.find(memory.codePlace(physical), mode) { block in
             let next = ((linear | 0xfff) &+ 1) & cpu.pointee.linearMask
-            return memory.translateFetch(s, next) == block.pointee.secondPage
+            return memory.translateFetch(s, next).map(memory.codePlace) == block.pointee.secondPage
         }
         cpu.pointee.stop = .none
         let block: UnsafeMutablePointer<Block>
@@ -217,6 +217,7 @@ public final class SoftCPU: CountedCPU {
     ) -> UnsafeMutablePointer<Block>? {
         var builder = BlockBuilder(mode: mode, pageOffset: linear & 0xfff, operations: scratch)
         var window = FetchWindow()
+        memory.watchCode(physical)
         window.load(memory, s, physical)
         // Outside of RAM and ROM each instruction is fetched when it runs, and only then.
         let isKnown = memory.canKeep(physical)
@@ -242,6 +243,7 @@ public final class SoftCPU: CountedCPU {
                 let next = ((linear | 0xfff) &+ 1) & s.cpu.pointee.linearMask
                 guard let second = memory.translateFetch(s, next) else { return nil }
                 secondPage = second
+                memory.watchCode(second)
                 window.append(memory, s, second)
                 continue
             }
@@ -268,7 +270,8 @@ public final class SoftCPU: CountedCPU {
         }
         block.initialize(
             to: Block(
-                address: physical, secondPage: secondPage, mode: mode, length: UInt32(builder.length),
+                address: memory.codePlace(physical), secondPage: secondPage == 0 ? 0 : memory.codePlace(secondPage),
+                mode: mode, length: UInt32(builder.length),
                 instructionCount: UInt16(builder.instructionCount), operationCount: UInt16(builder.count),
                 isValid: true, isKept: false, nextInBucket: nil,
                 chains: (
@@ -278,7 +281,7 @@ public final class SoftCPU: CountedCPU {
         block.operations[0].imm64 = UInt64(builder.instructionCount)
         if memory.canKeep(physical), secondPage == 0 || memory.canKeep(secondPage) {
             block.pointee.isKept = true
-            memory.blocks.insert(block) { memory.protect(physical: $0) }
+            memory.blocks.insert(block)
         }
         return block
     }
@@ -373,23 +376,15 @@ public final class SoftCPU: CountedCPU {
 
     // MARK: From other threads
 
-    func memoryChanged(_ pieces: [MappedMemory]) {
-        mailbox.put(memory: pieces)
+    func memoryChanged(_ range: ClosedRange<UInt64>, _ pieces: [MappedMemory], whole: [MappedMemory]) {
+        mailbox.put(range, pieces, whole: whole)
         raiseAttention()
     }
 
-    /// DMA: decoded code of these pages is dropped before the next block.
-    func memoryWritten(_ address: UInt64, _ length: UInt64) {
-        guard length > 0 else { return }
-        var page = address >> 12
-        let last = (address &+ (length &- 1)) >> 12
-        while page <= last {
-            if memory.blocks.holdsCode(page << 12) {
-                mailbox.put(written: page << 12)
-                raiseAttention()
-            }
-            page += 1
-        }
+    /// DMA, or another CPU: decoded code of the page is dropped before the next block.
+    func didWriteCode(page: UInt64) {
+        mailbox.put(written: page)
+        raiseAttention()
     }
 
     private func raiseAttention() { _ = ch_set_bits(vcpu.attention, ch_attention_engine) }
@@ -398,11 +393,8 @@ public final class SoftCPU: CountedCPU {
     func takeMail() {
         _ = ch_clear_bits(vcpu.attention, ch_attention_engine)
         let mail = mailbox.take()
-        for page in mail.written { memory.blocks.drop(page, 4096) }
-        if let pieces = mail.memory {
-            memory.setPieces(pieces)
-            emptyArena()
-            translationsChanged()
-        }
+        for page in mail.written { memory.blocks.drop(page << 12, 4096) }
+        for change in mail.memory { memory.update(change.range, change.pieces) }
+        if !mail.memory.isEmpty { translationsChanged() }
     }
 }

@@ -26,9 +26,9 @@ public final class SoftEngine: Engine {
 
     public init(options: SoftOptions = SoftOptions()) { self.options = options }
 
-    public func setMemory(_ memory: [MappedMemory]) throws(EngineError) {
-        self.memory = memory
-        for cpu in cpus { cpu.memoryChanged(memory) }
+    public func updateMemory(_ range: ClosedRange<UInt64>, _ memory: [MappedMemory]) throws(EngineError) {
+        MappedMemory.replace(range, in: &self.memory, by: memory)
+        for cpu in cpus { cpu.memoryChanged(range, memory, whole: self.memory) }
     }
 
     public func setIntercepts(_ intercepts: Intercepts) throws(EngineError) {
@@ -36,15 +36,16 @@ public final class SoftEngine: Engine {
         for cpu in cpus { cpu.setIntercepts(intercepts) }
     }
 
-    public func didWriteMemory(address: UInt64, length: UInt64) {
-        for cpu in cpus { cpu.memoryWritten(address, length) }
+    public func didWriteCode(page: UInt64) {
+        for cpu in cpus { cpu.didWriteCode(page: page) }
     }
 
     public func makeCPU(_ vcpu: VCPU) throws(EngineError) -> any CPU {
         let cpu = SoftCPU(vcpu: vcpu, options: options)
-        cpu.memoryChanged(memory)
+        cpu.memoryChanged(0...UInt64.max, memory, whole: memory)
         cpu.setIntercepts(intercepts)
         cpus.append(cpu)
+        if cpus.count > 1 { for cpu in cpus { cpu.memory.blocks.sharesFlags = true } }
         return cpu
     }
 }

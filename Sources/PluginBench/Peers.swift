@@ -190,6 +190,7 @@ final class StreamClientEnd: Instance {
 
 private let peerLibrary = Library(
     "bench-peers", version: "1.0", summary: "the other ends of what the bench tests",
+    needsMinor: 0,
     classes: [
         LineEnds.definition, LineDriver.definition, StreamEnds.definition, StreamClientEnd.definition,
         DiskEnds.definition, BlockClientEnd.definition,

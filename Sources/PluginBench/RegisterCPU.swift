@@ -6,9 +6,9 @@ final class RegisterEngine: Engine {
     let name = "bench"
     let abilities = EngineAbilities(exits: Array(0..<Int(BP_EXIT_REASONS)), preciseInject: true, countedClock: true)
 
-    func setMemory(_ memory: [MappedMemory]) throws(EngineError) {}
+    func updateMemory(_ range: ClosedRange<UInt64>, _ memory: [MappedMemory]) throws(EngineError) {}
     func setIntercepts(_ intercepts: Intercepts) throws(EngineError) {}
-    func didWriteMemory(address: UInt64, length: UInt64) {}
+    func didWriteCode(page: UInt64) {}
     func makeCPU(_ vcpu: VCPU) throws(EngineError) -> any CPU { RegisterCPU() }
 }
 

@@ -35,3 +35,13 @@ public struct Host: @unchecked Sendable {
         return table
     }
 }
+
+extension UnsafePointer {
+    /// Whether the host's table of services is long enough to have `field`, a function that a later minor has appended.
+    @inline(__always)
+    func has<Field>(_ field: KeyPath<Pointee, Field>) -> Bool {
+        guard let offset = MemoryLayout<Pointee>.offset(of: field) else { return false }
+        // SAFETY: every table of the ABI starts with its size.
+        return Int(UnsafeRawPointer(self).load(as: UInt32.self)) >= offset + MemoryLayout<Field>.size
+    }
+}

@@ -1,6 +1,7 @@
 /// A plugin library. A Swift plugin ends with:
 ///
-///     let library = Library("lfsr", version: "1.0", summary: "...", licence: "Apache-2.0", classes: [LFSR.definition])
+///     let library = Library(
+///         "lfsr", version: "1.0", summary: "...", licence: "Apache-2.0", needsMinor: 0, classes: [LFSR.definition])
 ///     @c(backplane_plugin)
 ///     public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {
 ///         library.descriptor(hostMajor: major, hostMinor: minor)
@@ -8,16 +9,18 @@
 public final class Library: @unchecked Sendable {
     private let plugin: UnsafePointer<bp_plugin>
 
+    /// - Parameter needsMinor: the lowest minor of the ABI without which the library cannot work: hosts of an older one refuse it, and name
+    ///   both. What a later minor added and the library can do without counts nothing; PluginKit asks the host for that by itself.
     public init(
         _ name: StaticString, version: StaticString, summary: StaticString, licence: StaticString = "Apache-2.0",
-        classes: [ClassDefinition]
+        needsMinor: UInt16, classes: [ClassDefinition]
     ) {
         // SAFETY: the descriptor is static, as the ABI demands: allocated once and never freed.
         let descriptor = UnsafeMutablePointer<bp_plugin>.allocate(capacity: 1)
         var value = bp_plugin()
         value.size = UInt32(MemoryLayout<bp_plugin>.size)
         value.abi_major = UInt16(BP_ABI_MAJOR)
-        value.abi_minor = 0
+        value.abi_minor = needsMinor
         value.class_count = UInt32(classes.count)
         value.name = name.cString
         value.version = version.cString
@@ -155,8 +158,7 @@ extension Verdict {
             return UInt32(BP_VERDICT_STOP)
         case .reset: return UInt32(BP_VERDICT_RESET)
         case .delay(let nanoseconds):
-            let end = MemoryLayout.offset(of: \bp_verdict.delay).map { $0 + MemoryLayout<UInt64>.size } ?? .max
-            guard Int(out.pointee.size) >= end else { return UInt32(BP_VERDICT_CONTINUE) }
+            guard UnsafePointer(out).has(\.delay) else { return UInt32(BP_VERDICT_CONTINUE) }
             out.pointee.delay = nanoseconds
             return UInt32(BP_VERDICT_DELAY)
         case .switchTo(let guest):

@@ -106,7 +106,7 @@ extension ScaffoldSwift {
 
         let library = Library(
             "@NAME@", version: "0.1", summary: "ports that nothing claims read as a chosen byte", licence: "NONE",
-            classes: [@TYPE@Plugin.definition])
+            needsMinor: 0, classes: [@TYPE@Plugin.definition])
 
         /// The one symbol of the library.
         @c(backplane_plugin)

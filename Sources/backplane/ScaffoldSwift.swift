@@ -265,7 +265,7 @@ enum ScaffoldSwift {
 
         let library = Library(
             "@NAME@", version: "0.1", summary: "a counter in three ports", licence: "NONE",
-            classes: [@TYPE@Plugin.definition])
+            needsMinor: 0, classes: [@TYPE@Plugin.definition])
 
         /// The one symbol of the library.
         @c(backplane_plugin)

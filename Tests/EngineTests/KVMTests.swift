@@ -166,20 +166,58 @@ struct MSRInterceptTests {
 }
 
 struct SlotTableTests {
+    private let whole: ClosedRange<UInt64> = 0...UInt64.max
+
     private func piece(_ address: UInt64, _ length: UInt64, readOnly: Bool = false) -> MappedMemory {
-        .init(
-            address: address, length: length, host: UnsafeMutableRawPointer(bitPattern: 0x10000)!, isReadOnly: readOnly)
+        let host = UnsafeMutableRawPointer(bitPattern: 0x100_0000 + UInt(address))!
+        return .init(address: address, length: length, host: host, isReadOnly: readOnly)
+    }
+    private func slot(_ address: UInt64, _ length: UInt64, readOnly: Bool = false) -> MemorySlot {
+        MemorySlot(piece(address, length, readOnly: readOnly))!
     }
 
     @Test func onlyWhatChangesIsTouched() {
         var table = SlotTable()
-        for change in table.changes(to: [piece(0, 0x1000), piece(0x2000, 0x1000)]) { table.did(change) }
-        #expect(table.changes(to: [piece(0, 0x1000), piece(0x2000, 0x1000)]) == [])
-        let next = table.changes(to: [piece(0, 0x1000), piece(0x2000, 0x1000, readOnly: true), piece(0x4000, 0x1000)])
+        for change in table.changes(whole, [piece(0, 0x1000), piece(0x2000, 0x1000)]) { table.did(change) }
+        #expect(table.changes(whole, [piece(0, 0x1000), piece(0x2000, 0x1000)]) == [])
+        let next = table.changes(
+            whole, [piece(0, 0x1000), piece(0x2000, 0x1000, readOnly: true), piece(0x4000, 0x1000)])
         #expect(
             next == [
-                .remove(slot: 1), .add(slot: 1, memory: piece(0x2000, 0x1000, readOnly: true)),
-                .add(slot: 2, memory: piece(0x4000, 0x1000)),
+                .remove(slot: 1), .add(slot: 1, memory: slot(0x2000, 0x1000, readOnly: true)),
+                .add(slot: 2, memory: slot(0x4000, 0x1000)),
             ])
+    }
+
+    @Test func aWindowThatMovesOverRAMCutsItOnce() {
+        var table = SlotTable()
+        for change in table.changes(whole, [piece(0, 0x10_0000)]) { table.did(change) }
+        // A hole at 0x80000: the RAM is cut in two.
+        let hole: ClosedRange<UInt64> = 0x8_0000...0x8_ffff
+        let cut = table.changes(hole, [])
+        #expect(
+            cut == [
+                .remove(slot: 0), .add(slot: 0, memory: slot(0, 0x8_0000)),
+                .add(slot: 1, memory: slot(0x9_0000, 0x7_0000)),
+            ])
+        for change in cut { table.did(change) }
+        // It goes: only the hole is filled. It comes back: only that is taken away.
+        let filled = table.changes(hole, [piece(0x8_0000, 0x1_0000)])
+        #expect(filled == [.add(slot: 2, memory: slot(0x8_0000, 0x1_0000))])
+        for change in filled { table.did(change) }
+        #expect(table.changes(hole, []) == [.remove(slot: 2)])
+        // And a map that says the same as the pieces touches nothing.
+        #expect(table.changes(whole, [piece(0, 0x10_0000)]) == [])
+    }
+
+    @Test func memoryThatIsOnlyWrittenHasNoSlot() {
+        var shadow = piece(0xc_0000, 0x1000)
+        let rom = piece(0xd_0000, 0x1000).read
+        let table = SlotTable()
+        shadow.read = nil
+        #expect(table.changes(whole, [shadow]) == [])
+        // ROM is read while RAM is written: the writes come out.
+        shadow.read = rom
+        #expect(MemorySlot(shadow)?.isReadOnly == true)
     }
 }

@@ -364,9 +364,9 @@ struct GuestTests {
 private final class FailingEngine: Engine {
     let name = "failing"
     let abilities = SoftEngine().abilities
-    func setMemory(_ memory: [MappedMemory]) throws(EngineError) {}
+    func updateMemory(_ range: ClosedRange<UInt64>, _ memory: [MappedMemory]) throws(EngineError) {}
     func setIntercepts(_ intercepts: Intercepts) throws(EngineError) {}
-    func didWriteMemory(address: UInt64, length: UInt64) {}
+    func didWriteCode(page: UInt64) {}
     func makeCPU(_ vcpu: VCPU) throws(EngineError) -> any CPU { FailingCPU() }
 }
 

@@ -17,12 +17,13 @@ final class TestPlugins: PluginCatalog {
 
     private static let ownLibrary = Library(
         "test", version: "1", summary: "test classes",
+        needsMinor: 0,
         classes: [
             RecorderInstance.definition, FaultyDevice.definition, ProbeDevice.definition, TallyDevice.definition,
-            WatcherPolicy.definition, SwitcherPolicy.definition,
+            WatcherPolicy.definition, SwitcherPolicy.definition, WindowDevice.definition,
         ])
     static let own = Result { () throws(LibraryError) in
-        try PluginLibrary(builtIn: ownLibrary.descriptor(hostMajor: 1, hostMinor: 0)!)
+        try PluginLibrary(builtIn: ownLibrary.descriptor(hostMajor: 1, hostMinor: 4)!)
     }
     private static let loaded = Mutex<[String: PluginLibrary]>([:])
 

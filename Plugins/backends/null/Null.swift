@@ -15,7 +15,7 @@ final class NullBackend: StreamBackend {
 }
 
 let library = Library(
-    "null", version: "1.0", summary: "a stream that goes nowhere", classes: [NullBackend.definition])
+    "null", version: "1.0", summary: "a stream that goes nowhere", needsMinor: 0, classes: [NullBackend.definition])
 
 @c(backplane_plugin)
 public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {

@@ -63,7 +63,7 @@ final class TerminalBackend: StreamBackend {
 
 let library = Library(
     "terminal", version: "1.0", summary: "the terminal of the virtual machine monitor",
-    classes: [TerminalBackend.definition])
+    needsMinor: 0, classes: [TerminalBackend.definition])
 
 @c(backplane_plugin)
 public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {

@@ -33,7 +33,7 @@ final class DebugExit: Instance {
 }
 
 let library = Library(
-    "debug-exit", version: "1.0", summary: "QEMU's isa-debug-exit", classes: [DebugExit.definition])
+    "debug-exit", version: "1.0", summary: "QEMU's isa-debug-exit", needsMinor: 0, classes: [DebugExit.definition])
 
 @c(backplane_plugin)
 public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {

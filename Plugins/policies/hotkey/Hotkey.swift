@@ -126,7 +126,7 @@ private let switchMethod: @convention(c) (UnsafeMutableRawPointer?, UInt32) -> I
 private let statusMethod: @convention(c) (UnsafeMutableRawPointer?) -> Void = { instance($0, as: Hotkey.self).tell() }
 
 let library = Library(
-    "hotkey", version: "1.0", summary: "guests beside one another", classes: [Hotkey.definition])
+    "hotkey", version: "1.0", summary: "guests beside one another", needsMinor: 3, classes: [Hotkey.definition])
 
 @c(backplane_plugin)
 public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {

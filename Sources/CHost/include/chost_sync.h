@@ -18,6 +18,12 @@ static inline uint32_t ch_add(uint32_t *word, uint32_t value) { return __atomic_
 static inline void ch_store(uint32_t *word, uint32_t value) { __atomic_store_n(word, value, __ATOMIC_SEQ_CST); }
 static inline uint64_t ch_load64(const uint64_t *word) { return __atomic_load_n(word, __ATOMIC_RELAXED); }
 static inline void ch_store64(uint64_t *word, uint64_t value) { __atomic_store_n(word, value, __ATOMIC_RELAXED); }
+/* Bytes that threads share: page flags. A plain load is enough where the reader's order does not matter. */
+static inline uint8_t ch_flags_load(const uint8_t *byte) { return __atomic_load_n(byte, __ATOMIC_RELAXED); }
+static inline uint8_t ch_flags_set(uint8_t *byte, uint8_t bits) { return __atomic_fetch_or(byte, bits, __ATOMIC_SEQ_CST); }
+static inline uint8_t ch_flags_clear(uint8_t *byte, uint8_t bits) { return __atomic_fetch_and(byte, (uint8_t)~bits, __ATOMIC_SEQ_CST); }
+/* What was stored before is visible to all before anything is loaded after it. */
+static inline void ch_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 /* Sleeps while *word == expected, at most `nanoseconds` (negative: no limit). May return early. */
 void ch_wait(const uint32_t *word, uint32_t expected, int64_t nanoseconds);
 void ch_wake(const uint32_t *word);
@@ -136,6 +142,8 @@ typedef struct ch_wire {      /* what a plugin holds as its peer's `self` */
 } ch_wire;
 /* A table with the layout of every interface: size, then CH_WIRE_FUNCTIONS forwarding functions. */
 const void *ch_wire_table(uint32_t function_count);
+/* A function of any interface that does nothing and returns `status`, one of BP_UNSUPPORTED (16) and 0. */
+const void *ch_wire_stub(int32_t status);
 
 
 int32_t ch_thread_id(void);

@@ -18,12 +18,21 @@ struct ClaimRecord {
     var priority: Int32
     var widths: UInt8
     var space: UInt16
+    /// What it answers now, and what it may answer: BP_MAP_*. The other direction falls through.
+    var directions: UInt8
+    var allowed: UInt8
+    /// Takes accesses of its widths that lie inside of it, unsplit and before all others; all else falls through.
+    var isWhole: Bool
     /// Some of its range is answered by another claim: accesses of more than a byte are looked up piece by piece.
     var isCovered: Bool
     var isLive: Bool
 
     var last: UInt64 { base &+ (length &- 1) }
+    var range: ClosedRange<UInt64> { base...last }
     func contains(_ address: UInt64) -> Bool { address &- base < length }
+    func overlaps(_ range: ClosedRange<UInt64>) -> Bool { base <= range.upperBound && range.lowerBound <= last }
+    var answersBoth: Bool { directions == UInt8(BP_MAP_READ | BP_MAP_WRITE) }
+    func answers(isWrite: Bool) -> Bool { directions & UInt8(isWrite ? BP_MAP_WRITE : BP_MAP_READ) != 0 }
 
     /// For a missing handler: reads as all ones, writes are dropped.
     static let noRead: bp_read_handler = { _, _, _ in Int32(BP_NO_REGISTER) }
@@ -32,7 +41,8 @@ struct ClaimRecord {
     static var none: ClaimRecord {
         ClaimRecord(
             instance: nil, node: nil, read: noRead, write: noWrite, readBulk: nil, writeBulk: nil, cookie: 0, base: 0,
-            length: 0, id: 0, sequence: 0, priority: 0, widths: 0, space: 0, isCovered: false, isLive: false)
+            length: 0, id: 0, sequence: 0, priority: 0, widths: 0, space: 0, directions: 0, allowed: 0, isWhole: false,
+            isCovered: false, isLive: false)
     }
 }
 
@@ -75,22 +85,53 @@ struct ClaimTable {
 
     func number(of id: bp_id) -> Int? { (1..<max(1, count)).first { records[$0].isLive && records[$0].id == id } }
 
-    /// Live claims of a space whose owner is on line, the one that answers last: by priority, then the earlier one last.
-    func inOrder(of space: Int) -> [Int] {
+    /// Live claims that reach into a range of a space and answer something there, their owners on line. The one that answers comes last:
+    /// by priority, then the earlier one last.
+    func inOrder(of space: Int, _ range: ClosedRange<UInt64>) -> [Int] {
         (1..<max(1, count)).filter { number in
-            records[number].isLive && Int(records[number].space) == space
-                && records[number].node?.pointee.is_offline == 0
+            let record = records + number
+            return record.pointee.isLive && Int(record.pointee.space) == space && record.pointee.overlaps(range)
+                && record.pointee.directions != 0 && record.pointee.node?.pointee.is_offline == 0
         }.sorted {
             (records[$0].priority, records[$1].sequence) < (records[$1].priority, records[$0].sequence)
         }
     }
 
-    /// The first claim of equal priority that overlaps, of any owner.
-    func conflict(space: UInt16, base: UInt64, length: UInt64, priority: Int32) -> Int? {
+    /// The strongest of them that answers a direction of one address; those that are WHOLE do not count. 0: none.
+    func answering(_ space: Int, _ address: UInt64, isWrite: Bool) -> Int {
+        inOrder(of: space, address...address).last { !records[$0].isWhole && records[$0].answers(isWrite: isWrite) }
+            ?? 0
+    }
+
+    func hasWhole(_ space: Int) -> Bool {
+        (1..<max(1, count)).contains { records[$0].isLive && records[$0].isWhole && Int(records[$0].space) == space }
+    }
+
+    /// The WHOLE claim that takes an access; nil: none.
+    func whole(_ space: Int, _ address: UInt64, _ width: UInt8, isWrite: Bool) -> Int? {
+        inOrder(of: space, address...address).last {
+            let record = records[$0]
+            return record.isWhole && record.answers(isWrite: isWrite) && record.widths & width != 0
+                && UInt64(width) - 1 <= record.last &- address
+        }
+    }
+
+    /// The first claim of equal priority that overlaps and answers the same accesses, of any owner.
+    func conflict(with claim: ClaimRecord) -> Int? {
         (1..<max(1, count)).first { number in
             let other = records[number]
-            return other.isLive && other.space == space && other.priority == priority
-                && (other.contains(base) || base <= other.base && other.base &- base < length)
+            return other.isLive && other.space == claim.space && other.priority == claim.priority
+                && other.overlaps(claim.range) && other.allowed & claim.allowed != 0
+                && other.isWhole == claim.isWhole && (!claim.isWhole || other.widths & claim.widths != 0)
+        }
+    }
+
+    /// Whether memory of `range` at a priority collides with a claim that answers the same directions.
+    func conflict(with range: ClosedRange<UInt64>, priority: Int32, directions: UInt32) -> Int? {
+        (1..<max(1, count)).first { number in
+            let other = records[number]
+            return other.isLive && Int(other.space) == BP_SPACE_MEMORY && other.priority == priority
+                && other.overlaps(range) && UInt32(other.allowed) & directions != 0 && !other.isWhole
         }
     }
 }

@@ -1,10 +1,14 @@
 import CBackplane
 
 /// The 65,536 ports as a flat table: who answers each, and whether a policy wants to see it.
-/// An entry: bits 15:0 the claim's number (0: nobody), bit 16 set where a policy wants the exit.
+///
+/// An entry: bits 15:0 the claim's number (0: nobody), bit 16 set where a policy wants the exit, bit 17 where the number does not tell all:
+/// claims that answer one direction, and what lies below those that are WHOLE, are looked up.
 struct PortSpace {
     static let policyBit: UInt32 = 1 << 16
+    static let lookUpBit: UInt32 = 1 << 17
     static let count = 0x10000
+    static let everything = 0...(count - 1)
 
     /// SAFETY: allocated once, freed with the machine; indexed by a UInt16.
     let entries: UnsafeMutablePointer<UInt32>
@@ -16,27 +20,40 @@ struct PortSpace {
 
     func deallocate() { entries.deallocate() }
 
-    /// Fills the table anew from the claims and from what the policies want.
-    func rebuild(_ claims: inout ClaimTable, wants: [PolicyWant]) {
+    /// Fills in a range anew from the claims and from what the policies want.
+    func update(_ ports: ClosedRange<Int>, _ claims: ClaimTable, wants: [PolicyWant]) {
         // A policy that wants them all is the common case, and 65,536 bits one by one are most of a change's pause.
         let isAllWanted = wants.contains { PortSpace.isOfPorts($0) && PortSpace.isAll($0) }
         let policyBit = isAllWanted ? PortSpace.policyBit : 0
-        entries.update(repeating: policyBit, count: PortSpace.count)
-        let order = claims.inOrder(of: BP_SPACE_PORT)
-        for number in order {
-            let base = Int(claims.records[number].base)
-            let end = min(PortSpace.count, base + Int(clamping: claims.records[number].length))
-            for port in base..<max(base, end) { entries[port] = UInt32(number) | policyBit }
-        }
-        for number in order {
-            let record = claims.records + number
-            let ports = Int(record.pointee.base)..<Int(record.pointee.last) + 1
-            record.pointee.isCovered = !ports.allSatisfy { entries[$0] & 0xffff == UInt32(number) }
-        }
-        if isAllWanted { return }
-        for want in wants where PortSpace.isOfPorts(want) {
-            guard want.first < UInt64(PortSpace.count) else { continue }
-            for port in Int(want.first)...Int(min(want.last, UInt64(PortSpace.count - 1)))
+        (entries + ports.lowerBound).update(repeating: policyBit, count: ports.count)
+        let range = UInt64(ports.lowerBound)...UInt64(ports.upperBound)
+        let order = claims.inOrder(of: BP_SPACE_PORT, range)
+        for number in order where !claims.records[number].isWhole { fill(claims, number, ports, policyBit) }
+        for number in order where claims.records[number].isWhole { fill(claims, number, ports, policyBit) }
+        for number in order { updateCover(claims.records + number, UInt32(number)) }
+        if !isAllWanted { mark(ports, wants) }
+    }
+
+    private func fill(_ claims: ClaimTable, _ number: Int, _ ports: ClosedRange<Int>, _ policyBit: UInt32) {
+        let record = claims.records + number
+        let range = record.pointee.range.clamped(to: UInt64(ports.lowerBound)...UInt64(ports.upperBound))
+        var entry = policyBit
+        if record.pointee.answersBoth { entry |= UInt32(number) }
+        if record.pointee.isWhole || !record.pointee.answersBoth { entry |= PortSpace.lookUpBit }
+        (entries + Int(range.lowerBound)).update(repeating: entry, count: Int(range.upperBound - range.lowerBound) + 1)
+    }
+
+    /// WHOLE claims take their accesses whatever lies over them.
+    private func updateCover(_ record: UnsafeMutablePointer<ClaimRecord>, _ number: UInt32) {
+        let ports = Int(record.pointee.base)...Int(record.pointee.last)
+        record.pointee.isCovered = !record.pointee.isWhole && !ports.allSatisfy { entries[$0] & 0xffff == number }
+    }
+
+    private func mark(_ ports: ClosedRange<Int>, _ wants: [PolicyWant]) {
+        for want in wants where PortSpace.isOfPorts(want) && want.first <= UInt64(ports.upperBound) {
+            guard want.last >= UInt64(ports.lowerBound), want.first <= want.last else { continue }
+            let first = max(ports.lowerBound, Int(want.first))
+            for port in first...Int(min(want.last, UInt64(ports.upperBound)))
             where !want.isUnclaimedOnly || canTouchNothing(port) {
                 entries[port] |= PortSpace.policyBit
             }
@@ -53,6 +70,8 @@ struct PortSpace {
 
     /// Whether an access of up to four bytes at this port can reach one that nobody answers.
     private func canTouchNothing(_ port: Int) -> Bool {
-        (port..<min(port + 4, PortSpace.count)).contains { entries[$0] & 0xffff == 0 }
+        (port..<min(port + 4, PortSpace.count)).contains {
+            entries[$0] & 0xffff == 0 || entries[$0] & PortSpace.lookUpBit != 0
+        }
     }
 }

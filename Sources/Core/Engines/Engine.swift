@@ -51,24 +51,6 @@ public struct Intercepts: Sendable, Equatable {
     public init(ranges: [Range] = []) { self.ranges = ranges }
 }
 
-/// A piece of guest-physical memory that is plain host memory. The list that an engine gets is ascending and disjoint.
-public struct MappedMemory: Equatable, @unchecked Sendable {
-    /// Guest-physical, a multiple of 4096, as are `length` and `host`.
-    public var address: UInt64
-    public var length: UInt64
-    /// SAFETY: lives until the machine ends or a later `setMemory` no longer names it.
-    public var host: UnsafeMutableRawPointer
-    /// ROM: guest writes come to the core as MMIO writes.
-    public var isReadOnly: Bool
-
-    public init(address: UInt64, length: UInt64, host: UnsafeMutableRawPointer, isReadOnly: Bool) {
-        self.address = address
-        self.length = length
-        self.host = host
-        self.isReadOnly = isReadOnly
-    }
-}
-
 /// An engine could not do what it was asked: names the operation, e.g. "KVM_CREATE_VM: permission denied".
 public struct EngineError: Error, Sendable, CustomStringConvertible {
     public var description: String
@@ -80,14 +62,22 @@ public protocol Engine: AnyObject {
     /// "kvm", "soft"
     var name: String { get }
     var abilities: EngineAbilities { get }
-    /// Replaces the memory map. May be called while vCPUs run.
-    func setMemory(_ memory: [MappedMemory]) throws(EngineError)
+    /// Replaces the memory map within a range of whole pages by `memory`, which lies inside of it. May be called while vCPUs run; they see it
+    /// before their next instruction at the latest.
+    func updateMemory(_ range: ClosedRange<UInt64>, _ memory: [MappedMemory]) throws(EngineError)
     /// May be called only while vCPUs are quiet.
     func setIntercepts(_ intercepts: Intercepts) throws(EngineError)
-    /// Somebody other than the guest wrote to RAM: decoded code of these pages is stale.
-    func didWriteMemory(address: UInt64, length: UInt64)
+    /// Somebody other than the guest wrote to a page that has `PageFlags.code`: what was decoded from it is stale.
+    func didWriteCode(page: UInt64)
     /// Called once for each vCPU, on any thread, before it runs.
     func makeCPU(_ vcpu: VCPU) throws(EngineError) -> any CPU
+}
+
+extension Engine {
+    /// Replaces the whole memory map.
+    public func setMemory(_ memory: [MappedMemory]) throws(EngineError) {
+        try updateMemory(0...UInt64.max, memory)
+    }
 }
 
 /// Why `run` came back.

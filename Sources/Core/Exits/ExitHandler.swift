@@ -46,6 +46,12 @@ public final class ExitHandler {
     var claims: ClaimTable
     let claimRecords: UnsafeMutablePointer<ClaimRecord>
     var map = AddressMap()
+    /// What the core and the engines know of the pages behind the machine's memory.
+    public let pageFlags: PageFlags
+    /// Some claim of guest-physical space is WHOLE: accesses are looked up before they are split.
+    var hasWholeMemoryClaims = false {
+        didSet { lastSegment = nil }
+    }
     var policies = PolicyTables(policies: [], wants: [])
     /// By vCPU.
     let sequences: UnsafeMutablePointer<UInt64>
@@ -62,8 +68,9 @@ public final class ExitHandler {
     private var recentRecord: UnsafeMutablePointer<ClaimRecord>
     static let maximumCPUs = 64
 
-    init(host: UnsafeMutablePointer<ch_machine>, machine: Machine) {
+    init(host: UnsafeMutablePointer<ch_machine>, machine: Machine, pageFlags: PageFlags) {
         self.host = host
+        self.pageFlags = pageFlags
         self.machine = machine
         ports = PortSpace()
         claims = ClaimTable()
@@ -289,7 +296,9 @@ public final class ExitHandler {
 
     private func rememberClaim() {
         recentRoom = 0
-        guard let segment = lastSegment, case .claim(let number) = segment.target else { return }
+        guard let segment = lastSegment, case .claim(let number) = segment.read, segment.write == segment.read,
+            !hasWholeMemoryClaims
+        else { return }
         (recentFirst, recentRecord) = (segment.first, claimRecords + number)
         recentRoom = (segment.last &- segment.first) == .max ? .max : segment.last &- segment.first &+ 1
     }

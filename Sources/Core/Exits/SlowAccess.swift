@@ -19,7 +19,7 @@ extension ExitHandler {
         exit.size = UInt32(MemoryLayout<bp_exit>.size)
         exit.reason = UInt16(reason)
         exit.flags = flags | (value == nil ? 0 : UInt16(BP_EXITF_WRITE))
-        if !isClaimed(space, address, width) { exit.flags |= UInt16(BP_EXITF_UNCLAIMED) }
+        if !isClaimed(space, address, width, isWrite: value != nil) { exit.flags |= UInt16(BP_EXITF_UNCLAIMED) }
         if value != nil, space == BP_SPACE_MEMORY, isRAM(address) { exit.flags |= UInt16(BP_EXITF_RAM) }
         exit.vcpu = vcpu
         exit.width = UInt32(width)
@@ -47,7 +47,9 @@ extension ExitHandler {
         let isWatched = wantsObservation(&exit)
         // Reading the clock costs as much as all the rest: only observers pay for it.
         if isWatched { exit.time = machine.clock.now }
-        let owner = isWatched ? owner(space, exit.address) : nil
+        let isWrite = exit.flags & UInt16(BP_EXITF_WRITE) != 0
+        let owner =
+            isWatched ? owner(space, exit.address, UInt8(truncatingIfNeeded: exit.width), isWrite: isWrite) : nil
         let begin = isWatched ? ch_monotonic() : 0
         var verdict = bp_verdict()
         let (action, answerer) = decide(&exit, &verdict)
@@ -120,21 +122,25 @@ extension ExitHandler {
 
     // MARK: Pieces
 
-    private func owner(_ space: Int, _ address: UInt64) -> UnsafeMutablePointer<ch_node>? {
-        switch find(space, address).target {
-        case .claim(let number)?: claimRecords[number].node
-        case .memory?: machine.memoryNode
-        case nil: nil
+    private func owner(_ space: Int, _ address: UInt64, _ width: UInt8, isWrite: Bool)
+        -> UnsafeMutablePointer<ch_node>?
+    {
+        if let number = whole(space, address, width, isWrite: isWrite) { return claimRecords[number].node }
+        switch find(space, address, isWrite: isWrite).target {
+        case .claim(let number): return claimRecords[number].node
+        case .memory: return machine.memoryNode
+        case .nothing: return nil
         }
     }
 
     /// Whether something answers every byte of an access.
-    private func isClaimed(_ space: Int, _ address: UInt64, _ width: UInt8) -> Bool {
+    private func isClaimed(_ space: Int, _ address: UInt64, _ width: UInt8, isWrite: Bool) -> Bool {
+        if whole(space, address, width, isWrite: isWrite) != nil { return true }
         var at = address
         let last = address &+ UInt64(width &- 1)
         while true {
-            let found = find(space, at)
-            guard found.target != nil else { return false }
+            let found = find(space, at, isWrite: isWrite)
+            guard found.target != .nothing else { return false }
             if found.last >= last || last < address { return true }
             at = found.last + 1
         }
@@ -142,32 +148,60 @@ extension ExitHandler {
 
     /// Whether the guest could write there without an exit, were it not watched.
     private func isRAM(_ address: UInt64) -> Bool {
-        guard case .memory(_, let isReadOnly)? = find(BP_SPACE_MEMORY, address).target else { return false }
+        guard case .memory(_, let isReadOnly) = find(BP_SPACE_MEMORY, address, isWrite: true).target else {
+            return false
+        }
         return !isReadOnly
     }
 
-    /// Who answers an address, and the last address that it answers without a gap.
-    private func find(_ space: Int, _ address: UInt64) -> (target: AddressSegment.Target?, first: UInt64, last: UInt64)
-    {
+    /// The claim that takes an access as a whole; nil: none, it is answered piece by piece.
+    private func whole(_ space: Int, _ address: UInt64, _ width: UInt8, isWrite: Bool) -> Int? {
         if space == BP_SPACE_PORT {
-            guard address < UInt64(PortSpace.count) else { return (nil, address, address) }
-            let number = ports.entries[Int(address)] & 0xffff
-            var last = Int(address)
-            while last + 1 < PortSpace.count, last < Int(address) + 8, ports.entries[last + 1] & 0xffff == number {
-                last += 1
+            guard address < UInt64(PortSpace.count), ports.entries[Int(address)] & PortSpace.lookUpBit != 0 else {
+                return nil
             }
-            return (number == 0 ? nil : .claim(Int(number)), address, UInt64(last))
+        } else if !hasWholeMemoryClaims {
+            return nil
         }
-        if let segment = lastSegment, segment.first <= address, address <= segment.last {
-            return (segment.target, segment.first, segment.last)
-        }
-        guard let segment = map.find(address) else { return (nil, address, address) }
-        lastSegment = segment
-        return (segment.target, segment.first, segment.last)
+        return claims.whole(space, address, width, isWrite: isWrite)
     }
 
-    /// Performs an access piece by piece: split at the edges of claims, and into widths that each handler takes.
+    /// Who answers an address, and the last address that it answers without a gap.
+    private func find(_ space: Int, _ address: UInt64, isWrite: Bool)
+        -> (target: AddressSegment.Target, first: UInt64, last: UInt64)
+    {
+        if space == BP_SPACE_PORT {
+            guard address < UInt64(PortSpace.count) else { return (.nothing, address, address) }
+            let number = portClaim(Int(address), isWrite: isWrite)
+            var last = Int(address)
+            while last + 1 < PortSpace.count, last < Int(address) + 8,
+                portClaim(last + 1, isWrite: isWrite) == number
+            {
+                last += 1
+            }
+            return (number == 0 ? .nothing : .claim(number), address, UInt64(last))
+        }
+        if let segment = lastSegment, segment.first <= address, address <= segment.last {
+            return (segment.target(isWrite: isWrite), segment.first, segment.last)
+        }
+        guard let segment = map.find(address) else { return (.nothing, address, address) }
+        lastSegment = segment
+        return (segment.target(isWrite: isWrite), segment.first, segment.last)
+    }
+
+    /// The claim of a port; 0: none.
+    private func portClaim(_ port: Int, isWrite: Bool) -> Int {
+        let entry = ports.entries[port]
+        guard entry & PortSpace.lookUpBit != 0 else { return Int(entry & 0xffff) }
+        return claims.answering(BP_SPACE_PORT, UInt64(port), isWrite: isWrite)
+    }
+
+    /// Performs an access: as a whole where a claim takes it so, else piece by piece, split at the edges of claims and into widths that
+    /// each handler takes.
     func perform(_ vcpu: UInt32, _ space: Int, _ address: UInt64, _ width: UInt8, _ value: UInt64?) -> UInt64 {
+        if let number = whole(space, address, width, isWrite: value != nil) {
+            return performPiece(vcpu, .claim(number), address, address, width, value) & allOnes(width)
+        }
         var result: UInt64 = 0
         var done: UInt64 = 0
         while done < UInt64(width) {
@@ -176,7 +210,7 @@ extension ExitHandler {
                 result |= UInt64.max &<< (done &* 8)
                 break
             }
-            let (target, first, last) = find(space, at)
+            let (target, first, last) = find(space, at, isWrite: value != nil)
             let room = min(UInt64(width) &- done, (last &- at) == .max ? .max : last &- at &+ 1)
             let piece = pieceWidth(target, room)
             let input = value.map { $0 >> (done &* 8) & allOnes(piece) }
@@ -188,7 +222,7 @@ extension ExitHandler {
     }
 
     /// The widest power of two that fits and that the handler takes; 1 where none does.
-    private func pieceWidth(_ target: AddressSegment.Target?, _ room: UInt64) -> UInt8 {
+    private func pieceWidth(_ target: AddressSegment.Target, _ room: UInt64) -> UInt8 {
         var widths: UInt8 = 15
         if case .claim(let number) = target { widths = claimRecords[number].widths }
         var candidate: UInt8 = 8
@@ -197,14 +231,14 @@ extension ExitHandler {
     }
 
     private func performPiece(
-        _ vcpu: UInt32, _ target: AddressSegment.Target?, _ address: UInt64, _ first: UInt64, _ width: UInt8,
+        _ vcpu: UInt32, _ target: AddressSegment.Target, _ address: UInt64, _ first: UInt64, _ width: UInt8,
         _ value: UInt64?
     ) -> UInt64 {
         switch target {
-        case nil: return .max
-        case .memory(let host, let isReadOnly)?:
-            return memoryPiece(host + Int(truncatingIfNeeded: address &- first), address, width, value, isReadOnly)
-        case .claim(let number)?:
+        case .nothing: return .max
+        case .memory(let backing, let isReadOnly):
+            return memoryPiece(backing.advanced(by: address &- first), width, value, isReadOnly)
+        case .claim(let number):
             let record = claimRecords + number
             guard record.pointee.widths & width != 0, let node = record.pointee.node else { return .max }
             // The host never enters an instance that is on the stack (DMA that comes back to its own claim).
@@ -222,7 +256,13 @@ extension ExitHandler {
 
     /// Without side effects, for a debugger; nil: no claim, or not of this width.
     func peek(_ space: Int, _ address: UInt64, _ width: UInt8) -> UInt64? {
-        guard case .claim(let number)? = find(space, address).target else { return nil }
+        let number: Int
+        if let whole = whole(space, address, width, isWrite: false) {
+            number = whole
+        } else {
+            guard case .claim(let found) = find(space, address, isWrite: false).target else { return nil }
+            number = found
+        }
         let record = claimRecords + number
         let offset = address &- record.pointee.base
         guard record.pointee.widths & width != 0, offset &+ UInt64(width) <= record.pointee.length,
@@ -239,19 +279,17 @@ extension ExitHandler {
         return status == 0 ? value & allOnes(width) : allOnes(width)
     }
 
-    private func memoryPiece(
-        _ host: UnsafeMutableRawPointer, _ address: UInt64, _ width: UInt8, _ value: UInt64?, _ isReadOnly: Bool
-    ) -> UInt64 {
+    private func memoryPiece(_ backing: Backing, _ width: UInt8, _ value: UInt64?, _ isReadOnly: Bool) -> UInt64 {
         var copy: UInt64 = 0
         if let value {
             if !isReadOnly {
                 copy = value
-                host.copyMemory(from: &copy, byteCount: Int(width))
-                machine.engine?.didWriteMemory(address: address, length: UInt64(width))
+                backing.host.copyMemory(from: &copy, byteCount: Int(width))
+                machine.didWrite(backing.address, UInt64(width))
             }
             return 0
         }
-        withUnsafeMutableBytes(of: &copy) { $0.baseAddress!.copyMemory(from: host, byteCount: Int(width)) }
+        withUnsafeMutableBytes(of: &copy) { $0.baseAddress!.copyMemory(from: backing.host, byteCount: Int(width)) }
         return copy
     }
 }

@@ -9,7 +9,9 @@ extension Machine {
         if description.memory > 0 {
             let ram = try GuestRAM(length: description.memory)
             self.ram = ram
-            memory.addRAM(ram, newID: newID)
+            guard memory.addRAM(ram, newID: newID) else {
+                throw MachineError("guest RAM of \(ram.length) bytes: more than the table of pages holds")
+            }
         }
         for index in 0..<max(1, description.cpuCount) {
             vcpus.append(VCPU(index: UInt32(index), exits: exits, retired: index == 0 ? clock.retired : nil))
@@ -27,7 +29,7 @@ extension Machine {
         for instance in instances { try wire(instance) }
         try wireController()
         chain = instances.filter { $0.description.type.kind == .policy }
-        rebuildTables(ports: true, memory: true)
+        rebuildTables()
         // Whoever is asked for something in another's connect (the size of a medium) is connected before it.
         for kind in [ClassKind.backend, .device, .policy, .loader] {
             for instance in instances where instance.description.type.kind == kind {
@@ -36,7 +38,7 @@ extension Machine {
             }
         }
         isLoading = false
-        rebuildTables(ports: true, memory: true)
+        rebuildTables()
         rebuildPolicies()
         if let fault = state.pendingEnd { throw MachineError(fault.reason, status: fault.status) }
         try makeEngine()
@@ -47,7 +49,7 @@ extension Machine {
         let engine = try make(requirements)
         self.engine = engine
         do throws(EngineError) {
-            try engine.setMemory(exits.map.mappedMemory(watched: watchedPages))
+            try engine.setMemory(exits.map.mappedMemory(AddressMap.everything, watched: watchedPages))
             try engine.setIntercepts(intercepts)
             for vcpu in vcpus { cpus.append(try engine.makeCPU(vcpu)) }
             if clock.source == .counted { counted.cpu = try countedCPU(engine) }
@@ -75,12 +77,13 @@ extension Machine {
             let descriptor = try descriptor(of: slot.interface, from: provider, at: wire.location)
             let clientTable = instance.type.pointee.slots?[wire.slot]?.pointee.client
             let client = try clientPeer(instance, wire, clientTable, descriptor)
-            let target = try provider.query(slot.interface, wire.target.index, client: client)
-            guard WireTable.isComplete(target.functions, count: descriptor.provider.count) else {
+            var target = try provider.query(slot.interface, wire.target.index, client: client)
+            guard let functions = wireTable.completed(target.functions, descriptor.provider) else {
                 throw MachineError(
                     "'\(provider.id)' gives an incomplete function table for '\(slot.interface)'", status: 4,
                     location: wire.location)
             }
+            target.functions = functions
             var end = WireEnd(peer: bp_peer(), line: nil, driver: 0)
             if slot.interface == "irq-line/1" {
                 let place = lines.attach(wire.target, provider: provider, target: target, driver: instance)
@@ -96,14 +99,14 @@ extension Machine {
         _ descriptor: InterfaceDescriptor
     ) throws(MachineError) -> bp_peer? {
         guard !descriptor.client.isEmpty else { return nil }
-        guard WireTable.isComplete(table, count: descriptor.client.count) else {
+        guard let functions = wireTable.completed(table, descriptor.client) else {
             throw MachineError(
                 "'\(instance.id)' gives no complete client table for '\(descriptor.name)'", status: 4,
                 location: wire.location)
         }
         let raw = bp_peer(
             size: UInt32(MemoryLayout<bp_peer>.size), index: UInt32(wire.slot) << 16 | UInt32(wire.position),
-            self: instance.raw, functions: table)
+            self: instance.raw, functions: functions)
         return wireTable.forward(to: raw, of: instance, descriptor.name, descriptor.client)
     }
 
@@ -126,10 +129,12 @@ extension Machine {
         guard let provider = instance(named: endpoint.instance) else {
             throw MachineError("there is no instance '\(endpoint.instance)' for 'cpu: interrupts:'")
         }
-        let peer = try provider.query("irq-controller/1", endpoint.index, client: nil)
-        guard WireTable.isComplete(peer.functions, count: 1) else {
+        var peer = try provider.query("irq-controller/1", endpoint.index, client: nil)
+        let known = InterfaceDescriptor.standard["irq-controller/1"]?.provider ?? []
+        guard let functions = wireTable.completed(peer.functions, known) else {
             throw MachineError("'\(provider.id)' gives an incomplete function table for 'irq-controller/1'", status: 4)
         }
+        peer.functions = functions
         controller = (provider, peer)
     }
 
@@ -174,11 +179,11 @@ extension Machine {
 
     /// Mappings are claims too. Tables are built anew only where something has gone: a policy seldom claims anything.
     func removeClaims(of instance: PluginInstance) {
-        var hasGone = memory.unmapAll(of: instance)
+        var hasGone = !memory.unmapAll(of: instance).isEmpty
         for number in 1..<max(1, exits.claims.count) where exits.claimRecords[number].node == instance.node {
             exits.claims.remove(number)
             hasGone = true
         }
-        if hasGone { rebuildTables(ports: true, memory: true) }
+        if hasGone { rebuildTables() }
     }
 }

@@ -163,10 +163,11 @@ extension Machine {
     private func patchPlace(_ linear: UInt64, _ cpus: [any CPU]) -> UInt64? {
         for cpu in cpus {
             guard let physical = try? cpu.translate(linear) else { continue }
-            guard let segment = exits.map.find(physical), case .memory(_, let isReadOnly) = segment.target else {
-                continue
-            }
-            if !isReadOnly { return physical }
+            // What is read there is what is written there.
+            guard let written = exits.map.memory(at: physical, isWrite: true), !written.isReadOnly,
+                exits.map.memory(at: physical, isWrite: false)?.backing == written.backing
+            else { continue }
+            return physical
         }
         return nil
     }

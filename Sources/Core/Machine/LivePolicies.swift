@@ -241,7 +241,7 @@ extension Machine {
         policy.disconnect()
         wireTable.cut(policy)
         forget(policy)
-        memory.free(of: policy)
+        memory.free(of: policy) { didWrite($0, $1) }
         policy.destroy()
         loop.allowPosts(of: policy)
         drain()

@@ -25,7 +25,7 @@ public final class Machine: @unchecked Sendable {
     var queuedCalls: [QueuedCall] = []
     var queuedBytes = 0
     var ram: GuestRAM?
-    var memory = MemoryRegions()
+    var memory: MemoryRegions
     /// Of guest-physical space, whose writes the engine brings out: what `pagesToWatch` was when the tables were built.
     var watchedPages: [ClosedRange<UInt64>] = []
     var wants: [PolicyWant] = []
@@ -65,6 +65,8 @@ public final class Machine: @unchecked Sendable {
 
     /// Creates, wires and connects all instances, then the engine. Nothing runs yet.
     public init(_ description: MachineDescription, options: MachineOptions) throws(MachineError) {
+        guard let pageFlags = PageFlags() else { throw MachineError("no address space is left for a table of pages") }
+        memory = MemoryRegions(pageFlags)
         self.description = description
         self.options = options
         seat = options.seat ?? GuestBoard(names: [description.name]).seat(0)
@@ -89,7 +91,7 @@ public final class Machine: @unchecked Sendable {
                 wire.unsafelyUnwrapped.assumingMemoryBound(to: ch_wire.self), Int(function),
                 arguments.unsafelyUnwrapped)
         }
-        exits = ExitHandler(host: host, machine: self)
+        exits = ExitHandler(host: host, machine: self, pageFlags: pageFlags)
         loop.machine = self
         ch_thread_begin(host)
         ch_watchdog_add(host)
@@ -154,19 +156,6 @@ public final class Machine: @unchecked Sendable {
 
     // MARK: Tables that the dispatch reads
 
-    /// After claims, mappings or wants have changed.
-    func rebuildTables(ports: Bool, memory isMemory: Bool) {
-        if ports { exits.ports.rebuild(&exits.claims, wants: wants) }
-        guard isMemory else { return }
-        exits.lastSegment = nil
-        exits.map.rebuild(exits.claims, memory.mappings)
-        do throws(EngineError) {
-            try engine?.setMemory(exits.map.mappedMemory(watched: watchedPages))
-        } catch {
-            requestEnd(6, "the memory map cannot be changed: \(error)")
-        }
-    }
-
     /// After the chain or what its policies want has changed.
     func rebuildPolicies() {
         exits.policies.deallocate()
@@ -176,11 +165,12 @@ public final class Machine: @unchecked Sendable {
                 observe: policy.type.pointee.policy?.pointee.observe)
         }
         exits.policies = PolicyTables(policies: records, wants: wants)
-        exits.ports.rebuild(&exits.claims, wants: wants)
+        updatePorts(PortSpace.everything)
         let pages = pagesToWatch
         if pages != watchedPages {
+            let changed = watchedPages + pages
             watchedPages = pages
-            rebuildTables(ports: false, memory: true)
+            tellEngine(changed)
         }
     }
 

@@ -59,7 +59,7 @@ extension Machine {
             for vcpu in vcpus { _ = ch_clear_bits(vcpu.attention, ch_attention_interrupt) }
         }
         if lines.dropAll(of: instance) { host.pointee.has_pending = 1 }
-        rebuildTables(ports: true, memory: true)
+        rebuildTables()
         tell(.offline(instance: instance.id, reason: reason))
     }
 
@@ -69,7 +69,7 @@ extension Machine {
         instance.node.pointee.is_offline = 0
         applyRunMode()
         instance.offlineReason = ""
-        rebuildTables(ports: true, memory: true)
+        rebuildTables()
         loop.mute(instance, false)
         if lines.repeatLevels(of: instance) { host.pointee.has_pending = 1 }
         tell(.online(instance: instance.id))

@@ -7,6 +7,9 @@ struct InterfaceDescriptor: Sendable, Equatable {
         var parameters: [WireType]
         var result: WireType
         var isAsynchronous: Bool
+        /// 0: every table has it. Otherwise it was appended to the interface, by this minor of the ABI or, in a plugin's own interface, by
+        /// its own count: tables that were built before end before it.
+        var since: UInt32 = 0
     }
 
     var name: String
@@ -86,7 +89,10 @@ extension InterfaceDescriptor {
             results.append(
                 Function(
                     name: String(cString: functionName), parameters: parameters, result: result,
-                    isAsynchronous: isAsynchronous))
+                    isAsynchronous: isAsynchronous, since: raw.since))
+        }
+        guard zip(results, results.dropFirst()).allSatisfy({ $0.since <= $1.since }) else {
+            throw LibraryError("interface '\(name)' has a function behind one that was appended later")
         }
         return results
     }

@@ -19,12 +19,36 @@ final class WireFunctions {
 final class WireTable {
     private var wires: [UnsafeMutablePointer<ch_wire>] = []
     private var kept: [WireFunctions] = []
+    /// Tables that stand for shorter ones of older plugins.
+    private var completions: [UnsafeMutableRawPointer] = []
 
     deinit {
         for wire in wires { wire.deallocate() }
+        for table in completions { table.deallocate() }
     }
 
-    /// A peer that forwards to `target`, whose table was checked to hold all functions of the interface.
+    /// The table with something to call for each function of the interface: where it ends before functions that were appended later, or
+    /// holds NULL for one, a copy whose missing functions answer BP_UNSUPPORTED, 0 or nothing. nil: it lacks one that every table has.
+    func completed(_ table: UnsafeRawPointer?, _ functions: [InterfaceDescriptor.Function]) -> UnsafeRawPointer? {
+        guard let table else { return nil }
+        let size = Int(table.load(as: UInt32.self))
+        let entries = functions.indices.map { index in
+            8 + 8 * (index + 1) <= size ? table.load(fromByteOffset: 8 + 8 * index, as: UInt.self) : 0
+        }
+        if entries.allSatisfy({ $0 != 0 }) { return table }
+        guard zip(entries, functions).allSatisfy({ $0 != 0 || $1.since > 0 }) else { return nil }
+        let copy = UnsafeMutableRawPointer.allocate(byteCount: 8 + 8 * functions.count, alignment: 8)
+        completions.append(copy)
+        copy.storeBytes(of: UInt32(8 + 8 * functions.count), as: UInt32.self)
+        copy.storeBytes(of: 0, toByteOffset: 4, as: UInt32.self)
+        for (index, entry) in entries.enumerated() {
+            let stub = UInt(bitPattern: ch_wire_stub(functions[index].result == .status ? Int32(BP_UNSUPPORTED) : 0))
+            copy.storeBytes(of: entry != 0 ? entry : stub, toByteOffset: 8 + 8 * index, as: UInt.self)
+        }
+        return UnsafeRawPointer(copy)
+    }
+
+    /// A peer that forwards to `target`, whose table holds all functions of the interface.
     func forward(
         to target: bp_peer, of instance: PluginInstance, _ name: String, _ functions: [InterfaceDescriptor.Function]
     ) -> bp_peer {
@@ -45,13 +69,6 @@ final class WireTable {
     /// After this nothing reaches the instance any more.
     func cut(_ instance: PluginInstance) {
         for wire in wires where wire.pointee.node == instance.node { wire.pointee.`self` = nil }
-    }
-
-    /// Whether a function table is as long as the interface, with no hole.
-    static func isComplete(_ table: UnsafeRawPointer?, count: Int) -> Bool {
-        guard let table else { return false }
-        guard table.load(as: UInt32.self) >= UInt32(8 + 8 * count) else { return false }
-        return (0..<count).allSatisfy { table.load(fromByteOffset: 8 + 8 * $0, as: UInt.self) != 0 }
     }
 }
 

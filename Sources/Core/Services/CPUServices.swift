@@ -156,7 +156,7 @@ extension Machine {
 
     /// "com1 0x3f8-0x3ff": the claim whose edge is nearest.
     func nearestClaim(_ space: Int, _ address: UInt64) -> String? {
-        let candidates = exits.claims.inOrder(of: space)
+        let candidates = exits.claims.inOrder(of: space, AddressMap.everything)
         func distance(_ number: Int) -> UInt64 {
             let record = exits.claimRecords[number]
             if record.contains(address) { return 0 }

@@ -28,12 +28,18 @@ extension ServiceTables {
                     return ch_load64(machine.exits.tokens + vcpu) == token
                 }
                 return status(isKnown ? BP_OK : BP_STALE)
+            },
+            direct: { host, id, directions in
+                let owner = PluginInstance.of(host)
+                return owner.machine.directClaim(id, owner: owner, directions)
             }))
 }
 
 extension Machine {
     private func isValid(_ claim: bp_claim) -> Bool {
-        guard claim.length > 0, claim.widths != 0, claim.widths < 16 else { return false }
+        guard claim.length > 0, claim.widths != 0, claim.widths < 16,
+            Int(claim.flags) & ~(BP_CLAIM_WHOLE | BP_CLAIM_READS | BP_CLAIM_WRITES) == 0
+        else { return false }
         return isInside(Int(claim.space), claim.base, claim.length)
     }
 
@@ -48,60 +54,82 @@ extension Machine {
 
     func addClaim(_ claim: bp_claim, owner: PluginInstance, _ out: UnsafeMutablePointer<bp_id>) -> bp_status {
         guard isValid(claim) else { return status(BP_INVALID) }
-        if isLoading, let conflict = conflict(claim.space, claim.base, claim.length, claim.priority) {
-            owner.conflict = describe(conflict, claim.space, claim.base, claim.length)
-            return status(BP_OVERLAP)
-        }
+        let directions = Machine.directions(of: claim)
         let id = newID()
         let record = ClaimRecord(
             instance: owner.raw, node: owner.node, read: claim.read ?? ClaimRecord.noRead,
             write: claim.write ?? ClaimRecord.noWrite, readBulk: claim.read_bulk, writeBulk: claim.write_bulk,
             cookie: claim.cookie, base: claim.base, length: claim.length, id: id, sequence: 0,
-            priority: claim.priority, widths: claim.widths, space: claim.space, isCovered: false, isLive: true)
+            priority: claim.priority, widths: claim.widths, space: claim.space, directions: directions,
+            allowed: directions, isWhole: Int(claim.flags) & BP_CLAIM_WHOLE != 0, isCovered: false, isLive: true)
+        if isLoading, let conflict = conflict(record) {
+            owner.conflict = describe(conflict, claim.space, claim.base, claim.length)
+            return status(BP_OVERLAP)
+        }
         guard let number = exits.claims.add(record) else { return status(BP_NO_MEMORY) }
         claimNames[number] = claim.name.map { HostFunctions.text($0, UInt64(strnlen($0, 256))) } ?? ""
         out.pointee = id
-        claimsChanged(claim.space)
+        claimsChanged(claim.space, [record.range])
         return status(BP_OK)
     }
 
-    func releaseClaim(_ id: bp_id, owner: PluginInstance) -> bp_status {
+    private static func directions(of claim: bp_claim) -> UInt8 {
+        let flags = Int(claim.flags)
+        guard flags & (BP_CLAIM_READS | BP_CLAIM_WRITES) != 0 else { return UInt8(BP_MAP_READ | BP_MAP_WRITE) }
+        return UInt8(
+            (flags & BP_CLAIM_READS != 0 ? BP_MAP_READ : 0) | (flags & BP_CLAIM_WRITES != 0 ? BP_MAP_WRITE : 0))
+    }
+
+    /// The claim's number; nil: the owner has no such claim.
+    private func claim(_ id: bp_id, of owner: PluginInstance) -> Int? {
         guard let number = exits.claims.number(of: id), exits.claimRecords[number].node == owner.node else {
-            return status(BP_NOT_FOUND)
+            return nil
         }
-        let space = exits.claimRecords[number].space
+        return number
+    }
+
+    func releaseClaim(_ id: bp_id, owner: PluginInstance) -> bp_status {
+        guard let number = claim(id, of: owner) else { return status(BP_NOT_FOUND) }
+        let record = exits.claimRecords[number]
         exits.claims.remove(number)
-        claimsChanged(space)
+        claimsChanged(record.space, [record.range])
         return status(BP_OK)
     }
 
     func moveClaim(_ id: bp_id, owner: PluginInstance, to base: UInt64) -> bp_status {
-        guard let number = exits.claims.number(of: id), exits.claimRecords[number].node == owner.node else {
-            return status(BP_NOT_FOUND)
-        }
-        let record = exits.claimRecords[number]
-        guard isInside(Int(record.space), base, record.length) else { return status(BP_INVALID) }
+        guard let number = claim(id, of: owner) else { return status(BP_NOT_FOUND) }
+        let before = exits.claimRecords[number]
+        guard isInside(Int(before.space), base, before.length) else { return status(BP_INVALID) }
         exits.claimRecords[number].base = base
-        claimsChanged(record.space)
+        claimsChanged(before.space, [before.range, exits.claimRecords[number].range])
         return status(BP_OK)
     }
 
-    private func claimsChanged(_ space: UInt16) {
+    func directClaim(_ id: bp_id, owner: PluginInstance, _ directions: UInt32) -> bp_status {
+        guard let number = claim(id, of: owner) else { return status(BP_NOT_FOUND) }
+        let record = exits.claimRecords + number
+        guard directions & ~UInt32(record.pointee.allowed) == 0 else { return status(BP_INVALID) }
+        guard record.pointee.directions != UInt8(directions) else { return status(BP_OK) }
+        record.pointee.directions = UInt8(directions)
+        claimsChanged(record.pointee.space, [record.pointee.range])
+        return status(BP_OK)
+    }
+
+    private func claimsChanged(_ space: UInt16, _ ranges: [ClosedRange<UInt64>]) {
         // While loading, the tables are built once, when all instances are connected.
         guard !isLoading else { return }
-        rebuildTables(ports: Int(space) == BP_SPACE_PORT, memory: Int(space) == BP_SPACE_MEMORY)
+        guard Int(space) == BP_SPACE_PORT else { return updateMemory(ranges) }
+        for range in ranges { updatePorts(Int(range.lowerBound)...Int(range.upperBound)) }
     }
 
     // MARK: Conflicts
 
-    private func conflict(_ space: UInt16, _ base: UInt64, _ length: UInt64, _ priority: Int32) -> String? {
-        if let number = exits.claims.conflict(space: space, base: base, length: length, priority: priority) {
-            return describeClaim(number)
-        }
-        guard Int(space) == BP_SPACE_MEMORY else { return nil }
-        let last = base &+ (length &- 1)
+    private func conflict(_ claim: ClaimRecord) -> String? {
+        if let number = exits.claims.conflict(with: claim) { return describeClaim(number) }
+        guard Int(claim.space) == BP_SPACE_MEMORY, !claim.isWhole else { return nil }
         return memory.mappings.first {
-            $0.priority == Int64(priority) && $0.address <= last && base <= $0.last
+            $0.priority == Int64(claim.priority) && $0.allowed & UInt32(claim.allowed) != 0
+                && claim.overlaps($0.range)
         }.map(describeMapping)
     }
 

@@ -27,19 +27,22 @@ extension ServiceTables {
             },
             map: { host, region, offset, address, length, priority, out in
                 let owner = PluginInstance.of(host)
-                guard let out else { return status(BP_INVALID) }
-                return owner.machine.addMapping(owner, region, offset, address, length, priority, out)
+                guard let out, region != 0 else { return status(BP_INVALID) }
+                let request = MemoryRegions.Request(
+                    region: region, offset: offset, address: address, length: length, priority: priority,
+                    directions: UInt32(BP_MAP_READ | BP_MAP_WRITE))
+                return owner.machine.addMapping(owner, request, out)
             },
             unmap: { host, id in
                 let owner = PluginInstance.of(host)
-                guard owner.machine.memory.unmap(id, owner: owner) else { return status(BP_NOT_FOUND) }
-                owner.machine.mappingsChanged()
+                guard let range = owner.machine.memory.unmap(id, owner: owner) else { return status(BP_NOT_FOUND) }
+                owner.machine.updateMemory([range])
                 return status(BP_OK)
             },
             move: { host, id, address in
                 let owner = PluginInstance.of(host)
-                let result = owner.machine.memory.move(id, owner: owner, to: address)
-                if result == BP_OK { owner.machine.mappingsChanged() }
+                let (result, ranges) = owner.machine.memory.move(id, owner: owner, to: address)
+                owner.machine.updateMemory(ranges)
                 return status(result)
             },
             layout: { host, index, out in
@@ -48,6 +51,22 @@ extension ServiceTables {
                 guard Int(index) < ranges.count else { return status(BP_NOT_FOUND) }
                 PassedStruct.write(ranges[Int(index)], to: out, least: LeastPassedSize.memoryRange)
                 return status(BP_OK)
+            },
+            map_as: { host, mapping, out in
+                let owner = PluginInstance.of(host)
+                guard let mapping, let out,
+                    let copy = PassedStruct.read(mapping, least: LeastPassedSize.mapping, empty: bp_mapping())
+                else { return status(BP_INVALID) }
+                let request = MemoryRegions.Request(
+                    region: copy.region, offset: copy.offset, address: copy.address, length: copy.length,
+                    priority: copy.priority, directions: copy.directions)
+                return owner.machine.addMapping(owner, request, out)
+            },
+            direct: { host, id, directions in
+                let owner = PluginInstance.of(host)
+                let (result, range) = owner.machine.memory.direct(id, owner: owner, directions)
+                if let range { owner.machine.updateMemory([range]) }
+                return status(result)
             }))
 }
 
@@ -56,7 +75,9 @@ extension Machine {
     var memoryLayout: [bp_memory_range] {
         var ranges: [bp_memory_range] = []
         for segment in exits.map.segments {
-            guard case .memory(_, let isReadOnly) = segment.target else { continue }
+            // As reads find it; what is only written is no memory to put anything into.
+            guard case .memory(_, var isReadOnly) = segment.read else { continue }
+            if segment.write != segment.read { isReadOnly = true }
             let kind = UInt32(isReadOnly ? BP_REGION_ROM : BP_REGION_RAM)
             let length = segment.last &- segment.first &+ 1
             if let previous = ranges.last, previous.kind == kind, previous.base &+ previous.length == segment.first {
@@ -71,7 +92,7 @@ extension Machine {
 
     /// Calls `body` with each contiguous piece; false where any byte is not RAM (ROM may be read), before any call.
     func forEachPiece(
-        _ address: UInt64, _ length: UInt64, toGuest: Bool, _ body: (UnsafeMutableRawPointer, _ done: Int, Int) -> Void
+        _ address: UInt64, _ length: UInt64, toGuest: Bool, _ body: (Backing, _ done: Int, Int) -> Void
     ) -> Bool {
         guard length > 0 else { return true }
         guard !address.addingReportingOverflow(length - 1).overflow else { return false }
@@ -79,11 +100,11 @@ extension Machine {
         for isDryRun in [true, false] {
             var at = address
             while true {
-                guard let segment = exits.map.find(at), case .memory(let base, let isReadOnly) = segment.target,
-                    !(isReadOnly && toGuest)
-                else { return false }
-                let end = min(last, segment.last)
-                if !isDryRun { body(base + Int(at - segment.first), Int(at - address), Int(end - at) + 1) }
+                guard let memory = exits.map.memory(at: at, isWrite: toGuest), !(memory.isReadOnly && toGuest) else {
+                    return false
+                }
+                let end = min(last, memory.last)
+                if !isDryRun { body(memory.backing, Int(at - address), Int(end - at) + 1) }
                 if end == last { break }
                 at = end + 1
             }
@@ -95,31 +116,36 @@ extension Machine {
         guard length == 0 || bytes != nil, length <= UInt64(Int.max) else { return status(BP_INVALID) }
         let isDone = forEachPiece(address, length, toGuest: toGuest) { memory, done, count in
             guard let bytes else { return }
-            if toGuest { memcpy(memory, bytes + done, count) } else { memcpy(bytes + done, memory, count) }
+            guard toGuest else {
+                memcpy(bytes + done, memory.host, count)
+                return
+            }
+            memcpy(memory.host, bytes + done, count)
+            didWrite(memory.address, UInt64(count))
         }
-        if isDone, toGuest { engine?.didWriteMemory(address: address, length: length) }
         return status(isDone ? BP_OK : BP_OUT_OF_RANGE)
     }
 
     func makeSpan(_ address: UInt64, _ length: UInt64, _ direction: UInt32, _ out: inout bp_span) -> bp_status {
         let toGuest = direction & UInt32(BP_SPAN_TO_GUEST) != 0
+        let fromGuest = direction & UInt32(BP_SPAN_FROM_GUEST) != 0
         guard length > 0, spans.count < 65536 else { return status(BP_INVALID) }
-        guard let segment = exits.map.find(address), case .memory(let base, let isReadOnly) = segment.target,
-            !(isReadOnly && toGuest)
+        guard let memory = exits.map.memory(at: address, isWrite: toGuest), !(memory.isReadOnly && toGuest),
+            !(toGuest && fromGuest) || exits.map.memory(at: address, isWrite: false)?.backing == memory.backing
         else { return status(BP_OUT_OF_RANGE) }
         let id = newID()
-        let room = segment.last &- address
+        let room = memory.last &- address
         let count = room < length - 1 ? room + 1 : length
-        spans[id] = (address, count)
+        spans[id] = (memory.backing.address, count)
         out.id = id
-        out.base = base + Int(address - segment.first)
+        out.base = memory.backing.host
         out.length = count
         return status(BP_OK)
     }
 
     func releaseSpan(_ id: bp_id, _ written: UInt64) -> bp_status {
         guard let span = spans.removeValue(forKey: id) else { return status(BP_NOT_FOUND) }
-        if written > 0 { engine?.didWriteMemory(address: span.address, length: min(written, span.length)) }
+        didWrite(span.address, min(written, span.length))
         return status(BP_OK)
     }
 
@@ -139,32 +165,28 @@ extension Machine {
     }
 
     func addMapping(
-        _ owner: PluginInstance, _ region: bp_id, _ offset: UInt64, _ address: UInt64, _ length: UInt64,
-        _ priority: Int32, _ out: UnsafeMutablePointer<bp_id>
+        _ owner: PluginInstance, _ request: MemoryRegions.Request, _ out: UnsafeMutablePointer<bp_id>
     ) -> bp_status {
         let id = newID()
-        let result = memory.map(
-            id: id, region: region, owner: owner, offset: offset, address: address, length: length,
-            priority: priority)
+        let result = memory.map(request, id: id, owner: owner)
         guard result == BP_OK else { return status(result) }
-        if isLoading, let conflict = mappingConflict(id, address, length, priority) {
+        let range = request.address...(request.address + (request.length - 1))
+        if isLoading, let conflict = mappingConflict(id, range, request) {
             _ = memory.unmap(id, owner: owner)
             owner.conflict =
-                "addresses \(Machine.rangeText(address, address &+ (length &- 1))) overlap with \(conflict)"
+                "addresses \(Machine.rangeText(range.lowerBound, range.upperBound)) overlap with \(conflict)"
             return status(BP_OVERLAP)
         }
         out.pointee = id
-        mappingsChanged()
+        // While loading too: loaders ask for the layout in connect.
+        updateMemory([range])
         return status(BP_OK)
     }
 
-    private func mappingConflict(_ id: bp_id, _ address: UInt64, _ length: UInt64, _ priority: Int32) -> String? {
+    private func mappingConflict(_ id: bp_id, _ range: ClosedRange<UInt64>, _ request: MemoryRegions.Request) -> String?
+    {
         if let other = memory.conflict(of: id) { return describeMapping(other) }
-        return exits.claims.conflict(
-            space: UInt16(BP_SPACE_MEMORY), base: address, length: length, priority: priority
-        ).map(describeClaim)
+        return exits.claims.conflict(with: range, priority: request.priority, directions: request.directions)
+            .map(describeClaim)
     }
-
-    /// While loading too: loaders ask for the layout in connect.
-    func mappingsChanged() { rebuildTables(ports: false, memory: true) }
 }

@@ -12,6 +12,7 @@ enum LeastPassedSize {
     static let peer: UInt32 = 24
     static let span: UInt32 = 32
     static let memoryRange: UInt32 = 24
+    static let mapping: UInt32 = 48
 }
 
 enum PassedStruct {

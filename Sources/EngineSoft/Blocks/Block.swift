@@ -1,5 +1,5 @@
-// Decoded basic blocks. A block is a header and its operations in the arena; it is found by the physical address of its first byte
-// and the mode it was decoded for.
+// Decoded basic blocks. A block is a header and its operations in the arena; it is found by the place of its first byte in
+// memory (`Backing.address`: wherever the guest sees it) and the mode it was decoded for.
 
 /// Where a direct jump goes without a look-up: the first operation of the target, once known.
 struct ChainSlot {
@@ -13,7 +13,7 @@ struct ChainSlot {
 }
 
 struct Block {
-    /// Guest-physical address of the first byte.
+    /// Where the first byte lies in the memory behind the machine (`SoftMemory.codePlace`).
     var address: UInt64
     /// Of the second page's first byte, where the block's only instruction crosses a page; else 0.
     var secondPage: UInt64

@@ -1,10 +1,10 @@
-// Where decoded blocks live: an arena that is emptied as a whole when it is full, a hash table by physical address and mode, and for
-// each page that holds decoded code the blocks that came from it.
+// Where decoded blocks live: an arena that is emptied as a whole when it is full, a hash table by place in memory and mode, and for each
+// page that holds decoded code the blocks that came from it. Places are those of the memory behind the machine (`Backing.address`): a change
+// of the memory map changes what the guest sees where, and drops no code.
 // SAFETY for this file: blocks are made in the arena and never freed one by one; `reset` is called by the run loop only, when no
 // operation runs and after every pointer into the arena (chains, jump cache, CPUState.block) was dropped with it.
 
 import Core
-import Glibc
 
 final class BlockCache {
     static let arenaBytes = 32 << 20
@@ -13,9 +13,10 @@ final class BlockCache {
     private let arena: UnsafeMutableRawPointer
     private var used = 0
     private let buckets: UnsafeMutablePointer<UnsafeMutablePointer<Block>?>
-    /// A byte for each guest-physical page: not 0 where decoded code came from it. Read by other threads.
-    private var flags: UnsafeMutablePointer<UInt8>!
-    private var flagCount = 0
+    /// Pages that code was decoded from have `PageFlags.code`; other threads read it.
+    private let flags: PageFlags
+    /// Other CPUs set the same flags for code of theirs: they are never taken back then.
+    var sharesFlags = false
     private var pages: [UInt64: CodePage] = [:]
     /// Counts blocks that were dropped, for `stats` and tests.
     private(set) var dropped: UInt64 = 0
@@ -26,7 +27,8 @@ final class BlockCache {
         var blocks: [UnsafeMutablePointer<Block>] = []
     }
 
-    init() {
+    init(flags: PageFlags) {
+        self.flags = flags
         // The host gives pages of it as they are used.
         arena = .allocate(byteCount: Self.arenaBytes, alignment: 4096)
         buckets = .allocate(capacity: Self.bucketCount)
@@ -36,29 +38,13 @@ final class BlockCache {
     deinit {
         arena.deallocate()
         buckets.deallocate()
-        free(flags)
-    }
-
-    /// After the memory map changed: room for a flag of each page.
-    func cover(_ pieces: [MappedMemory]) {
-        let top = pieces.last.map { min(($0.address + $0.length) >> 12, 1 << 28) } ?? 0
-        guard top > UInt64(flagCount) else { return }
-        // Without them, code of those pages is decoded anew each time.
-        guard let memory = calloc(Int(top), 1) else { return }
-        free(flags)
-        flags = memory.assumingMemoryBound(to: UInt8.self)
-        flagCount = Int(top)
-        for page in pages.keys where page < top { flags[Int(page)] = 1 }
     }
 
     @inline(__always)
-    func holdsCode(_ physical: UInt64) -> Bool {
-        let page = physical >> 12
-        return page < UInt64(flagCount) && flags[Int(truncatingIfNeeded: page)] != 0
-    }
+    func holdsCode(_ place: UInt64) -> Bool { flags.has(PageFlags.code, place >> 12) }
 
-    /// Whether blocks of pages beyond the flags may be kept: writes to them would not be noticed.
-    func canKeep(_ physical: UInt64) -> Bool { physical >> 12 < UInt64(flagCount) }
+    /// Code of the page is about to be read and decoded. False: it was marked already.
+    func mark(_ place: UInt64) -> Bool { flags.set(PageFlags.code, place >> 12) }
 
     // MARK: Look-up
 
@@ -93,27 +79,21 @@ final class BlockCache {
         return block
     }
 
-    /// Enters a finished block. `protect` is told of pages that hold code from now on.
-    func insert(_ block: UnsafeMutablePointer<Block>, protect: (UInt64) -> Void) {
+    /// Enters a finished block, whose pages were marked before their bytes were read.
+    func insert(_ block: UnsafeMutablePointer<Block>) {
         let bucket = Self.bucket(block.pointee.address, block.pointee.mode)
         block.pointee.nextInBucket = buckets[bucket]
         buckets[bucket] = block
         let first = block.pointee.address
         let room = 4096 - (first & 0xfff)
-        note(block, first, min(UInt64(block.pointee.length), room), protect)
+        note(block, first, min(UInt64(block.pointee.length), room))
         if block.pointee.secondPage != 0 {
-            note(block, block.pointee.secondPage, UInt64(block.pointee.length) - room, protect)
+            note(block, block.pointee.secondPage, UInt64(block.pointee.length) - room)
         }
     }
 
-    private func note(
-        _ block: UnsafeMutablePointer<Block>, _ address: UInt64, _ length: UInt64, _ protect: (UInt64) -> Void
-    ) {
+    private func note(_ block: UnsafeMutablePointer<Block>, _ address: UInt64, _ length: UInt64) {
         let page = address >> 12
-        if flags[Int(page)] == 0 {
-            flags[Int(page)] = 1
-            protect(page << 12)
-        }
         pages[page, default: CodePage()].chunks |= Self.chunks(address, length)
         pages[page, default: CodePage()].blocks.append(block)
     }
@@ -127,16 +107,18 @@ final class BlockCache {
     // MARK: Dropping
 
     /// Bytes of a page are about to be written: the blocks that they are part of go.
-    func drop(_ physical: UInt64, _ length: UInt64) {
-        let page = physical >> 12
-        guard var code = pages[page], code.chunks & Self.chunks(physical, length) != 0 else { return }
+    func drop(_ place: UInt64, _ length: UInt64) {
+        let page = place >> 12
+        // Marked, and nothing came of it.
+        guard var code = pages[page] else { return unmark(page) }
+        guard code.chunks & Self.chunks(place, length) != 0 else { return }
         pages[page] = nil
-        let end = physical + length
+        let end = place + length
         var kept: [UnsafeMutablePointer<Block>] = []
         code.chunks = 0
         for block in code.blocks where block.pointee.isValid {
             let (first, size) = Self.part(of: block, on: page)
-            if first < end, physical < first + size {
+            if first < end, place < first + size {
                 retire(block)
             } else {
                 kept.append(block)
@@ -144,11 +126,15 @@ final class BlockCache {
             }
         }
         if kept.isEmpty {
-            flags[Int(page)] = 0
+            unmark(page)
         } else {
             code.blocks = kept
             pages[page] = code
         }
+    }
+
+    private func unmark(_ page: UInt64) {
+        if !sharesFlags { flags.clear(PageFlags.code, page) }
     }
 
     private static func part(of block: UnsafeMutablePointer<Block>, on page: UInt64) -> (UInt64, UInt64) {
@@ -190,7 +176,7 @@ final class BlockCache {
         for code in pages.values {
             for block in code.blocks where block.pointee.isValid { retire(block) }
         }
-        for page in pages.keys { flags[Int(page)] = 0 }
+        for page in pages.keys { unmark(page) }
         pages = [:]
     }
 
@@ -199,8 +185,6 @@ final class BlockCache {
         dropAll()
         used = 0
     }
-
-    var bytesUsed: Int { used }
 }
 
 /// In place of the first operation of a dropped block: RIP is at the block's start.

@@ -11,8 +11,7 @@ struct FetchWindow {
     /// The bytes from `physical` to the end of its page.
     mutating func load(_ memory: SoftMemory, _ s: S, _ physical: UInt64) {
         count = 4096 - Int(physical & 0xfff)
-        if let piece = memory.piece(at: physical), (physical | 0xfff) - piece.address < piece.length {
-            let host = piece.host + Int(physical - piece.address)
+        if let host = memory.readable(physical)?.host {
             bytes = UnsafePointer(host.assumingMemoryBound(to: UInt8.self))
             return
         }
@@ -27,9 +26,8 @@ struct FetchWindow {
         if let bytes { all = Array(UnsafeBufferPointer(start: bytes, count: count)) }
         all.removeLast(max(0, all.count - count))
         let more = Decoder.maximumLength - min(all.count, Decoder.maximumLength)
-        if let piece = memory.piece(at: second), second - piece.address + UInt64(more) <= piece.length {
-            let host = (piece.host + Int(second - piece.address)).assumingMemoryBound(to: UInt8.self)
-            all += Array(UnsafeBufferPointer(start: host, count: more))
+        if let host = memory.readable(second)?.host {
+            all += Array(UnsafeBufferPointer(start: host.assumingMemoryBound(to: UInt8.self), count: more))
         } else {
             all += FetchWindow.read(memory, s, second, more)
         }

@@ -4,10 +4,14 @@ import Core
 /// What other threads want changed in a CPU's memory, until its own thread takes it over.
 final class Mailbox: @unchecked Sendable {
     struct Mail {
-        var memory: [MappedMemory]?
-        /// Pages of decoded code that somebody else wrote to.
+        /// Ranges of whole pages and what of them is memory now, in order.
+        var memory: [(range: ClosedRange<UInt64>, pieces: [MappedMemory])] = []
+        /// Pages with decoded code that somebody else wrote to, by their numbers in PageFlags.
         var written: [UInt64] = []
     }
+
+    /// A CPU that stands still takes over nothing: beyond so many changes it gets the whole map instead.
+    private static let changeLimit = 256
 
     // SAFETY: allocated here, freed in deinit; `mail` is touched with the lock held.
     private let lock = UnsafeMutablePointer<ch_lock>.allocate(capacity: 1)
@@ -16,9 +20,14 @@ final class Mailbox: @unchecked Sendable {
     init() { lock.initialize(to: ch_lock()) }
     deinit { lock.deallocate() }
 
-    func put(memory: [MappedMemory]) {
+    /// `whole`: the map after this change.
+    func put(_ range: ClosedRange<UInt64>, _ pieces: [MappedMemory], whole: [MappedMemory]) {
         ch_lock_acquire(lock)
-        mail.memory = memory
+        if mail.memory.count >= Self.changeLimit {
+            mail.memory = [(0...UInt64.max, whole)]
+        } else {
+            mail.memory.append((range, pieces))
+        }
         ch_lock_release(lock)
     }
 

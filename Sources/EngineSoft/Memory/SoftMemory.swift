@@ -1,5 +1,5 @@
 // Guest memory as the CPU reaches it when the TLB does not answer: page walks, RAM, ROM, MMIO and the edges between them.
-// SAFETY for this file: `pages` are those of the last `setMemory`, which the vCPU's own thread takes over between operations; host
+// SAFETY for this file: `pieces` are those of the engine's map, whose changes the vCPU's own thread takes over between operations; host
 // pointers are used within their piece's length.
 
 import CHost
@@ -32,7 +32,7 @@ final class SoftMemory {
         let bytes = TLBEntry.count * TLBEntry.stride * Privilege.count
         tables = .allocate(byteCount: bytes, alignment: 64)
         fetches = .allocate(capacity: FetchEntry.count)
-        blocks = BlockCache()
+        blocks = BlockCache(flags: vcpu.exits.pageFlags)
         exits = Unmanaged.passUnretained(vcpu.exits)
         self.vcpu = vcpu.index
         fetches.initialize(repeating: FetchEntry(page: 1, physical: 0, privilege: 0), count: FetchEntry.count)
@@ -79,28 +79,30 @@ final class SoftMemory {
         flushFetches()
     }
 
-    /// A page now holds decoded code: writes to it must come here.
-    func protect(physical page: UInt64) {
+    /// Code at a guest-physical address is about to be read: from now on writes to its page come here, and others' are told.
+    func watchCode(_ physical: UInt64) {
+        guard let backing = readable(physical), blocks.mark(backing.address) else { return }
+        let host = UInt64(UInt(bitPattern: backing.host)) & ~0xfff
         let entries = tables.assumingMemoryBound(to: TLBEntry.self)
-        for index in 0..<TLBEntry.count * Privilege.count where entries[index].physical & ~0xfff == page {
+        for index in 0..<TLBEntry.count * Privilege.count
+        where entries[index].write & 1 == 0 && entries[index].write &+ entries[index].addend == host {
             entries[index].write = 1
         }
     }
 
     private func fill(_ linear: UInt64, _ page: PageTranslation, _ privilege: Privilege, _ s: S) {
-        guard let piece = piece(at: page.physical), page.physical & ~0xfff >= piece.address,
-            (page.physical | 0xfff) - piece.address < piece.length
-        else { return }
-        let host = UInt64(UInt(bitPattern: piece.host)) &+ ((page.physical & ~0xfff) - piece.address)
+        let physical = page.physical & ~0xfff
+        guard let backing = readable(physical) else { return }
         let linearPage = linear & ~0xfff
-        let isCode = blocks.holdsCode(page.physical)
-        let canWrite = page.isDirty && !piece.isReadOnly && PageWalk.allows(page, .write, privilege, s)
+        let isCode = blocks.holdsCode(backing.address)
+        let canWrite = page.isDirty && writable(physical) == backing && PageWalk.allows(page, .write, privilege, s)
         let canRead = PageWalk.allows(page, .read, privilege, s)
         let index = Int(truncatingIfNeeded: linear >> 12) & (TLBEntry.count - 1)
         let entries = table(privilege).assumingMemoryBound(to: TLBEntry.self)
         entries[index] = TLBEntry(
-            read: canRead ? linearPage : 1, write: canWrite && !isCode ? linearPage : 1, addend: host &- linearPage,
-            physical: page.physical & ~0xfff | (page.isGlobal ? 1 : 0) | (canWrite ? TLBEntry.writable : 0))
+            read: canRead ? linearPage : 1, write: canWrite && !isCode ? linearPage : 1,
+            addend: UInt64(UInt(bitPattern: backing.host)) &- linearPage,
+            physical: physical | (page.isGlobal ? 1 : 0) | (canWrite ? TLBEntry.writable : 0))
     }
 
     // MARK: Translation
@@ -143,14 +145,17 @@ final class SoftMemory {
         let physical = entry.pointee.physical & ~0xfff | linear & 0xfff
         if kind == .write {
             guard entry.pointee.physical & TLBEntry.writable != 0 else { return nil }
-            if !blocks.holdsCode(physical) { entry.pointee.write = entry.pointee.read }
+            if let backing = writable(physical), !blocks.holdsCode(backing.address) {
+                entry.pointee.write = entry.pointee.read
+            }
         }
         return physical
     }
 
     /// Decoded code of a page that the TLB knows as writable is about to be overwritten.
     func dropCode(_ entry: TLBEntry, _ linear: UInt64, _ bytes: Int) {
-        blocks.drop(entry.physical & ~0xfff | linear & 0xfff, UInt64(bytes))
+        guard let backing = writable(entry.physical & ~0xfff | linear & 0xfff) else { return }
+        blocks.drop(backing.address, UInt64(bytes))
     }
 
     private func pageFault(
@@ -235,9 +240,7 @@ final class SoftMemory {
 
     /// 1 to 8 bytes within a page; nil: a policy injects an exception.
     private func readPiece(_ s: S, _ physical: UInt64, _ size: Int) -> UInt64? {
-        if let piece = piece(at: physical), physical - piece.address + UInt64(size) <= piece.length {
-            return load(piece.host + Int(physical - piece.address), size)
-        }
+        if let backing = readable(physical) { return load(backing.host, size) }
         let result = exits._withUnsafeGuaranteedRef {
             $0.memoryRead(vcpu, address: physical, width: UInt8(size), rip: s.cpu.pointee.exitRIP)
         }
@@ -246,9 +249,8 @@ final class SoftMemory {
     }
 
     private func writePiece(_ s: S, _ physical: UInt64, _ size: Int, _ value: UInt64) -> Bool {
-        if let piece = piece(at: physical), !piece.isReadOnly, physical - piece.address + UInt64(size) <= piece.length {
-            if blocks.holdsCode(physical) { blocks.drop(physical, UInt64(size)) }
-            store(piece.host + Int(physical - piece.address), size, value)
+        if let backing = writable(physical) {
+            write(backing, size, value)
             return true
         }
         let result = exits._withUnsafeGuaranteedRef {
@@ -258,8 +260,17 @@ final class SoftMemory {
         return accept(s, result)
     }
 
+    /// 1 to 8 bytes within a page; code that was decoded from them goes.
+    private func write(_ backing: Backing, _ size: Int, _ value: UInt64) {
+        if blocks.holdsCode(backing.address) { blocks.drop(backing.address, UInt64(size)) }
+        store(backing.host, size, value)
+    }
+
     /// Whether blocks decoded at an address may be found again: writes to RAM and ROM are noticed.
-    func canKeep(_ physical: UInt64) -> Bool { blocks.canKeep(physical) && piece(at: physical) != nil }
+    func canKeep(_ physical: UInt64) -> Bool { readable(physical) != nil }
+
+    /// Where code at a guest-physical address lies in the memory behind the machine; what is no memory lies beyond all of it.
+    func codePlace(_ physical: UInt64) -> UInt64 { readable(physical)?.address ?? physical | 1 << 63 }
 
     /// An exit may have changed the memory map or stopped the machine: the running block ends after this instruction.
     func didExit(_ s: S) {
@@ -279,9 +290,7 @@ final class SoftMemory {
 
     /// 4 or 8 bytes, aligned. All ones where nothing answers; an exit is of the instruction at `exitRIP`.
     func readPhysical(_ s: S, _ address: UInt64, _ size: Int) -> UInt64 {
-        if let piece = piece(at: address), address - piece.address + UInt64(size) <= piece.length {
-            return load(piece.host + Int(address - piece.address), size)
-        }
+        if let backing = readable(address) { return load(backing.host, size) }
         let result = exits._withUnsafeGuaranteedRef {
             $0.memoryRead(vcpu, address: address, width: UInt8(size), rip: s.cpu.pointee.exitRIP)
         }
@@ -291,8 +300,7 @@ final class SoftMemory {
 
     /// What is not RAM decides itself what a write is; so do pages that are watched.
     func writePhysical(_ s: S, _ address: UInt64, _ size: Int, _ value: UInt64) {
-        guard let piece = piece(at: address), !piece.isReadOnly, address - piece.address + UInt64(size) <= piece.length
-        else {
+        guard let backing = writable(address) else {
             _ = exits._withUnsafeGuaranteedRef {
                 $0.memoryWrite(
                     vcpu, address: address, width: UInt8(size), value: value, rip: s.cpu.pointee.exitRIP)
@@ -300,29 +308,46 @@ final class SoftMemory {
             didExit(s)
             return
         }
-        if blocks.holdsCode(address) { blocks.drop(address, UInt64(size)) }
-        store(piece.host + Int(address - piece.address), size, value)
+        write(backing, size, value)
     }
 
+    // MARK: The memory map. Pieces are of whole pages: what does not cross a page lies in one
+
     /// The piece that holds an address.
-    func piece(at physical: UInt64) -> MappedMemory? {
-        if let piece = lastPiece, physical >= piece.address, physical - piece.address < piece.length { return piece }
+    private func piece(at physical: UInt64) -> MappedMemory? {
+        if let piece = lastPiece, piece.contains(physical) { return piece }
         var (low, high) = (0, pieces.count)
         while low < high {
             let middle = (low + high) / 2
             if pieces[middle].address <= physical { low = middle + 1 } else { high = middle }
         }
-        guard low > 0, physical - pieces[low - 1].address < pieces[low - 1].length else { return nil }
+        guard low > 0, pieces[low - 1].contains(physical) else { return nil }
         lastPiece = pieces[low - 1]
         return lastPiece
     }
 
-    func setPieces(_ new: [MappedMemory]) {
-        pieces = new
+    /// What a read or fetch of an address finds; nil: no plain memory.
+    func readable(_ physical: UInt64) -> Backing? {
+        guard let piece = piece(at: physical) else { return nil }
+        return piece.read?.advanced(by: physical - piece.address)
+    }
+
+    /// What a write to an address reaches; nil: no plain memory.
+    private func writable(_ physical: UInt64) -> Backing? {
+        guard let piece = piece(at: physical) else { return nil }
+        return piece.write?.advanced(by: physical - piece.address)
+    }
+
+    /// A range of whole pages has changed; translations that lead there go.
+    func update(_ range: ClosedRange<UInt64>, _ new: [MappedMemory]) {
+        MappedMemory.replace(range, in: &pieces, by: new)
         lastPiece = nil
-        flush(keepsGlobal: false)
-        blocks.dropAll()
-        blocks.cover(new)
+        let entries = tables.assumingMemoryBound(to: TLBEntry.self)
+        for index in 0..<TLBEntry.count * Privilege.count where range.contains(entries[index].physical & ~0xfff) {
+            entries[index] = .empty
+        }
+        for index in 0..<FetchEntry.count where range.contains(fetches[index].physical) { fetches[index].page = 1 }
+        if !drivenOut.isEmpty { drivenOut = drivenOut.filter { !range.contains($0.value) } }
     }
 
     private func load(_ host: UnsafeMutableRawPointer, _ size: Int) -> UInt64 {

@@ -16,10 +16,7 @@ public struct CPUAccess {
         try Status(rawValue: table.pointee.set(host.raw, vcpu, &copy)).check("setting registers")
     }
 
-    private var countsInstructions: Bool {
-        let end = MemoryLayout.offset(of: \bp_vcpu_1.at_retired).map { $0 + MemoryLayout<UInt>.size } ?? .max
-        return Int(table.pointee.size) >= end
-    }
+    private var countsInstructions: Bool { table.has(\.at_retired) }
 
     /// Instructions that the vCPU has retired; nil: the engine does not count them, or the host is older than ABI 1.3. From reset
     /// on; exact in exits, in reset and in `Instance.instructionsRetired`.

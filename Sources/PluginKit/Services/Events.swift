@@ -44,17 +44,15 @@ extension Events {
     /// clock), `Instance.posted` gets it `delay` virtual nanoseconds from now, neither sooner nor later: the guest's time stands still until it
     /// comes. One announcement for each post. Nothing with other clocks, and with hosts older than ABI 1.2.
     public func expect(_ argument: UInt, after delay: UInt64) {
-        guard hasExpectations else { return }
+        guard table.has(\.expect) else { return }
         _ = table.pointee.expect(host.raw, Handlers.posted, UnsafeMutableRawPointer(bitPattern: argument), delay)
     }
 
     /// Posts of this argument that were announced will not come.
     public func forget(_ argument: UInt) {
-        guard hasExpectations else { return }
+        guard table.has(\.forget) else { return }
         table.pointee.forget(host.raw, Handlers.posted, UnsafeMutableRawPointer(bitPattern: argument))
     }
-
-    private var hasExpectations: Bool { Int(table.pointee.size) >= MemoryLayout<bp_events_1>.size }
 }
 
 extension Host {

@@ -9,6 +9,26 @@ public struct Widths: OptionSet, Sendable {
     public static let all: Widths = [.byte, .word, .long, .quad]
 }
 
+/// How a claim answers ("io/1" of minor 4): see BP_CLAIM_* in plugin.h.
+public struct ClaimFlags: OptionSet, Sendable {
+    public let rawValue: UInt8
+    public init(rawValue: UInt8) { self.rawValue = rawValue }
+    /// Only accesses of its widths that lie wholly inside; unsplit, and before all other claims.
+    public static let whole = ClaimFlags(rawValue: UInt8(BP_CLAIM_WHOLE))
+    /// Reads only, writes only: the other direction falls through.
+    public static let reads = ClaimFlags(rawValue: UInt8(BP_CLAIM_READS))
+    public static let writes = ClaimFlags(rawValue: UInt8(BP_CLAIM_WRITES))
+}
+
+/// What a claim or a mapping answers; the other direction falls through to what lies below.
+public struct Directions: OptionSet, Sendable {
+    public let rawValue: UInt32
+    public init(rawValue: UInt32) { self.rawValue = rawValue }
+    public static let read = Directions(rawValue: UInt32(BP_MAP_READ))
+    public static let write = Directions(rawValue: UInt32(BP_MAP_WRITE))
+    public static let both: Directions = [.read, .write]
+}
+
 /// A claim of ports or of guest-physical addresses; released by the host at disconnect if not before.
 public struct Claim: Equatable, Sendable {
     public let id: bp_id
@@ -23,27 +43,27 @@ public struct IO {
     @discardableResult
     public func claimPorts(
         _ base: UInt16, count: Int, widths: Widths = .byte, cookie: UInt64 = 0, priority: Int32 = 0,
-        bulk: Bool = false, name: StaticString? = nil
+        flags: ClaimFlags = [], bulk: Bool = false, name: StaticString? = nil
     ) throws(PluginError) -> Claim {
         try claim(
             space: BP_SPACE_PORT, base: UInt64(base), length: UInt64(clamping: count), widths: widths, cookie: cookie,
-            priority: priority, bulk: bulk, name: name)
+            priority: priority, flags: flags, bulk: bulk, name: name)
     }
 
     /// Claims guest-physical addresses.
     @discardableResult
     public func claimMemory(
         _ base: UInt64, length: UInt64, widths: Widths = .all, cookie: UInt64 = 0, priority: Int32 = 0,
-        bulk: Bool = false, name: StaticString? = nil
+        flags: ClaimFlags = [], bulk: Bool = false, name: StaticString? = nil
     ) throws(PluginError) -> Claim {
         try claim(
             space: BP_SPACE_MEMORY, base: base, length: length, widths: widths, cookie: cookie, priority: priority,
-            bulk: bulk, name: name)
+            flags: flags, bulk: bulk, name: name)
     }
 
     private func claim(
-        space: Int, base: UInt64, length: UInt64, widths: Widths, cookie: UInt64, priority: Int32, bulk: Bool,
-        name: StaticString?
+        space: Int, base: UInt64, length: UInt64, widths: Widths, cookie: UInt64, priority: Int32,
+        flags: ClaimFlags, bulk: Bool, name: StaticString?
     ) throws(PluginError) -> Claim {
         var claim = bp_claim()
         claim.size = UInt32(MemoryLayout<bp_claim>.size)
@@ -53,6 +73,7 @@ public struct IO {
         claim.widths = widths.rawValue
         claim.cookie = cookie
         claim.priority = priority
+        claim.flags = flags.rawValue
         claim.read = Handlers.read
         claim.write = Handlers.write
         if bulk {
@@ -69,6 +90,12 @@ public struct IO {
 
     public func move(_ claim: Claim, to base: UInt64) throws(PluginError) {
         try Status(rawValue: table.pointee.move(host.raw, claim.id, base)).check("moving a claim")
+    }
+
+    /// Which of its directions the claim answers from now on; none: it is off. Throws where the host is older than minor 4.
+    public func direct(_ claim: Claim, _ directions: Directions) throws(PluginError) {
+        guard table.has(\.direct) else { throw PluginError("claims cannot be directed: the host is too old") }
+        try Status(rawValue: table.pointee.direct(host.raw, claim.id, directions.rawValue)).check("directing a claim")
     }
 
     /// From any thread: the answer of an access that was deferred. `.stale`: it was cancelled.

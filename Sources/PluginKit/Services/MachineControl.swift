@@ -8,8 +8,7 @@ public struct MachineControl {
     public func reset() { table.pointee.reset(host.raw) }
     /// The guest and its clock stand still until an operator continues it. False: the host is older than ABI 1.3.
     public func pause() -> Bool {
-        let end = MemoryLayout.offset(of: \bp_machine_1.pause).map { $0 + MemoryLayout<UInt>.size } ?? .max
-        guard Int(table.pointee.size) >= end else { return false }
+        guard table.has(\.pause) else { return false }
         table.pointee.pause(host.raw)
         return true
     }
@@ -48,8 +47,7 @@ public struct Console {
         try Status(rawValue: table.pointee.open(host.raw, Handlers.consoleReceive, Handlers.consoleThrottle))
             .check("opening the console")
         // A host of ABI 1.0 knows no break.
-        let size = MemoryLayout.offset(of: \bp_console_1.on_break).map { $0 + MemoryLayout<UInt>.size } ?? .max
-        if Int(table.pointee.size) >= size { _ = table.pointee.on_break(host.raw, Handlers.consoleBreak) }
+        if table.has(\.on_break) { _ = table.pointee.on_break(host.raw, Handlers.consoleBreak) }
     }
     public func write(_ bytes: UnsafeRawBufferPointer) {
         _ = table.pointee.write(host.raw, bytes.baseAddress, UInt64(bytes.count))

@@ -78,6 +78,33 @@ public struct Memory {
         return Mapping(id: id)
     }
 
+    /// A part of a region, or of the machine's RAM (`region` nil), in some directions only. Throws where the host is older than minor 4.
+    @discardableResult
+    public func map(
+        _ region: Region?, offset: UInt64, at address: UInt64, length: UInt64, _ directions: Directions,
+        priority: Int32 = 0
+    ) throws(PluginError) -> Mapping {
+        guard table.has(\.map_as) else { throw PluginError("memory cannot be mapped so: the host is too old") }
+        var request = bp_mapping()
+        request.size = UInt32(MemoryLayout<bp_mapping>.size)
+        request.directions = directions.rawValue
+        request.region = region?.id ?? 0
+        request.offset = offset
+        request.address = address
+        request.length = length
+        request.priority = priority
+        var id: bp_id = 0
+        try Status(rawValue: table.pointee.map_as(host.raw, &request, &id)).check("mapping memory")
+        return Mapping(id: id)
+    }
+
+    /// Which of its directions the mapping answers from now on; none: it is off. Throws where the host is older than minor 4.
+    public func direct(_ mapping: Mapping, _ directions: Directions) throws(PluginError) {
+        guard table.has(\.direct) else { throw PluginError("mappings cannot be directed: the host is too old") }
+        try Status(rawValue: table.pointee.direct(host.raw, mapping.id, directions.rawValue)).check(
+            "directing a mapping")
+    }
+
     public func unmap(_ mapping: Mapping) { _ = table.pointee.unmap(host.raw, mapping.id) }
 
     public func move(_ mapping: Mapping, to address: UInt64) throws(PluginError) {

@@ -59,7 +59,9 @@ final class WitnessMachine: @unchecked Sendable {
     /// Until HLT, a shutdown, or a quarter of a second.
     func run(_ image: [UInt8], _ state: bp_registers) throws -> WitnessEnd {
         ram.copyMemory(from: image, byteCount: image.count)
-        engine.didWriteMemory(address: 0, length: UInt64(Image.length))
+        exits.vcpu.exits.pageFlags.forEach(PageFlags.code, from: 0, length: UInt64(Image.length)) {
+            engine.didWriteCode(page: $0)
+        }
         try cpu.reset()
         try cpu.setRegisters(state)
         exits.clear(ch_leave_bit)

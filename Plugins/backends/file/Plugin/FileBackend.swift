@@ -112,7 +112,7 @@ final class FileBackend: StreamBackend {
 }
 
 let library = Library(
-    "file", version: "1.0", summary: "a file of the host as a stream", classes: [FileBackend.definition])
+    "file", version: "1.0", summary: "a file of the host as a stream", needsMinor: 0, classes: [FileBackend.definition])
 
 @c(backplane_plugin)
 public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {

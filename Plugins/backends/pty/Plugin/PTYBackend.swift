@@ -66,7 +66,7 @@ final class PTYBackend: DescriptorBackend {
 }
 
 let library = Library(
-    "pty", version: "1.0", summary: "a pseudo-terminal on the host", classes: [PTYBackend.definition])
+    "pty", version: "1.0", summary: "a pseudo-terminal on the host", needsMinor: 0, classes: [PTYBackend.definition])
 
 @c(backplane_plugin)
 public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {

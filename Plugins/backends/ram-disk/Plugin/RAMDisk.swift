@@ -126,7 +126,8 @@ final class RAMDisk: Instance {
     }
 }
 
-let library = Library("ram-disk", version: "1.0", summary: "a disk in memory", classes: [RAMDisk.definition])
+let library = Library(
+    "ram-disk", version: "1.0", summary: "a disk in memory", needsMinor: 0, classes: [RAMDisk.definition])
 
 @c(backplane_plugin)
 public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {

@@ -149,7 +149,7 @@ final class RawFile: Instance {
 }
 
 let library = Library(
-    "raw-file", version: "1.0", summary: "a disk image without a format", classes: [RawFile.definition])
+    "raw-file", version: "1.0", summary: "a disk image without a format", needsMinor: 0, classes: [RawFile.definition])
 
 @c(backplane_plugin)
 public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {

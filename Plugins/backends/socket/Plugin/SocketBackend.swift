@@ -179,7 +179,8 @@ final class SocketBackend: DescriptorBackend {
 }
 
 let library = Library(
-    "socket", version: "1.0", summary: "a socket on the host as a stream", classes: [SocketBackend.definition])
+    "socket", version: "1.0", summary: "a socket on the host as a stream", needsMinor: 0,
+    classes: [SocketBackend.definition])
 
 @c(backplane_plugin)
 public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {

@@ -265,7 +265,7 @@ final class ATAPlugin: Instance {
 }
 
 let library = Library(
-    "ata", version: "1.0", summary: "ATA channel with up to two disks", classes: [ATAPlugin.definition])
+    "ata", version: "1.0", summary: "ATA channel with up to two disks", needsMinor: 0, classes: [ATAPlugin.definition])
 
 @c(backplane_plugin)
 public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {

@@ -88,7 +88,7 @@ final class DebugConsoleDevice: Instance {
 
 let library = Library(
     "debug-console", version: "1.0", summary: "the debug port of Bochs and QEMU",
-    classes: [DebugConsoleDevice.definition])
+    needsMinor: 0, classes: [DebugConsoleDevice.definition])
 
 @c(backplane_plugin)
 public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {

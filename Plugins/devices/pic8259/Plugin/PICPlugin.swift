@@ -138,7 +138,7 @@ final class PICPlugin: Instance {
 }
 
 let library = Library(
-    "pic8259", version: "1.0", summary: "8259A interrupt controllers", classes: [PICPlugin.definition])
+    "pic8259", version: "1.0", summary: "8259A interrupt controllers", needsMinor: 0, classes: [PICPlugin.definition])
 
 @c(backplane_plugin)
 public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {

@@ -195,7 +195,8 @@ final class PITPlugin: Instance {
     }
 }
 
-let library = Library("pit8254", version: "1.0", summary: "8254 interval timer", classes: [PITPlugin.definition])
+let library = Library(
+    "pit8254", version: "1.0", summary: "8254 interval timer", needsMinor: 0, classes: [PITPlugin.definition])
 
 @c(backplane_plugin)
 public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {

@@ -70,7 +70,8 @@ final class ResetControlDevice: Instance {
 }
 
 let library = Library(
-    "reset-control", version: "1.0", summary: "reboot ports of a PC", classes: [ResetControlDevice.definition])
+    "reset-control", version: "1.0", summary: "reboot ports of a PC", needsMinor: 0,
+    classes: [ResetControlDevice.definition])
 
 @c(backplane_plugin)
 public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {

@@ -79,7 +79,7 @@ final class ROMDevice: Instance {
 }
 
 let library = Library(
-    "rom", version: "1.0", summary: "images mapped as ROM", classes: [ROMDevice.definition])
+    "rom", version: "1.0", summary: "images mapped as ROM", needsMinor: 0, classes: [ROMDevice.definition])
 
 @c(backplane_plugin)
 public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {

@@ -129,7 +129,7 @@ final class RTCPlugin: Instance {
 }
 
 let library = Library(
-    "rtc146818", version: "1.0", summary: "MC146818A real-time clock", classes: [RTCPlugin.definition])
+    "rtc146818", version: "1.0", summary: "MC146818A real-time clock", needsMinor: 0, classes: [RTCPlugin.definition])
 
 @c(backplane_plugin)
 public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {

@@ -224,7 +224,8 @@ final class UARTPlugin: Instance {
     }
 }
 
-let library = Library("uart16550", version: "1.0", summary: "16550A serial port", classes: [UARTPlugin.definition])
+let library = Library(
+    "uart16550", version: "1.0", summary: "16550A serial port", needsMinor: 0, classes: [UARTPlugin.definition])
 
 @c(backplane_plugin)
 public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {

@@ -118,7 +118,8 @@ final class ELFLoader: Instance {
     }
 }
 
-let library = Library("elf", version: "1.0", summary: "a loader of ELF kernels", classes: [ELFLoader.definition])
+let library = Library(
+    "elf", version: "1.0", summary: "a loader of ELF kernels", needsMinor: 0, classes: [ELFLoader.definition])
 
 @c(backplane_plugin)
 public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {

@@ -75,7 +75,7 @@ final class Flat: Instance {
 }
 
 let library = Library(
-    "flat", version: "1.0", summary: "a loader of flat images", classes: [Flat.definition])
+    "flat", version: "1.0", summary: "a loader of flat images", needsMinor: 0, classes: [Flat.definition])
 
 @c(backplane_plugin)
 public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {

@@ -94,7 +94,8 @@ final class LinuxLoader: Instance {
     }
 }
 
-let library = Library("linux", version: "1.0", summary: "a loader of Linux kernels", classes: [LinuxLoader.definition])
+let library = Library(
+    "linux", version: "1.0", summary: "a loader of Linux kernels", needsMinor: 0, classes: [LinuxLoader.definition])
 
 @c(backplane_plugin)
 public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {

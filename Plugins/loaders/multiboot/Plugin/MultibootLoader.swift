@@ -99,7 +99,8 @@ final class MultibootLoader: Instance {
 }
 
 let library = Library(
-    "multiboot", version: "1.0", summary: "a loader of multiboot kernels", classes: [MultibootLoader.definition])
+    "multiboot", version: "1.0", summary: "a loader of multiboot kernels", needsMinor: 0,
+    classes: [MultibootLoader.definition])
 
 @c(backplane_plugin)
 public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {

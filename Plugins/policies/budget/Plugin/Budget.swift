@@ -174,7 +174,8 @@ private let instructionsLeftMethod: @convention(c) (UnsafeMutableRawPointer?) ->
 private let renewMethod: @convention(c) (UnsafeMutableRawPointer?) -> Void = { instance($0, as: Budget.self).grant() }
 
 let library = Library(
-    "budget", version: "1.0", summary: "limits of exits, instructions and time", classes: [Budget.definition])
+    "budget", version: "1.0", summary: "limits of exits, instructions and time", needsMinor: 3,
+    classes: [Budget.definition])
 
 @c(backplane_plugin)
 public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {

@@ -88,7 +88,7 @@ private let featuresMethod: @convention(c) (UnsafeMutableRawPointer?) -> Void = 
 }
 
 let library = Library(
-    "cpuid", version: "1.0", summary: "CPU templates", classes: [CPUIDPolicy.definition])
+    "cpuid", version: "1.0", summary: "CPU templates", needsMinor: 0, classes: [CPUIDPolicy.definition])
 
 @c(backplane_plugin)
 public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {

@@ -138,7 +138,7 @@ private let injectedMethod: @convention(c) (UnsafeMutableRawPointer?) -> UInt64 
 }
 
 let library = Library(
-    "fault-inject", version: "1.0", summary: "faults on demand", classes: [FaultInject.definition])
+    "fault-inject", version: "1.0", summary: "faults on demand", needsMinor: 3, classes: [FaultInject.definition])
 
 @c(backplane_plugin)
 public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {

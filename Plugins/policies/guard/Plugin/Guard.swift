@@ -132,7 +132,7 @@ private let denialsMethod: @convention(c) (UnsafeMutableRawPointer?) -> UInt64 =
 }
 
 let library = Library(
-    "guard", version: "1.0", summary: "access lists for a guest", classes: [Guard.definition])
+    "guard", version: "1.0", summary: "access lists for a guest", needsMinor: 0, classes: [Guard.definition])
 
 @c(backplane_plugin)
 public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {

@@ -132,7 +132,8 @@ private let writesMethod: @convention(c) (UnsafeMutableRawPointer?) -> UInt64 = 
 }
 
 let library = Library(
-    "memory-watch", version: "1.0", summary: "changed pages, and writes to them", classes: [MemoryWatch.definition])
+    "memory-watch", version: "1.0", summary: "changed pages, and writes to them", needsMinor: 3,
+    classes: [MemoryWatch.definition])
 
 @c(backplane_plugin)
 public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {

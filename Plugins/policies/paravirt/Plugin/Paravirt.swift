@@ -166,7 +166,7 @@ final class Paravirt: Instance {
 private let callsMethod: @convention(c) (UnsafeMutableRawPointer?) -> UInt64 = { instance($0, as: Paravirt.self).calls }
 
 let library = Library(
-    "paravirt", version: "1.0", summary: "hypercalls", classes: [Paravirt.definition])
+    "paravirt", version: "1.0", summary: "hypercalls", needsMinor: 0, classes: [Paravirt.definition])
 
 @c(backplane_plugin)
 public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {

@@ -109,7 +109,7 @@ extension Settings {
 }
 
 let library = Library(
-    "standard", version: "1.0", summary: "the default exit policy", classes: [Standard.definition])
+    "standard", version: "1.0", summary: "the default exit policy", needsMinor: 0, classes: [Standard.definition])
 
 @c(backplane_plugin)
 public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {

@@ -130,7 +130,7 @@ private let countMethod: @convention(c) (UnsafeMutableRawPointer?, UnsafePointer
 }
 
 let library = Library(
-    "stats", version: "1.0", summary: "counts of exits and their cost", classes: [Stats.definition])
+    "stats", version: "1.0", summary: "counts of exits and their cost", needsMinor: 0, classes: [Stats.definition])
 
 @c(backplane_plugin)
 public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {

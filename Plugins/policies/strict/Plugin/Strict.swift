@@ -74,7 +74,8 @@ extension StrictRules {
 }
 
 let library = Library(
-    "strict", version: "1.0", summary: "unclaimed accesses stop the machine", classes: [Strict.definition])
+    "strict", version: "1.0", summary: "unclaimed accesses stop the machine", needsMinor: 0,
+    classes: [Strict.definition])
 
 @c(backplane_plugin)
 public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {

@@ -181,7 +181,7 @@ extension TraceFilter {
 }
 
 let library = Library(
-    "trace", version: "1.0", summary: "exits written to a file", classes: [Trace.definition])
+    "trace", version: "1.0", summary: "exits written to a file", needsMinor: 0, classes: [Trace.definition])
 
 @c(backplane_plugin)
 public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {

@@ -141,7 +141,8 @@ private let lastMethod: @convention(c) (UnsafeMutableRawPointer?) -> Void = {
 }
 
 let library = Library(
-    "watchpoint", version: "1.0", summary: "watchpoints on a guest's accesses", classes: [Watchpoint.definition])
+    "watchpoint", version: "1.0", summary: "watchpoints on a guest's accesses", needsMinor: 0,
+    classes: [Watchpoint.definition])
 
 @c(backplane_plugin)
 public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {

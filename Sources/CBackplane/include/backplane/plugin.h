@@ -1,4 +1,4 @@
-/* backplane/plugin.h - the Backplane plugin ABI, major 1, minor 3.
+/* backplane/plugin.h - the Backplane plugin ABI, major 1, minor 4.
  *
  * This header is the reference: a plugin needs nothing else, and the bundled plugins use nothing else. C11, no variadic
  * function in any table, no type of any other language. SPDX-License-Identifier: Apache-2.0
@@ -30,7 +30,7 @@ extern "C" {
 #endif
 
 #define BP_ABI_MAJOR 1
-#define BP_ABI_MINOR 3
+#define BP_ABI_MINOR 4
 
 /* ---- Status ------------------------------------------------------------------------------------------------------ */
 
@@ -146,7 +146,9 @@ typedef struct bp_function {
     const char *name;
     const uint16_t *parameters;/* BP_T_*, after self and index */
     uint32_t parameter_count;  /* 0..4 */
-    uint32_t reserved;
+    uint32_t since;            /* 0: the interface has had it from the beginning, and every table holds it. Otherwise (since 1.4; 0 before) it
+                                * was appended, and a table may end before it or hold NULL: the host then answers in its place, with
+                                * BP_UNSUPPORTED where it returns a status, with 0 or nothing else */
 } bp_function;
 enum { BP_FUNCTION_ASYNC = 1 }; /* returns nothing; may be queued with copies of its IN and IN_STRUCT arguments */
 
@@ -304,7 +306,7 @@ typedef struct bp_claim {
     uint32_t size;
     uint16_t space;            /* BP_SPACE_* */
     uint8_t widths;            /* OR of 1, 2, 4, 8: widths that the handlers take; others are split little-endian by the core */
-    uint8_t reserved;
+    uint8_t flags;             /* since 1.4: BP_CLAIM_*; 0 before */
     uint64_t base, length;     /* length > 0; ports: base + length <= 0x10000 */
     int32_t priority;          /* the highest answers; equal ones may not overlap at load, later the earlier one wins */
     uint32_t reserved2;
@@ -315,6 +317,12 @@ typedef struct bp_claim {
     bp_bulk_read_handler read_bulk;   /* NULL: element by element */
     bp_bulk_write_handler write_bulk;
 } bp_claim;
+/* WHOLE: the claim answers only accesses of its widths that lie wholly inside it. It gets them unsplit, before all other claims; every other
+ * access falls through to what lies below (0xCF8 takes dwords, and leaves 0xCF9 to its owner). READS, WRITES: only that direction; the other
+ * falls through. Neither: both. An older host ignores the flags: a plugin that lives by them needs minor 4. */
+enum { BP_CLAIM_WHOLE = 1, BP_CLAIM_READS = 2, BP_CLAIM_WRITES = 4 };
+/* Directions of claims and mappings. What does not answer a direction is not there for it. */
+enum { BP_MAP_READ = 1, BP_MAP_WRITE = 2 };
 typedef uint64_t bp_id;        /* of a claim, region, mapping, timer, watch...; never 0 and never used again */
 
 /* "io/1": claims. From connect on. */
@@ -324,6 +332,9 @@ typedef struct bp_io_1 {
     bp_status (*release)(const bp_host *host, bp_id claim);
     bp_status (*move)(const bp_host *host, bp_id claim, uint64_t base);
     bp_status (*complete)(const bp_host *host, uint64_t token, bp_status status, uint64_t value); /* [any] BP_STALE: cancelled */
+    /* Since 1.4. Which directions (BP_MAP_*, of those that the claim's flags allow) it answers from now on; 0: it is off, and keeps its place.
+     * Cheap, while the guest runs. */
+    bp_status (*direct)(const bp_host *host, bp_id claim, uint32_t directions);
 } bp_io_1;
 
 /* "memory/1": guest-physical memory. Copies are bounded by RAM: BP_OUT_OF_RANGE where any byte is not RAM, nothing copied
@@ -342,6 +353,14 @@ typedef struct bp_memory_range {
     uint32_t kind;             /* BP_REGION_* */
     uint64_t base, length;
 } bp_memory_range;
+typedef struct bp_mapping {    /* since 1.4; every number of bytes is a multiple of 4096 */
+    uint32_t size;
+    uint32_t directions;       /* BP_MAP_*; one that is not named falls through to what lies below */
+    bp_id region;              /* one of the instance's own; 0: the machine's RAM, whose offset 0 the guest sees at address 0 */
+    uint64_t offset, address, length;
+    int32_t priority;          /* as with claims: the highest answers, RAM itself comes last of all */
+    uint32_t reserved;
+} bp_mapping;
 typedef struct bp_memory_1 {
     uint32_t size, reserved;
     bp_status (*read)(const bp_host *host, uint64_t address, void *bytes, uint64_t length);
@@ -355,6 +374,12 @@ typedef struct bp_memory_1 {
     bp_status (*unmap)(const bp_host *host, bp_id mapping);
     bp_status (*move)(const bp_host *host, bp_id mapping, uint64_t address);
     bp_status (*layout)(const bp_host *host, uint32_t index, bp_memory_range *out); /* the guest's RAM and ROM, ascending; BP_NOT_FOUND ends */
+    /* Since 1.4. As `map`, of any directions, and of the machine's RAM too: PAM and SMRAM are RAM mapped above ROM, A20 is the first MiB of RAM
+     * mapped again at 1 MiB. */
+    bp_status (*map_as)(const bp_host *host, const bp_mapping *mapping, bp_id *out);
+    /* Since 1.4. Which directions (of those that it was mapped with) a mapping answers from now on; 0: it is off, and keeps its place. Cheap,
+     * while the guest runs. */
+    bp_status (*direct)(const bp_host *host, bp_id mapping, uint32_t directions);
 } bp_memory_1;
 
 /* "irq/1": pins. Levels are recorded at once and delivered when the outermost callback has returned. */
