@@ -52,11 +52,19 @@ open class Instance {
     open func streamThrottled(slot: Int, _ on: Bool) {}
     open func streamEvent(slot: Int, _ event: StreamEvent) {}
     open func blockCompleted(slot: Int, tag: UInt64, _ status: Status) {}
+    /// The output of the controller that the slot is wired to.
+    open func controllerOutput(slot: Int, vcpu: UInt32, to level: Bool) {}
+    /// A level-triggered interrupt of this vector has ended there.
+    open func interruptEnded(slot: Int, vcpu: UInt32, vector: UInt8) {}
 
     // MARK: The provider's side of wires; `index` is the N of `instance.N`
 
     open func lineChanged(_ index: UInt32, to level: Bool) {}
     open func acknowledge(vcpu: UInt32) -> UInt8 { 0 }
+    /// A message signalled interrupt: a write of `data` to `address`.
+    open func interruptMessage(address: UInt64, data: UInt64, requester: UInt64) {}
+    /// One more instance is wired to the controller of index `index`.
+    open func controllerClient(_ index: UInt32, is client: ControllerClient) {}
     /// The client of index `index` is wired.
     open func streamClient(_ index: UInt32, is client: StreamClient) {}
     open func streamWritten(_ index: UInt32, _ bytes: UnsafeRawBufferPointer) {}

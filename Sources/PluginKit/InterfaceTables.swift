@@ -41,7 +41,21 @@ enum Tables {
     nonisolated(unsafe) static let irqController = constant(
         bp_irq_controller(
             size: UInt32(MemoryLayout<bp_irq_controller>.size), reserved: 0,
-            acknowledge: { raw, _, vcpu in with(raw) { UInt32($0.acknowledge(vcpu: vcpu)) } }))
+            acknowledge: { raw, _, vcpu in with(raw) { UInt32($0.acknowledge(vcpu: vcpu)) } },
+            message: { raw, _, address, data, requester in
+                with(raw) { $0.interruptMessage(address: address, data: data, requester: requester) }
+            }))
+
+    nonisolated(unsafe) static let irqControllerClient = constant(
+        bp_irq_controller_client(
+            size: UInt32(MemoryLayout<bp_irq_controller_client>.size), reserved: 0,
+            intr: { raw, index, vcpu, level in
+                with(raw) { $0.controllerOutput(slot: slot(index), vcpu: vcpu, to: level != 0) }
+            },
+            eoi: { raw, index, vcpu, vector in
+                let vector = UInt8(truncatingIfNeeded: vector)
+                with(raw) { $0.interruptEnded(slot: slot(index), vcpu: vcpu, vector: vector) }
+            }))
 
     nonisolated(unsafe) static let stream = constant(
         bp_stream(
@@ -80,6 +94,7 @@ enum Tables {
         switch interface.description {
         case "stream/1": UnsafeRawPointer(streamClient)
         case "block/1": UnsafeRawPointer(blockClient)
+        case "irq-controller/1": UnsafeRawPointer(irqControllerClient)
         default: nil
         }
     }
@@ -94,7 +109,9 @@ let queryInterface:
         let functions: UnsafeRawPointer? = with(raw) { instance in
             switch interface {
             case "irq-line/1": return UnsafeRawPointer(Tables.irqLine)
-            case "irq-controller/1": return UnsafeRawPointer(Tables.irqController)
+            case "irq-controller/1":
+                if let client { instance.controllerClient(index, is: ControllerClient(peer: client.pointee)) }
+                return UnsafeRawPointer(Tables.irqController)
             case "stream/1":
                 if let client { instance.streamClient(index, is: StreamClient(peer: client.pointee)) }
                 return UnsafeRawPointer(Tables.stream)

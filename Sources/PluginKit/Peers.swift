@@ -100,6 +100,37 @@ public struct BlockRequest: @unchecked Sendable {
     public let tag: UInt64
 }
 
+/// What an "irq-controller/1" slot is wired to: the PIC behind a local APIC's LINT0, the local APICs that an I/O APIC sends to.
+public struct ControllerPeer: @unchecked Sendable {
+    let peer: bp_peer
+    private var table: UnsafePointer<bp_irq_controller>? {
+        peer.functions?.assumingMemoryBound(to: bp_irq_controller.self)
+    }
+
+    public static let unwired = ControllerPeer(peer: bp_peer())
+    public var isWired: Bool { peer.functions != nil }
+    /// The INTA cycle: the vector; nil where it is not wired.
+    public func acknowledge(vcpu: UInt32 = 0) -> UInt8? {
+        table.map { UInt8(truncatingIfNeeded: $0.pointee.acknowledge(peer.`self`, peer.index, vcpu)) }
+    }
+    /// A message signalled interrupt. Nothing with hosts and controllers older than ABI 1.4.
+    public func message(address: UInt64, data: UInt64, requester: UInt64 = 0) {
+        guard let table, table.has(\.message) else { return }
+        table.pointee.message(peer.`self`, peer.index, address, data, requester)
+    }
+}
+
+/// What a provider of "irq-controller/1" sees of an instance that is wired to it. (Its output goes there by `InterruptOutput.set`.)
+public struct ControllerClient: @unchecked Sendable {
+    let peer: bp_peer
+
+    /// A level-triggered interrupt of this vector has ended.
+    public func ended(vector: UInt8, vcpu: UInt32 = 0) {
+        let table = peer.functions?.assumingMemoryBound(to: bp_irq_controller_client.self)
+        table?.pointee.eoi(peer.`self`, peer.index, vcpu, UInt32(vector))
+    }
+}
+
 extension Host {
     /// The other end of a slot, nil where it is not wired. For interfaces of a plugin's own; see `stream` and `block`.
     public func peer(_ slot: StaticString, position: UInt32 = 0) throws(PluginError) -> bp_peer? {
@@ -118,5 +149,9 @@ extension Host {
 
     public func block(_ slot: StaticString, position: UInt32 = 0) throws(PluginError) -> BlockPeer {
         if let peer = try peer(slot, position: position) { BlockPeer(peer: peer) } else { .unwired }
+    }
+
+    public func controller(_ slot: StaticString, position: UInt32 = 0) throws(PluginError) -> ControllerPeer {
+        if let peer = try peer(slot, position: position) { ControllerPeer(peer: peer) } else { .unwired }
     }
 }

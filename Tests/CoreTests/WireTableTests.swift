@@ -16,50 +16,52 @@ struct WireTableTests {
         .init(name: "fourth", parameters: [.u32], result: .void, isAsynchronous: true, since: 5),
     ]
 
-    /// A table as a plugin has it: its size, then the functions that its header knew.
-    private func withTable<R>(_ entries: [Call?], _ body: (UnsafeRawPointer) throws -> R) rethrows -> R {
-        var words = [UInt64(8 + 8 * entries.count)]
-        words += entries.map { $0.map { UInt64(UInt(bitPattern: unsafeBitCast($0, to: Int.self))) } ?? 0 }
+    /// A table as a plugin has it: its size, then the functions that its header knew. Never freed, as those of plugins.
+    private func table(_ entries: [Call?]) -> UnsafeRawPointer {
+        let words = UnsafeMutablePointer<UInt64>.allocate(capacity: entries.count + 4)
         // Behind the end of a shorter table lies something else.
-        words += [0xdead_beef, 0xdead_beef, 0xdead_beef]
-        return try words.withUnsafeBytes { try body($0.baseAddress!) }
+        words.initialize(repeating: 0xdead_beef, count: entries.count + 4)
+        words[0] = UInt64(8 + 8 * entries.count)
+        for (index, entry) in entries.enumerated() {
+            words[index + 1] = entry.map { UInt64(UInt(bitPattern: unsafeBitCast($0, to: Int.self))) } ?? 0
+        }
+        return UnsafeRawPointer(words)
     }
 
-    private func call(_ table: UnsafeRawPointer, _ function: Int) -> UInt64 {
-        table.load(fromByteOffset: 8 + 8 * function, as: Call.self)(nil, 0, 0, 0, 0, 0)
+    private func answers(_ table: UnsafeRawPointer) -> [UInt64] {
+        functions.indices.map { table.load(fromByteOffset: 8 + 8 * $0, as: Call.self)(nil, 0, 0, 0, 0, 0) }
     }
 
     @Test func aTableOfBeforeAnswersThatItDoesNotSupportWhatCameLater() throws {
         let wires = WireTable()
-        try withTable([Self.seven]) { table in
-            let completed = try #require(wires.completed(table, functions))
-            #expect(completed.load(as: UInt32.self) == 8 + 4 * 8)
-            #expect(call(completed, 0) == 7)
-            #expect(call(completed, 1) == UInt64(BP_UNSUPPORTED))
-            #expect(call(completed, 2) == 0)
-            #expect(call(completed, 3) == 0)
-        }
+        let completed = try #require(wires.completed(table([Self.seven]), functions))
+        #expect(completed.load(as: UInt32.self) == 8 + 4 * 8)
+        #expect(answers(completed) == [7, UInt64(BP_UNSUPPORTED), 0, 0])
     }
 
     @Test func aHoleForAnAppendedFunctionIsOneThatIsNotSupported() throws {
         let wires = WireTable()
-        try withTable([Self.seven, nil, Self.seven, Self.seven]) { table in
-            let completed = try #require(wires.completed(table, functions))
-            #expect((0..<4).map { call(completed, $0) } == [7, UInt64(BP_UNSUPPORTED), 7, 7])
-        }
+        let completed = try #require(
+            wires.completed(table([Self.seven, nil, Self.seven, Self.seven]), functions))
+        #expect(answers(completed) == [7, UInt64(BP_UNSUPPORTED), 7, 7])
     }
 
     @Test func aFullTableIsUsedAsItIs() {
-        let wires = WireTable()
-        withTable([Self.seven, Self.seven, Self.seven, Self.seven]) {
-            #expect(wires.completed($0, functions) == $0)
-        }
+        let full = table([Self.seven, Self.seven, Self.seven, Self.seven])
+        #expect(WireTable().completed(full, functions) == full)
     }
 
     @Test func aTableWithoutAFunctionOfTheBeginningIsRefused() {
         let wires = WireTable()
-        withTable([]) { #expect(wires.completed($0, functions) == nil) }
-        withTable([nil, Self.seven]) { #expect(wires.completed($0, functions) == nil) }
+        #expect(wires.completed(table([]), functions) == nil)
+        #expect(wires.completed(table([nil, Self.seven]), functions) == nil)
         #expect(wires.completed(nil, functions) == nil)
+    }
+
+    /// Where all of a side was appended, an instance without a table for it is one of before.
+    @Test func aSideThatWasAppendedWholeNeedsNoTable() throws {
+        let wires = WireTable()
+        let completed = try #require(wires.completed(nil, Array(functions[1...])))
+        #expect(completed.load(as: UInt32.self) == 8 + 3 * 8)
     }
 }

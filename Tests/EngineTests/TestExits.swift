@@ -70,7 +70,7 @@ final class TestExits: @unchecked Sendable {
         }
         machine.exits.policies.deallocate()
         machine.exits.policies = PolicyTables(policies: [record], wants: wants)
-        machine.exits.ports.rebuild(&machine.exits.claims, wants: wants)
+        machine.exits.ports.update(PortSpace.everything, machine.exits.claims, wants: wants)
     }
 
     static func of(_ raw: UnsafeMutableRawPointer?) -> TestExits {

@@ -6,7 +6,7 @@ final class WindowDevice: Instance {
         "windows",
         summary:
             "0xcf8 takes dwords, 0xcf9 bytes, 0x330 differs by direction, ROM over RAM at 0xf0000, RAM again at 1 MiB",
-        make: { (host, values) throws(PluginError) in try WindowDevice(host) })
+        make: { (host, values) throws(PluginError) in try WindowDevice(host, values) })
 
     static let config: UInt64 = 1, reset: UInt64 = 2, reader: UInt64 = 3, both: UInt64 = 4, control: UInt64 = 5
     private let rom: Memory.Region
@@ -15,7 +15,7 @@ final class WindowDevice: Instance {
     private var readerClaim: Claim?
     private var values: [UInt64: UInt64] = [:]
 
-    init(_ host: Host) throws(PluginError) {
+    init(_ host: Host, _ values: Values) throws(PluginError) {
         rom = try host.memory.region("rom", .rom, length: 0x10000)
         rom.bytes.initializeMemory(as: UInt8.self, repeating: 0xaa)
         super.init(host)

@@ -89,6 +89,7 @@ extension Machine {
                 let place = lines.attach(wire.target, provider: provider, target: target, driver: instance)
                 (end.line, end.driver) = (place.line, place.driver)
             }
+            if slot.interface == "irq-controller/1", let client { controllerClients.append((provider, client)) }
             end.peer = wireTable.forward(to: target, of: provider, slot.interface, descriptor.provider)
             instance.wires[wire.slot].append(end)
         }

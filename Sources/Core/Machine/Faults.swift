@@ -44,40 +44,6 @@ extension Machine {
             takeOffline(instance, because: said)
         }
     }
-
-    // MARK: Interrupts
-
-    func acknowledge(_ vcpu: UInt32) -> UInt8? {
-        guard let controller, !controller.instance.isOffline, vcpus.indices.contains(Int(vcpu)),
-            vcpus[Int(vcpu)].interruptRequested, let table = controller.peer.functions
-        else { return nil }
-        let functions = table.assumingMemoryBound(to: bp_irq_controller.self)
-        let vector = controller.instance.call(ch_activity_acknowledge) {
-            functions.pointee.acknowledge(controller.peer.`self`, controller.peer.index, vcpu)
-        }
-        return UInt8(truncatingIfNeeded: vector)
-    }
-
-    /// The controller's INTR output.
-    func setInterruptPin(_ vcpu: UInt32, _ level: Bool) {
-        guard vcpus.indices.contains(Int(vcpu)) else { return }
-        let target = vcpus[Int(vcpu)]
-        guard level else {
-            _ = ch_clear_bits(target.attention, ch_attention_interrupt)
-            return
-        }
-        signal(target, ch_attention_interrupt)
-    }
-
-    func signal(_ vcpu: VCPU, _ bit: UInt32) {
-        guard ch_load(vcpu.attention) & bit == 0 else { return }
-        vcpu.set(bit)
-        // The vCPU's own thread looks at the word before it runs the guest again.
-        if cpus.indices.contains(Int(vcpu.index)), exits.threads[Int(vcpu.index)] != host.pointee.holder {
-            cpus[Int(vcpu.index)].kick()
-            if isCounted { loop.wake() }
-        }
-    }
 }
 
 /// A status that a process can end with; what does not fit stays a failure.

@@ -55,9 +55,7 @@ extension Machine {
         timers.cancelAll(of: instance)
         loop.mute(instance, true)
         deferred.cancelAll()
-        if controller?.instance === instance {
-            for vcpu in vcpus { _ = ch_clear_bits(vcpu.attention, ch_attention_interrupt) }
-        }
+        dropOutputs(of: instance)
         if lines.dropAll(of: instance) { host.pointee.has_pending = 1 }
         rebuildTables()
         tell(.offline(instance: instance.id, reason: reason))

@@ -10,6 +10,12 @@ struct InterfaceDescriptor: Sendable, Equatable {
         /// 0: every table has it. Otherwise it was appended to the interface, by this minor of the ABI or, in a plugin's own interface, by
         /// its own count: tables that were built before end before it.
         var since: UInt32 = 0
+
+        func appended(_ minor: UInt32) -> Function {
+            var function = self
+            function.since = minor
+            return function
+        }
     }
 
     var name: String
@@ -29,7 +35,11 @@ struct InterfaceDescriptor: Sendable, Equatable {
         let all = [
             InterfaceDescriptor(name: "irq-line/1", provider: [async("set", .u32)], client: []),
             InterfaceDescriptor(
-                name: "irq-controller/1", provider: [sync("acknowledge", .u32, result: .u32)], client: []),
+                name: "irq-controller/1",
+                provider: [
+                    sync("acknowledge", .u32, result: .u32), async("message", .u64, .u64, .u64).appended(4),
+                ],
+                client: [async("intr", .u32, .u32).appended(4), async("eoi", .u32, .u32).appended(4)]),
             InterfaceDescriptor(
                 name: "stream/1",
                 provider: [async("write", .inBuffer, .u64), async("ready", .u64), async("event", .u32)],

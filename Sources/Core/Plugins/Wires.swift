@@ -30,12 +30,12 @@ final class WireTable {
     /// The table with something to call for each function of the interface: where it ends before functions that were appended later, or
     /// holds NULL for one, a copy whose missing functions answer BP_UNSUPPORTED, 0 or nothing. nil: it lacks one that every table has.
     func completed(_ table: UnsafeRawPointer?, _ functions: [InterfaceDescriptor.Function]) -> UnsafeRawPointer? {
-        guard let table else { return nil }
-        let size = Int(table.load(as: UInt32.self))
-        let entries = functions.indices.map { index in
-            8 + 8 * (index + 1) <= size ? table.load(fromByteOffset: 8 + 8 * index, as: UInt.self) : 0
+        let size = table.map { Int($0.load(as: UInt32.self)) } ?? 0
+        let entries = functions.indices.map { index -> UInt in
+            guard let table, 8 + 8 * (index + 1) <= size else { return 0 }
+            return table.load(fromByteOffset: 8 + 8 * index, as: UInt.self)
         }
-        if entries.allSatisfy({ $0 != 0 }) { return table }
+        if let table, entries.allSatisfy({ $0 != 0 }) { return table }
         guard zip(entries, functions).allSatisfy({ $0 != 0 || $1.since > 0 }) else { return nil }
         let copy = UnsafeMutableRawPointer.allocate(byteCount: 8 + 8 * functions.count, alignment: 8)
         completions.append(copy)
@@ -133,45 +133,7 @@ extension Machine {
         return QueuedCall(wire: wire, function: function, arguments: copies, owned: owned)
     }
 
-    /// Delivers pins and queued calls until none waits. Only where no callback is on the stack.
-    @inline(never)
-    func drain() {
-        guard host.pointee.depth == 0 else { return }
-        var budget = 1_000_000
-        while host.pointee.has_pending != 0 {
-            host.pointee.has_pending = 0
-            while let (number, level) = lines.takeEdge() {
-                deliver(number, level)
-                budget -= 1
-                if budget < 0 { return endEndlessDelivery() }
-            }
-            while !queuedCalls.isEmpty {
-                let calls = queuedCalls
-                queuedCalls = []
-                queuedBytes = 0
-                for call in calls {
-                    perform(call)
-                    call.free()
-                }
-                budget -= calls.count
-                if budget < 0 { return endEndlessDelivery() }
-            }
-        }
-    }
-
-    private func deliver(_ number: Int, _ level: Bool) {
-        let line = lines.lines[number]
-        // Once disconnected it is not entered any more; before its own connect it may be (others connect earlier).
-        guard !line.provider.isOffline, line.provider.phase.rawValue < PluginInstance.Phase.disconnected.rawValue,
-            line.provider.raw != nil, let table = line.target.functions
-        else { return }
-        let functions = table.assumingMemoryBound(to: bp_irq_line.self)
-        line.provider.call(ch_activity_line, UInt64(line.target.index)) {
-            functions.pointee.set(line.target.`self`, line.target.index, level ? 1 : 0)
-        }
-    }
-
-    private func perform(_ call: QueuedCall) {
+    func perform(_ call: QueuedCall) {
         let wire = call.wire
         guard let target = wire.pointee.`self`, wire.pointee.node.pointee.is_offline == 0,
             let table = wire.pointee.functions
@@ -182,9 +144,5 @@ extension Machine {
         function(
             target, wire.pointee.index, call.arguments.0, call.arguments.1, call.arguments.2, call.arguments.3)
         ch_leave(host, wire.pointee.node, frame)
-    }
-
-    private func endEndlessDelivery() {
-        requestEnd(4, "plugins call each other without end: a million pin changes and calls after one exit")
     }
 }

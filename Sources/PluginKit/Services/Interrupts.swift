@@ -34,7 +34,7 @@ public struct InterruptOutput: @unchecked Sendable {
     let host: Host
     let table: UnsafePointer<bp_irq_1>
 
-    /// The INTR pin of `vcpu`. Does nothing unless `cpu: interrupts:` names this instance.
+    /// The controller's output: the INTR pin of `vcpu` where `cpu: interrupts:` names this instance, and every instance that is wired to it.
     public func set(_ level: Bool, vcpu: UInt32 = 0) { _ = table.pointee.output(host.raw, vcpu, level ? 1 : 0) }
     public func nmi(vcpu: UInt32 = 0) { _ = table.pointee.nmi(host.raw, vcpu) }
 }

@@ -16,7 +16,8 @@ final class PICPlugin: Instance {
         provides: [
             Provides(
                 "irq-line/1", count: 16, shared: true, mayCycle: true, doc: "IRQ 0 to 15; 2 is the cascade's own"),
-            Provides("irq-controller/1", doc: "the CPU's interrupt controller"),
+            Provides(
+                "irq-controller/1", shared: true, doc: "the CPU's interrupt controller, or what is in front of it"),
         ],
         make: { (host, values) throws(PluginError) in PICPlugin(host, values) })
 

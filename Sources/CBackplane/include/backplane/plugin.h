@@ -193,11 +193,21 @@ typedef struct bp_irq_line {
     void (*set)(void *self, uint32_t index, uint32_t level); /* [locked] asynchronous; level 0 or 1 */
 } bp_irq_line;
 
-/* irq-controller/1: what `cpu: interrupts:` names. The controller drives its output with `irq->output`. */
+/* irq-controller/1: what `cpu: interrupts:` names, and what one controller is to another: a local APIC's slot for the PIC whose output is its
+ * LINT0, an I/O APIC's slot for the local APICs that take its messages. The controller drives its output with `irq->output`: it goes to the CPUs
+ * where `cpu: interrupts:` names it, and to every instance that is wired to it. */
 typedef struct bp_irq_controller {
     uint32_t size, reserved;
     uint32_t (*acknowledge)(void *self, uint32_t index, uint32_t vcpu); /* [locked] the INTA cycle; the vector, 0..255 */
+    /* Since 1.4. [locked] asynchronous: a message signalled interrupt, as a write of `data` to `address` (SDM volume 3, 10.11). `requester`: who
+     * sends it, as in bp_access. */
+    void (*message)(void *self, uint32_t index, uint64_t address, uint64_t data, uint64_t requester);
 } bp_irq_controller;
+typedef struct bp_irq_controller_client { /* since 1.4 */
+    uint32_t size, reserved;
+    void (*intr)(void *self, uint32_t index, uint32_t vcpu, uint32_t level);   /* [locked] asynchronous: the controller's output for a vCPU */
+    void (*eoi)(void *self, uint32_t index, uint32_t vcpu, uint32_t vector);   /* [locked] asynchronous: the end of a level-triggered interrupt */
+} bp_irq_controller_client;
 
 /* stream/1: bytes both ways, e.g. a UART and a terminal. Everything is asynchronous. */
 typedef struct bp_stream {
@@ -388,7 +398,8 @@ typedef struct bp_irq_1 {
     bp_status (*line)(const bp_host *host, const char *slot, uint32_t position, bp_id *out); /* BP_NOT_FOUND: not wired. From connect on */
     bp_status (*set)(const bp_host *host, bp_id line, uint32_t level);
     bp_status (*pulse)(const bp_host *host, bp_id line);              /* up and down: one edge */
-    bp_status (*output)(const bp_host *host, uint32_t vcpu, uint32_t level); /* irq-controller/1 only: the INTR pin */
+    bp_status (*output)(const bp_host *host, uint32_t vcpu, uint32_t level); /* irq-controller/1 only: the INTR pin of the vCPU, or of who is
+                                                                       * wired to the controller. BP_REFUSED: nobody is */
     bp_status (*nmi)(const bp_host *host, uint32_t vcpu);
 } bp_irq_1;
 
