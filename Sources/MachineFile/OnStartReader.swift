@@ -106,7 +106,7 @@ enum CallArgument {
                 throw ValueError("\(Printable.quoted(text)) does not fit in 32 bits")
             }
             return "\(status)"
-        case .void, .inBuffer, .outBuffer, .inStruct, .outStruct, .pointer:
+        case .void, .inBuffer, .outBuffer, .inStruct, .outStruct, .pointer, .outU32, .outU64:
             throw ValueError("a machine file cannot give a value of the type \(type.name)")
         }
     }

@@ -95,7 +95,7 @@ struct Wiring {
     private func reportTaken(
         _ wire: WireDraft, _ first: WireDraft, _ end: Endpoint, _ interface: String, _ provided: ProvidedDescription
     ) {
-        let name = provided.count > 1 ? "\(end.instance).\(end.index)" : end.instance
+        let name = provided.count > 1 ? end.text(of: interface) : end.instance
         reporter.error(
             wire.location,
             "\(owner(of: wire)) is wired to \(name), which \(owner(of: first)) has taken: "
@@ -146,6 +146,7 @@ struct Wiring {
             reporter.error(location, "\(owner): \(id) \(why)")
             return nil
         }
+        if interface == "pci/1" { return pciIndex(text, provided, id, owner, location) }
         guard let number = try? NumberText.unsigned(text) else {
             reporter.error(location, "\(owner): \(Printable.quoted(text)) is not an index: write \(id).NUMBER")
             return nil
@@ -156,6 +157,25 @@ struct Wiring {
             return nil
         }
         return UInt32(truncatingIfNeeded: number)
+    }
+
+    /// DEVICE or DEVICE.FUNCTION of a PCI bus.
+    private func pciIndex(
+        _ text: String, _ provided: ProvidedDescription, _ id: String, _ owner: String, _ location: SourceLocation
+    ) -> UInt32? {
+        let parts = text.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
+        let numbers = parts.compactMap { try? NumberText.unsigned($0) }
+        let function = numbers.count == 2 ? numbers[1] : 0
+        guard parts.count <= 2, numbers.count == parts.count, numbers[0] < 32, function < 8,
+            numbers[0] << 3 | function < UInt64(provided.count)
+        else {
+            reporter.error(
+                location,
+                "\(owner): \(Printable.quoted(text)) is no place on a PCI bus: write \(id).DEVICE or \(id).DEVICE.FUNCTION "
+                    + "(devices 0 to 31, functions 0 to 7)")
+            return nil
+        }
+        return UInt32(truncatingIfNeeded: numbers[0] << 3 | function)
     }
 
     private func reportInterface(

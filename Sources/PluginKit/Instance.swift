@@ -52,6 +52,10 @@ open class Instance {
     open func streamThrottled(slot: Int, _ on: Bool) {}
     open func streamEvent(slot: Int, _ event: StreamEvent) {}
     open func blockCompleted(slot: Int, tag: UInt64, _ status: Status) {}
+    /// Configuration space of the function that the slot wires to a bus: `width` 1, 2 or 4, aligned; nil reads as ones.
+    open func pciConfigRead(slot: Int, _ offset: UInt16, width: UInt8, isPeek: Bool) -> UInt32? { nil }
+    open func pciConfigWrite(slot: Int, _ offset: UInt16, width: UInt8, _ value: UInt32) {}
+    open func pciBusReset(slot: Int) {}
     /// The output of the controller that the slot is wired to.
     open func controllerOutput(slot: Int, vcpu: UInt32, to level: Bool) {}
     /// A level-triggered interrupt of this vector has ended there.
@@ -75,6 +79,12 @@ open class Instance {
     open func blockInfo(_ index: UInt32) -> bp_block_info? { nil }
     open func blockSubmitted(_ index: UInt32, _ request: BlockRequest) {}
     open func blockCancelAll(_ index: UInt32) {}
+    /// The function at `index` (device << 3 | function) of the bus is wired.
+    open func pciFunction(_ index: UInt32, is function: PCIFunctionClient) {}
+    /// A function asserts INTA# to INTD# (pin 1 to 4), or takes it back.
+    open func pciINTx(_ index: UInt32, pin: UInt8, to level: Bool) {}
+    /// bus << 8 | index.
+    open func pciLocation(_ index: UInt32) -> UInt16 { UInt16(truncatingIfNeeded: index) }
     /// An interface of the plugin's own: its function table; nil: not provided.
     open func customInterface(_ name: String, index: UInt32, client: bp_peer?) -> UnsafeRawPointer? { nil }
 

@@ -89,12 +89,47 @@ enum Tables {
                 return 0
             }))
 
+    nonisolated(unsafe) static let pci = constant(
+        bp_pci(
+            size: UInt32(MemoryLayout<bp_pci>.size), reserved: 0,
+            intx: { raw, index, pin, level in
+                guard (1...4).contains(pin) else { return }
+                with(raw) { $0.pciINTx(index, pin: UInt8(pin), to: level != 0) }
+            },
+            location: { raw, index in with(raw) { UInt32($0.pciLocation(index)) } }))
+
+    /// Whether a place in configuration space is one that an access can have.
+    private static func isConfigPlace(_ offset: UInt32, _ width: UInt32) -> Bool {
+        [1, 2, 4].contains(width) && offset < 4096 && offset & (width - 1) == 0
+    }
+
+    nonisolated(unsafe) static let pciClient = constant(
+        bp_pci_client(
+            size: UInt32(MemoryLayout<bp_pci_client>.size), reserved: 0,
+            config_read: { raw, index, offset, width, flags, out in
+                guard let out, isConfigPlace(offset, width) else { return Status.invalid.rawValue }
+                let value = with(raw) {
+                    $0.pciConfigRead(
+                        slot: slot(index), UInt16(offset), width: UInt8(width),
+                        isPeek: flags & UInt32(BP_PCI_PEEK) != 0)
+                }
+                out.pointee = value ?? .max
+                return Status.ok.rawValue
+            },
+            config_write: { raw, index, offset, width, value in
+                guard isConfigPlace(offset, width) else { return Status.invalid.rawValue }
+                with(raw) { $0.pciConfigWrite(slot: slot(index), UInt16(offset), width: UInt8(width), value) }
+                return Status.ok.rawValue
+            },
+            bus_reset: { raw, index in with(raw) { $0.pciBusReset(slot: slot(index)) } }))
+
     /// The client's side of an interface of the header, for a slot.
     static func client(of interface: StaticString) -> UnsafeRawPointer? {
         switch interface.description {
         case "stream/1": UnsafeRawPointer(streamClient)
         case "block/1": UnsafeRawPointer(blockClient)
         case "irq-controller/1": UnsafeRawPointer(irqControllerClient)
+        case "pci/1": UnsafeRawPointer(pciClient)
         default: nil
         }
     }
@@ -118,6 +153,9 @@ let queryInterface:
             case "block/1":
                 if let client { instance.blockClient(index, is: BlockClient(peer: client.pointee)) }
                 return UnsafeRawPointer(Tables.block)
+            case "pci/1":
+                if let client { instance.pciFunction(index, is: PCIFunctionClient(peer: client.pointee)) }
+                return UnsafeRawPointer(Tables.pci)
             default:
                 return instance.customInterface(interface, index: index, client: client?.pointee)
             }

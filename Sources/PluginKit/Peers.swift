@@ -131,6 +131,46 @@ public struct ControllerClient: @unchecked Sendable {
     }
 }
 
+/// The bus that a "pci/1" slot is wired to.
+public struct PCIBusPeer: @unchecked Sendable {
+    let peer: bp_peer
+    private var table: UnsafePointer<bp_pci>? { peer.functions?.assumingMemoryBound(to: bp_pci.self) }
+
+    public static let unwired = PCIBusPeer(peer: bp_peer())
+    public var isWired: Bool { peer.functions != nil }
+    /// INTA# to INTD# are pins 1 to 4; asserted is true.
+    public func setINTx(_ pin: UInt8, _ level: Bool) {
+        table?.pointee.intx(peer.`self`, peer.index, UInt32(pin), level ? 1 : 0)
+    }
+    /// bus << 8 | device << 3 | function, as the guest has numbered the buses now.
+    public var location: UInt16 {
+        table.map { UInt16(truncatingIfNeeded: $0.pointee.location(peer.`self`, peer.index)) } ?? 0
+    }
+}
+
+/// A function on the bus that an instance provides ("pci/1").
+public struct PCIFunctionClient: @unchecked Sendable {
+    let peer: bp_peer
+    private var table: UnsafePointer<bp_pci_client>? { peer.functions?.assumingMemoryBound(to: bp_pci_client.self) }
+
+    /// Configuration space; nil: the function is busy or broken, and reads as ones.
+    public func configRead(_ offset: UInt16, width: UInt8, isPeek: Bool = false) -> UInt32? {
+        var value: UInt32 = 0
+        let flags = isPeek ? UInt32(BP_PCI_PEEK) : 0
+        guard let table,
+            table.pointee.config_read(peer.`self`, peer.index, UInt32(offset), UInt32(width), flags, &value) == 0
+        else { return nil }
+        return value
+    }
+    /// False: the function is busy or broken, and the write is lost.
+    @discardableResult
+    public func configWrite(_ offset: UInt16, width: UInt8, _ value: UInt32) -> Bool {
+        guard let table else { return false }
+        return table.pointee.config_write(peer.`self`, peer.index, UInt32(offset), UInt32(width), value) == 0
+    }
+    public func busReset() { table?.pointee.bus_reset(peer.`self`, peer.index) }
+}
+
 extension Host {
     /// The other end of a slot, nil where it is not wired. For interfaces of a plugin's own; see `stream` and `block`.
     public func peer(_ slot: StaticString, position: UInt32 = 0) throws(PluginError) -> bp_peer? {
@@ -153,5 +193,9 @@ extension Host {
 
     public func controller(_ slot: StaticString, position: UInt32 = 0) throws(PluginError) -> ControllerPeer {
         if let peer = try peer(slot, position: position) { ControllerPeer(peer: peer) } else { .unwired }
+    }
+
+    public func pciBus(_ slot: StaticString, position: UInt32 = 0) throws(PluginError) -> PCIBusPeer {
+        if let peer = try peer(slot, position: position) { PCIBusPeer(peer: peer) } else { .unwired }
     }
 }

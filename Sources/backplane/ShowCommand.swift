@@ -64,5 +64,5 @@ struct MachineSurvey {
 func endpointText(_ endpoint: Endpoint, interface: String, in description: MachineDescription) -> String {
     let type = description.instances.first { $0.id == endpoint.instance }?.type
     let count = type?.provided.first { $0.interface == interface }?.count ?? 1
-    return count > 1 ? "\(endpoint.instance).\(endpoint.index)" : endpoint.instance
+    return count > 1 ? endpoint.text(of: interface) : endpoint.instance
 }

@@ -23,6 +23,12 @@ public struct Endpoint: Sendable, Equatable, Hashable {
         self.instance = instance
         self.index = index
     }
+
+    /// As a machine file has it: `pic.4`; of a PCI bus `pci.3` and `pci.3.1`.
+    public func text(of interface: String) -> String {
+        guard interface == "pci/1" else { return "\(instance).\(index)" }
+        return "\(instance).\(index >> 3)" + (index & 7 == 0 ? "" : ".\(index & 7)")
+    }
 }
 
 public enum EngineChoice: String, Sendable, CaseIterable { case auto, kvm, soft }

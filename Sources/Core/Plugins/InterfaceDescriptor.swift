@@ -51,6 +51,12 @@ struct InterfaceDescriptor: Sendable, Equatable {
             InterfaceDescriptor(
                 name: "net/1", provider: [async("send", .inBuffer, .u64), async("ready", .u64)],
                 client: [async("receive", .inBuffer, .u64), async("link", .u32)]),
+            InterfaceDescriptor(
+                name: "pci/1", provider: [async("intx", .u32, .u32), sync("location", result: .u32)],
+                client: [
+                    sync("config_read", .u32, .u32, .u32, .outU32), sync("config_write", .u32, .u32, .u32),
+                    async("bus_reset"),
+                ]),
         ]
         return Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
     }()
@@ -92,7 +98,7 @@ extension InterfaceDescriptor {
                 }
             }
             let isAsynchronous = raw.flags & UInt16(BP_FUNCTION_ASYNC) != 0
-            let answers = result != .void || parameters.contains { $0 == .outBuffer || $0 == .outStruct }
+            let answers = result != .void || parameters.contains(where: \.isOut)
             guard !isAsynchronous || !answers else {
                 throw LibraryError("function \(index) of interface '\(name)' is asynchronous and gives something back")
             }

@@ -186,8 +186,13 @@ public enum ValueType: UInt16, Sendable, Codable, CaseIterable {
 public enum WireType: UInt16, Sendable, Codable, CaseIterable {
     case void = 0, bool, u8, u16, u32, u64, i64, f64, text, status
     case inBuffer, outBuffer, inStruct, outStruct, pointer
+    /// A pointer to one that the callee fills in.
+    case outU32, outU64
 
     public var name: String { String(describing: self) }
+
+    /// The callee writes there.
+    var isOut: Bool { [.outBuffer, .outStruct, .outU32, .outU64].contains(self) }
 
     /// Methods take only these.
     public var isMethodType: Bool { rawValue <= WireType.status.rawValue }

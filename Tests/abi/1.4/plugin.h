@@ -136,7 +136,9 @@ enum {
     BP_T_OUT = 11,    /* void *: the next parameter is its length in bytes */
     BP_T_IN_STRUCT = 12, /* const pointer to a struct that starts with its size */
     BP_T_OUT_STRUCT = 13,/* pointer to a struct that starts with its size, filled in by the callee */
-    BP_T_POINTER = 14 /* opaque; such a function cannot cross a process boundary */
+    BP_T_POINTER = 14,/* opaque; such a function cannot cross a process boundary */
+    BP_T_OUT_U32 = 15,/* uint32_t *, filled in by the callee; since 1.4 */
+    BP_T_OUT_U64 = 16 /* uint64_t *, the same */
 };
 
 typedef struct bp_function {
@@ -193,11 +195,21 @@ typedef struct bp_irq_line {
     void (*set)(void *self, uint32_t index, uint32_t level); /* [locked] asynchronous; level 0 or 1 */
 } bp_irq_line;
 
-/* irq-controller/1: what `cpu: interrupts:` names. The controller drives its output with `irq->output`. */
+/* irq-controller/1: what `cpu: interrupts:` names, and what one controller is to another: a local APIC's slot for the PIC whose output is its
+ * LINT0, an I/O APIC's slot for the local APICs that take its messages. The controller drives its output with `irq->output`: it goes to the CPUs
+ * where `cpu: interrupts:` names it, and to every instance that is wired to it. */
 typedef struct bp_irq_controller {
     uint32_t size, reserved;
     uint32_t (*acknowledge)(void *self, uint32_t index, uint32_t vcpu); /* [locked] the INTA cycle; the vector, 0..255 */
+    /* Since 1.4. [locked] asynchronous: a message signalled interrupt, as a write of `data` to `address` (SDM volume 3, 10.11). `requester`: who
+     * sends it, as in bp_access. */
+    void (*message)(void *self, uint32_t index, uint64_t address, uint64_t data, uint64_t requester);
 } bp_irq_controller;
+typedef struct bp_irq_controller_client { /* since 1.4 */
+    uint32_t size, reserved;
+    void (*intr)(void *self, uint32_t index, uint32_t vcpu, uint32_t level);   /* [locked] asynchronous: the controller's output for a vCPU */
+    void (*eoi)(void *self, uint32_t index, uint32_t vcpu, uint32_t vector);   /* [locked] asynchronous: the end of a level-triggered interrupt */
+} bp_irq_controller_client;
 
 /* stream/1: bytes both ways, e.g. a UART and a terminal. Everything is asynchronous. */
 typedef struct bp_stream {
@@ -257,6 +269,25 @@ typedef struct bp_net_client {
     void (*receive)(void *self, uint32_t index, const void *frame, uint64_t length);
     void (*link)(void *self, uint32_t index, uint32_t up);
 } bp_net_client;
+
+/* pci/1 (since 1.4): a PCI bus and the functions on it. The bus is the provider, and the index of a wire is the function's device and function
+ * number, device << 3 | function: `pci.3` and `pci.3.1` in a machine file. A function claims and maps what its BARs decode itself, and moves it
+ * when they change; a bridge is a function on one side and a bus on the other. Configuration mechanism #1, ECAM and INTx routing belong to the
+ * host bridge's plugin. Offsets and widths of configuration space are the access's own: 1, 2 or 4 bytes, naturally aligned. */
+typedef struct bp_pci {
+    uint32_t size, reserved;
+    void (*intx)(void *self, uint32_t index, uint32_t pin, uint32_t level); /* asynchronous; pin 1 to 4 for INTA# to INTD#; the bus counts who
+                                                                              asserts a line that is shared */
+    uint32_t (*location)(void *self, uint32_t index);                       /* bus << 8 | index, as the guest has numbered the buses now */
+} bp_pci;
+typedef struct bp_pci_client {
+    uint32_t size, reserved;
+    /* Synchronous. `flags`: BP_PCI_*. BP_BUSY, while the function is on the call stack, reads as ones. */
+    bp_status (*config_read)(void *self, uint32_t index, uint32_t offset, uint32_t width, uint32_t flags, uint32_t *out);
+    bp_status (*config_write)(void *self, uint32_t index, uint32_t offset, uint32_t width, uint32_t value);
+    void (*bus_reset)(void *self, uint32_t index);                          /* asynchronous: RST# of the bus */
+} bp_pci_client;
+enum { BP_PCI_PEEK = 1 };        /* a read without side effects */
 /* Names kept for what comes: "bus/1", "display/1", "input/1". */
 
 /* ---- The instance's context and its services ----------------------------------------------------------------------- */
@@ -388,7 +419,8 @@ typedef struct bp_irq_1 {
     bp_status (*line)(const bp_host *host, const char *slot, uint32_t position, bp_id *out); /* BP_NOT_FOUND: not wired. From connect on */
     bp_status (*set)(const bp_host *host, bp_id line, uint32_t level);
     bp_status (*pulse)(const bp_host *host, bp_id line);              /* up and down: one edge */
-    bp_status (*output)(const bp_host *host, uint32_t vcpu, uint32_t level); /* irq-controller/1 only: the INTR pin */
+    bp_status (*output)(const bp_host *host, uint32_t vcpu, uint32_t level); /* irq-controller/1 only: the INTR pin of the vCPU, or of who is
+                                                                       * wired to the controller. BP_REFUSED: nobody is */
     bp_status (*nmi)(const bp_host *host, uint32_t vcpu);
 } bp_irq_1;
 
@@ -605,7 +637,7 @@ typedef struct bp_guests_1 {
 } bp_guests_1;
 enum { BP_RUN_ALWAYS = 0, BP_RUN_FOREGROUND = 1, BP_RUN_IN_TURN = 2 };
 
-/* Names kept for what comes: "msr/1", "cpuid/1", "msi/1", "pci/1". */
+/* Names kept for what comes: "msr/1", "cpuid/1", "msi/1". */
 
 typedef struct bp_policy {
     uint32_t size, reserved;

@@ -136,7 +136,9 @@ enum {
     BP_T_OUT = 11,    /* void *: the next parameter is its length in bytes */
     BP_T_IN_STRUCT = 12, /* const pointer to a struct that starts with its size */
     BP_T_OUT_STRUCT = 13,/* pointer to a struct that starts with its size, filled in by the callee */
-    BP_T_POINTER = 14 /* opaque; such a function cannot cross a process boundary */
+    BP_T_POINTER = 14,/* opaque; such a function cannot cross a process boundary */
+    BP_T_OUT_U32 = 15,/* uint32_t *, filled in by the callee; since 1.4 */
+    BP_T_OUT_U64 = 16 /* uint64_t *, the same */
 };
 
 typedef struct bp_function {
@@ -267,6 +269,25 @@ typedef struct bp_net_client {
     void (*receive)(void *self, uint32_t index, const void *frame, uint64_t length);
     void (*link)(void *self, uint32_t index, uint32_t up);
 } bp_net_client;
+
+/* pci/1 (since 1.4): a PCI bus and the functions on it. The bus is the provider, and the index of a wire is the function's device and function
+ * number, device << 3 | function: `pci.3` and `pci.3.1` in a machine file. A function claims and maps what its BARs decode itself, and moves it
+ * when they change; a bridge is a function on one side and a bus on the other. Configuration mechanism #1, ECAM and INTx routing belong to the
+ * host bridge's plugin. Offsets and widths of configuration space are the access's own: 1, 2 or 4 bytes, naturally aligned. */
+typedef struct bp_pci {
+    uint32_t size, reserved;
+    void (*intx)(void *self, uint32_t index, uint32_t pin, uint32_t level); /* asynchronous; pin 1 to 4 for INTA# to INTD#; the bus counts who
+                                                                              asserts a line that is shared */
+    uint32_t (*location)(void *self, uint32_t index);                       /* bus << 8 | index, as the guest has numbered the buses now */
+} bp_pci;
+typedef struct bp_pci_client {
+    uint32_t size, reserved;
+    /* Synchronous. `flags`: BP_PCI_*. BP_BUSY, while the function is on the call stack, reads as ones. */
+    bp_status (*config_read)(void *self, uint32_t index, uint32_t offset, uint32_t width, uint32_t flags, uint32_t *out);
+    bp_status (*config_write)(void *self, uint32_t index, uint32_t offset, uint32_t width, uint32_t value);
+    void (*bus_reset)(void *self, uint32_t index);                          /* asynchronous: RST# of the bus */
+} bp_pci_client;
+enum { BP_PCI_PEEK = 1 };        /* a read without side effects */
 /* Names kept for what comes: "bus/1", "display/1", "input/1". */
 
 /* ---- The instance's context and its services ----------------------------------------------------------------------- */
@@ -616,7 +637,7 @@ typedef struct bp_guests_1 {
 } bp_guests_1;
 enum { BP_RUN_ALWAYS = 0, BP_RUN_FOREGROUND = 1, BP_RUN_IN_TURN = 2 };
 
-/* Names kept for what comes: "msr/1", "cpuid/1", "msi/1", "pci/1". */
+/* Names kept for what comes: "msr/1", "cpuid/1", "msi/1". */
 
 typedef struct bp_policy {
     uint32_t size, reserved;
