@@ -9,7 +9,7 @@ import Testing
         #expect(ConfigurationSpace(layout()).byte(0x34) == 0)
         var made = layout()
         try made.addPowerManagement(at: 0xDC)
-        try made.addMSI(at: 0xD0)
+        try made.addMSI(address64: false, at: 0xD0)
         try made.addVendorSpecific([1, 2])
         let space = ConfigurationSpace(made)
         #expect(space.word(0x06) == 0x0210, "Capabilities List")

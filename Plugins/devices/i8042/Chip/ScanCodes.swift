@@ -50,7 +50,7 @@ enum ScanCodes {
         // 102: Home, up, PageUp, left, right, End, down, PageDown, Insert, Delete
         0x1_6C6E, 0x1_7563, 0x1_7D6F, 0x1_6B61, 0x1_746A, 0x1_6965, 0x1_7260, 0x1_7A6D, 0x1_7067, 0x1_7164,
         // 112: none, mute, volume down, volume up, power, none, none, Pause, none, keypad comma
-        0, 0x1_2300, 0x1_2100, 0x1_3200, 0x1_3700, 0, 0, 0x7762, 0, 0x6D00,
+        0, 0x1_2300, 0x1_2100, 0x1_3200, 0x1_3700, 0, 0, 0x0062, 0, 0x6D00,
         // 122: none, none, Yen, left and right Meta, Menu
         0, 0, 0x6A00, 0x1_1F8B, 0x1_278C, 0x1_2F8D,
     ]
