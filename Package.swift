@@ -73,6 +73,16 @@ func tests(_ model: String, folder: String, needs: [String] = []) -> Target {
         path: "Tests/Plugins/\(folder)")
 }
 
+/// A chip whose plugin is still to come: a plain module and its tests.
+func chip(_ model: String, _ folder: String, needs: [String] = []) -> [Target] {
+    [
+        .target(
+            name: model, dependencies: needs.map { .init(stringLiteral: $0) }, path: "Plugins/devices/\(folder)/Chip",
+            swiftSettings: strict + hot),
+        tests(model, folder: folder, needs: needs),
+    ]
+}
+
 /// A backend: all of them use BackendSupport, and none is free of unsafe code.
 func backend(_ name: String, _ model: String? = nil, _ folder: String = "") -> PluginFolder {
     PluginFolder(
@@ -125,6 +135,11 @@ let plugins = [
         kind: "policies", name: "strict", model: "StrictAllowance", modelFolder: "Allowance", modelUsesKit: true),
     PluginFolder(kind: "policies", name: "trace", model: "TraceFormat", modelFolder: "Format", modelUsesKit: true),
 ]
+
+let chips: [Target] =
+    chip("I440FX", "i440fx", needs: ["PCIConfiguration"]) + chip("I8042", "i8042")
+    + chip("PIIX3", "piix3", needs: ["PCIConfiguration"]) + chip("PIIX4PM", "piix4-pm", needs: ["PCIConfiguration"])
+    + chip("PIIXIDE", "piix-ide", needs: ["PCIConfiguration"]) + chip("VGA", "vga")
 
 let core: [Target] = [
     .target(name: "CBackplane"),
@@ -193,10 +208,12 @@ let shared: [Target] = [
     .target(name: "CBackendSupport", path: "Plugins/backends/Shared/HostCalls"),
     .target(
         name: "BackendSupport", dependencies: ["PluginKit", "CBackendSupport"], path: "Plugins/backends/Shared/Support"),
+    .target(name: "PCIConfiguration", path: "Plugins/devices/Shared/PCI", swiftSettings: strict + hot),
     tests("BackendSupport", folder: "backends-shared"),
     tests("Images", folder: "images"),
     tests("LinuxBoot", folder: "linux-boot", needs: ["Images", "KernelImages"]),
     tests("Loading", folder: "loading", needs: ["Images"]),
+    tests("PCIConfiguration", folder: "pci-configuration"),
     tests("Unpacking", folder: "unpacking", needs: ["KernelImages"]),
     .target(name: "KernelImages", dependencies: ["CLZMA", "CZSTD", "CZlib"], path: "Tests/KernelImages"),
 ]
@@ -211,5 +228,5 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
     ],
-    targets: core + benchmarks + machineTests + shared + plugins.flatMap(\.targets)
+    targets: core + benchmarks + machineTests + shared + chips + plugins.flatMap(\.targets)
 )
