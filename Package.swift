@@ -73,6 +73,17 @@ func tests(_ model: String, folder: String, needs: [String] = []) -> Target {
         path: "Tests/Plugins/\(folder)")
 }
 
+/// Chips that no plugin connects yet, each with its folder of tests: a plain module, as `PluginFolder` makes of a model.
+func chip(_ model: String, _ folder: String) -> [Target] {
+    [
+        .target(name: model, path: "Plugins/devices/\(folder)/Chip", swiftSettings: strict + hot),
+        tests(model, folder: folder),
+    ]
+}
+
+let chips =
+    chip("E1000", "e1000") + chip("FWCfg", "fw-cfg") + chip("IOAPIC", "ioapic") + chip("LocalAPIC", "lapic")
+
 /// A backend: all of them use BackendSupport, and none is free of unsafe code.
 func backend(_ name: String, _ model: String? = nil, _ folder: String = "") -> PluginFolder {
     PluginFolder(
@@ -193,6 +204,8 @@ let shared: [Target] = [
     .target(name: "CBackendSupport", path: "Plugins/backends/Shared/HostCalls"),
     .target(
         name: "BackendSupport", dependencies: ["PluginKit", "CBackendSupport"], path: "Plugins/backends/Shared/Support"),
+    .target(name: "ACPITables", path: "Plugins/devices/Shared/ACPI", swiftSettings: strict),
+    tests("ACPITables", folder: "acpi"),
     tests("BackendSupport", folder: "backends-shared"),
     tests("Images", folder: "images"),
     tests("LinuxBoot", folder: "linux-boot", needs: ["Images", "KernelImages"]),
@@ -211,5 +224,5 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
     ],
-    targets: core + benchmarks + machineTests + shared + plugins.flatMap(\.targets)
+    targets: core + benchmarks + machineTests + shared + chips + plugins.flatMap(\.targets)
 )

@@ -137,4 +137,17 @@ import Testing
         #expect(number(bytes, 120, 4) == 40)
         #expect(bytes[124] == 8)
     }
+
+    @Test func pointersAndSumsOutsideOfAFileAreLeftOut() {
+        var file = TableFile("a", zone: .high, alignment: 16)
+        #expect(file.append([1, 2, 3]) == 0)
+        #expect(file.append([4], alignment: 0) == 3)
+        for (offset, size) in [(-1, 4), (1, 4), (0, 3), (Int.max, 8), (0, 0), (0, 8)] {
+            file.point(offset, size: size, to: 0, in: "a")
+        }
+        file.sum(4, over: 0..<2)
+        file.sum(0, over: 0..<5)
+        file.sum(0, over: -1..<2)
+        #expect(TableFile.place([file], at: ["a": 0x1000]) == ["a": [1, 2, 3, 4]])
+    }
 }

@@ -37,7 +37,7 @@ public struct SMBIOS: Equatable, Sendable {
     private var count: UInt16 = 0
     private var longest = 0
 
-    /// Types 0, 1, 3, 4 for each of `processors`, 16, 17 (up to 16 GiB each) and 19 for `memory`, 32 and 127.
+    /// Types 0, 1, 3, 4 for each of `processors`, 16, 17 and 19 for `memory`, 32 and 127.
     public init(identity: Identity, processors: [Processor], memory: [Range], firmwareVersion: String) {
         addFirmware(firmwareVersion)
         addSystem(identity)
@@ -107,15 +107,13 @@ public struct SMBIOS: Equatable, Sendable {
         _ = add(4, fields, names)
     }
 
-    private static let largestDevice: UInt64 = 16 << 30
-
+    /// Devices of 16 GiB, or larger where that would be more than 64.
     private mutating func addMemory(_ ranges: [Range]) {
-        let total = ranges.reduce(UInt64(0)) { $0 &+ $1.length }
-        let devices = min((total &+ Self.largestDevice &- 1) / Self.largestDevice, 1024)
-        let array = addArray(total, UInt16(devices))
-        for index in 0..<devices {
-            addDevice(min(total &- index &* Self.largestDevice, Self.largestDevice), index, array)
-        }
+        let total = ranges.reduce(UInt64(0)) { $0.addingReportingOverflow($1.length).partialValue }
+        let size = max(16 << 30, (total >> 6 | 0xF_FFFF) &+ 1)
+        let devices = total / size &+ (total % size == 0 ? 0 : 1)
+        let array = addArray(total, UInt16(truncatingIfNeeded: devices))
+        for index in 0..<devices { addDevice(min(total &- index &* size, size), index, array) }
         for range in ranges { addMapped(range, array) }
     }
 
@@ -129,12 +127,14 @@ public struct SMBIOS: Equatable, Sendable {
                 + (fits ? 0 : total).littleEndianBytes)
     }
 
-    /// Type 17. A DIMM of RAM; sizes in MiB, those below in KiB (bit 15).
+    /// Type 17. A DIMM of RAM; sizes in MiB, those below in KiB (bit 15), those from 32 GiB on in the extended field.
     private mutating func addDevice(_ size: UInt64, _ index: UInt64, _ array: UInt16) {
-        let isSmall = size < 1 << 20
-        let short = isSmall ? UInt16(size >> 10) | 0x8000 : UInt16(min(size >> 20, 0x7FFE))
+        let mebibytes = size >> 20
+        let isLarge = mebibytes >= 0x7FFF
+        let short = isLarge ? 0x7FFF : mebibytes == 0 ? UInt16(size >> 10) | 0x8000 : UInt16(mebibytes)
+        let long = isLarge ? UInt32(clamping: mebibytes) & 0x7FFF_FFFF : 0
         var fields = array.littleEndianBytes + [0xFE, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF] + short.littleEndianBytes
-        fields += [9, 0, 1, 0, 7, 2, 0, 0, 0, 2, 0, 0, 0, 0] + [UInt8](repeating: 0, count: 12)
+        fields += [9, 0, 1, 0, 7, 2, 0, 0, 0, 2, 0, 0, 0, 0] + long.littleEndianBytes + [UInt8](repeating: 0, count: 8)
         _ = add(17, fields, ["DIMM \(index)", "Backplane"])
     }
 

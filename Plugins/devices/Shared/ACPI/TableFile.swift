@@ -35,13 +35,19 @@ public struct TableFile: Equatable, Sendable {
         return bytes.count
     }
 
-    /// The field at `offset` becomes the address of `target` bytes into the file `file`.
+    /// The field at `offset` becomes the address of `target` bytes into the file `file`. One that is not all in the bytes is
+    /// left out.
     public mutating func point(_ offset: Int, size: Int, to target: Int, in file: String) {
+        guard [1, 2, 4, 8].contains(size), offset >= 0, bytes.count >= size, offset <= bytes.count - size else {
+            return
+        }
         bytes.put(Array(UInt64(clamping: target).littleEndianBytes.prefix(size)), at: offset)
         pointers.append(Pointer(offset: offset, size: size, target: file))
     }
 
+    /// The byte at `offset` makes the sum of `range` zero; left out likewise.
     public mutating func sum(_ offset: Int, over range: Range<Int>) {
+        guard bytes.indices.contains(offset), range.lowerBound >= 0, range.upperBound <= bytes.count else { return }
         bytes.put([0], at: offset)
         checksums.append(Checksum(offset: offset, range: range))
     }
