@@ -38,7 +38,7 @@ import Testing
         #expect(AML.hardwareID("PNP0303").bytes == [0x0C, 0x41, 0xD0, 0x03, 0x03])
         #expect(AML.hardwareID("LNRO0005").bytes == [0x0D] + Array("LNRO0005".utf8) + [0])
         #expect(AML.hardwareID("pnp0303").bytes.first == 0x0D)
-        #expect(AML.hardwareID("PNP+303").bytes.count > 0)
+        #expect(AML.hardwareID("PNP+303").bytes.first == 0x0D, "no hexadecimal number")
     }
 
     @Test func resourcesAreTheSpecificationsDescriptors() {

@@ -188,7 +188,7 @@ import Testing
         for step in 0..<100_000 {
             let seed = random.next()
             let (one, two) = (operate(&chip, machine, seed), operate(&twin, other, seed))
-            if one != two || chip.state != twin.state { return #expect(chip.state == twin.state) }
+            if one != two || chip.state != twin.state { return #expect(Bool(false), "step \(step)") }
             guard step % 101 == 0 else { continue }
             var fresh = try Self.chip()
             guard fresh.restore(twin.state) else { return #expect(Bool(false), "\(twin.state)") }

@@ -84,7 +84,8 @@ public struct AML: Equatable, Sendable {
     /// EISAID: three letters and four hexadecimal digits, compressed; others stay strings, as _HID allows.
     public static func hardwareID(_ id: String) -> AML {
         let characters = Array(id.utf8)
-        guard characters.count == 7, let product = UInt16(id.suffix(4), radix: 16),
+        guard characters.count == 7, id.suffix(4).allSatisfy(\.isHexDigit),
+            let product = UInt16(id.suffix(4), radix: 16),
             characters[0..<3].allSatisfy({ (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains($0) })
         else { return string(id) }
         let letters = characters[0..<3].reduce(UInt16(0)) { $0 << 5 | UInt16($1 & 0x1F) }

@@ -22,6 +22,7 @@ extension E1000 {
         }
         switch register {
         case .control, .controlAgain: return state.control.rawValue
+        // SPEED is 1000 Mb/s (bits 7:6 = 2), FD follows CTRL.
         case .status: return 0x80 | (isLinkUp ? 2 : 0) | (state.control.contains(.fullDuplex) ? 1 : 0)
         case .eepromControl: return state.eeprom.control
         case .eepromRead: return state.eeprom.read

@@ -116,6 +116,7 @@ public struct LocalAPIC: Sendable {
         return true
     }
 
+    /// To be called after every call that changes the chip: a second message would overwrite the first.
     public mutating func takeOutputs() -> Outputs {
         defer { outputs = Outputs() }
         return outputs
