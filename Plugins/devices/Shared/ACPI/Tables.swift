@@ -107,10 +107,11 @@ public struct FixedDescription: ACPITable, Equatable, Sendable {
             + [events.length, control.length, 0, timer.length, generalEvents.length, 0, 0, 0]
     }
 
-    /// Offsets 96 to 115. Latencies above 100 and 1000 microseconds: no C2 and C3.
+    /// Offsets 96 to 115. Latencies above 100 and 1000 microseconds: no C2 and C3. Revision 1 knows flags 0 to 9.
     private var latenciesAndFlags: [UInt8] {
         [UInt16(0xFFF), 0xFFF, 0, 0].flatMap(\.littleEndianBytes) + [0, 0, 0, 0, centuryIndex]
-            + (revision < 3 ? 0 : boot.rawValue).littleEndianBytes + [0] + flags.rawValue.littleEndianBytes
+            + (revision < 3 ? 0 : boot.rawValue).littleEndianBytes + [0]
+            + (revision < 3 ? flags.rawValue & 0x3FF : flags.rawValue).littleEndianBytes
     }
 
     /// Offsets 116 to 243.
