@@ -210,6 +210,17 @@ import Testing
         #expect(bench.run() == [frame()], "the next is whole again")
     }
 
+    @Test func tinySegmentsDoNotKeepACallBusyForLong() {
+        var bench = Bench()
+        context(&bench, place: 50, command: 7, header: 54, size: 1)
+        for _ in 0..<6 { _ = bench.post(0x4000, 2000 | Self.extended | Self.data | Self.end | 4 << 24) }
+        #expect(bench.run().count == 2 * 1946, "two packets, and the budget is gone")
+        #expect(bench.chip.hasTransmitWork)
+        #expect(bench.run().count == 2 * 1946)
+        #expect(bench.run().count == 2 * 1946)
+        #expect(!bench.chip.hasTransmitWork)
+    }
+
     @Test func ringsThatLieDoNothingForLong() {
         for (base, length, head, tail): (UInt32, UInt32, UInt32, UInt32) in [
             (0x1000, 128, 8, 0), (0x1000, 128, 0, 8), (0x1000, 0, 0, 5), (0x1000, 128, 0xFFFF, 3),

@@ -15,9 +15,10 @@ public protocol E1000Wire {
 // The manual, "Transmit Descriptor Ring Structure" and "Packet Transmission".
 
 extension E1000 {
-    /// Descriptors and bytes of one call of `transmit`.
+    /// Descriptors and bytes of one call of `transmit`; a frame counts as `frameCost` bytes more, for segments may be tiny.
     private static let descriptorBudget = 256
     private static let byteBudget = 1 << 20
+    private static let frameCost = 512
 
     /// Whether `transmit` would do something.
     public var hasTransmitWork: Bool { state.transmitControl.contains(.enabled) && state.transmit.available > 0 }
@@ -26,12 +27,12 @@ extension E1000 {
     /// again where it is still true. A descriptor that is not in RAM is passed over.
     public mutating func transmit(at now: UInt64, _ memory: some E1000Memory, _ wire: some E1000Wire) {
         guard hasTransmitWork else { return }
-        var bytes = 0
+        var cost = 0
         var causes: Cause = []
-        for _ in 0..<Self.descriptorBudget where state.transmit.available > 0 && bytes < Self.byteBudget {
+        for _ in 0..<Self.descriptorBudget where state.transmit.available > 0 && cost < Self.byteBudget {
             if let fetched = memory.read(state.transmit.headAddress, count: 16), fetched.count == 16 {
                 let descriptor = TransmitDescriptor(bytes: fetched)
-                bytes += process(descriptor, memory, wire)
+                cost += process(descriptor, memory, wire)
                 if descriptor.reportsStatus {
                     _ = memory.write(state.transmit.headAddress &+ 12, [fetched[12] & 0xF0 | 1])
                     causes.insert(.transmitWrittenBack)
@@ -43,7 +44,7 @@ extension E1000 {
         raise(causes, at: now)
     }
 
-    /// The bytes that it named.
+    /// What it costs of the budget.
     private mutating func process(
         _ descriptor: TransmitDescriptor, _ memory: some E1000Memory, _ wire: some E1000Wire
     ) -> Int {
@@ -63,23 +64,29 @@ extension E1000 {
                 state.packet.isDropped = true
             }
         }
-        if descriptor.endsPacket { finishPacket(wire) }
-        return min(length, Self.longestPacket)
+        let frames = descriptor.endsPacket ? finishPacket(wire) : 0
+        return min(length, Self.longestPacket) + frames * Self.frameCost
     }
 
-    private mutating func finishPacket(_ wire: some E1000Wire) {
+    /// How many frames went out.
+    private mutating func finishPacket(_ wire: some E1000Wire) -> Int {
         defer { state.packet.end() }
-        guard !state.packet.isDropped else { return }
+        guard !state.packet.isDropped else { return 0 }
         if state.packet.isSegmented { return sendSegments(wire) }
         var frame = state.packet.bytes
         state.packet.insertChecksums(&frame)
         send(frame, wire)
+        return 1
     }
 
-    private mutating func sendSegments(_ wire: some E1000Wire) {
-        guard let plan = Segmentation(state.packet) else { return state.statistics.add(.failedSegmentations) }
+    private mutating func sendSegments(_ wire: some E1000Wire) -> Int {
+        guard let plan = Segmentation(state.packet) else {
+            state.statistics.add(.failedSegmentations)
+            return 0
+        }
         state.statistics.add(.segmentations)
         for index in 0..<plan.count { send(plan.frame(index), wire) }
+        return plan.count
     }
 
     /// Frames without an Ethernet header, or longer than the chip's FIFO holds, do not go out; none does without a link.
