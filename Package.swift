@@ -101,8 +101,12 @@ let plugins = [
     PluginFolder(kind: "devices", name: "ata", model: "ATA"),
     PluginFolder(kind: "devices", name: "debug-console", model: "DebugConsole"),
     PluginFolder(kind: "devices", name: "debug-exit"),
+    PluginFolder(kind: "devices", name: "fw-cfg", model: "FWCfg", shared: ["Images"]),
+    PluginFolder(kind: "devices", name: "i440fx", model: "I440FX", shared: ["PCIConfiguration"]),
     PluginFolder(kind: "devices", name: "lfsr", isC: true),
     PluginFolder(kind: "devices", name: "pic8259", model: "PIC8259"),
+    PluginFolder(kind: "devices", name: "piix-ide", model: "PIIXIDE", shared: ["PCIConfiguration"]),
+    PluginFolder(kind: "devices", name: "piix3", model: "PIIX3", shared: ["PCIConfiguration"]),
     PluginFolder(kind: "devices", name: "pit8254", model: "PIT8254"),
     PluginFolder(kind: "devices", name: "reset-control", model: "ResetControl"),
     PluginFolder(kind: "devices", name: "rom", model: "ROM", shared: ["Images"]),
@@ -137,9 +141,8 @@ let plugins = [
 ]
 
 let chips: [Target] =
-    chip("I440FX", "i440fx", needs: ["PCIConfiguration"]) + chip("I8042", "i8042")
-    + chip("PIIX3", "piix3", needs: ["PCIConfiguration"]) + chip("PIIX4PM", "piix4-pm", needs: ["PCIConfiguration"])
-    + chip("PIIXIDE", "piix-ide", needs: ["PCIConfiguration"]) + chip("VGA", "vga")
+    chip("E1000", "e1000") + chip("I8042", "i8042") + chip("IOAPIC", "ioapic") + chip("LocalAPIC", "lapic")
+    + chip("PIIX4PM", "piix4-pm", needs: ["PCIConfiguration"]) + chip("VGA", "vga")
 
 let core: [Target] = [
     .target(name: "CBackplane"),
@@ -209,6 +212,8 @@ let shared: [Target] = [
     .target(
         name: "BackendSupport", dependencies: ["PluginKit", "CBackendSupport"], path: "Plugins/backends/Shared/Support"),
     .target(name: "PCIConfiguration", path: "Plugins/devices/Shared/PCI", swiftSettings: strict + hot),
+    .target(name: "ACPITables", path: "Plugins/devices/Shared/ACPI", swiftSettings: strict),
+    tests("ACPITables", folder: "acpi"),
     tests("BackendSupport", folder: "backends-shared"),
     tests("Images", folder: "images"),
     tests("LinuxBoot", folder: "linux-boot", needs: ["Images", "KernelImages"]),

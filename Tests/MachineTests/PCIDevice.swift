@@ -1,0 +1,29 @@
+import PluginKit
+
+/// A PCI function of one register, which asserts INTA# while bit 0 of its byte 0x40 is set.
+final class CardDevice: Instance {
+    static let definition = ClassDefinition.device(
+        "card", summary: "a PCI function with an interrupt",
+        slots: [Slot("bus", "pci/1", doc: "its place")],
+        make: { (host, values) throws(PluginError) in CardDevice(host) })
+
+    private var bus = PCIBusPeer.unwired
+    private var registers = [UInt8](repeating: 0, count: 256)
+
+    override func connect() throws(PluginError) { bus = try host.pciBus("bus") }
+
+    override func reset(warm: Bool) {
+        registers = [UInt8](repeating: 0, count: 256)
+        registers.replaceSubrange(0..<4, with: [0xf4, 0x1a, 0x34, 0x12])
+    }
+
+    override func pciConfigRead(slot: Int, _ offset: UInt16, width: UInt8, isPeek: Bool) -> UInt32? {
+        (0..<Int(width)).reversed().reduce(0) { $0 << 8 | UInt32(registers[Int(offset) + $1]) }
+    }
+
+    override func pciConfigWrite(slot: Int, _ offset: UInt16, width: UInt8, _ value: UInt32) {
+        for place in 0..<Int(width) { registers[Int(offset) + place] = UInt8(truncatingIfNeeded: value >> UInt32(place * 8)) }
+        if offset == 0x40 { bus.setINTx(1, registers[0x40] & 1 != 0) }
+        if offset == 0x44 { registers[0x48] = UInt8(truncatingIfNeeded: bus.location) }
+    }
+}
