@@ -7,6 +7,7 @@
 # make deb     Debian packages, in .build/deb
 # make check-deb  Debian packages of what `make test` has built, by lintian and in a clean Debian
 # make check-kvm  EngineKVM on a KVM that is real: this host's, or that of a host in a box; after make test
+# make check-pc  firmware and boot loaders of Debian on machines/pc.yaml; after make test
 # make bench   the measurements, as ratios in one run
 # make install PREFIX=/usr/local [DESTDIR=]
 PREFIX ?= /usr/local
@@ -15,7 +16,7 @@ SWIFT_FLAGS = -c release
 BACKPLANE = .build/release/backplane
 TOUR = .build/guests/tour.elf
 
-.PHONY: all run tour check-linux test check check-kvm check-deb bench build guests setup soak setup-bench install deb lint format clean
+.PHONY: all run tour check-linux check-pc test check check-kvm check-deb bench build guests setup soak setup-bench install deb lint format clean
 all: build guests
 
 setup:
@@ -42,6 +43,10 @@ check-linux:
 	scripts/fetch-linux.sh
 	scripts/fetch-linux.sh i386
 	scripts/check-linux.sh .build-tests/release/backplane $(OPTIONS)
+
+# SeaBIOS and what it boots, driven by the serial console; after make test.
+check-pc:
+	scripts/check-pc.py .build-tests/release/backplane
 
 # EngineKVM where KVM runs supervisor code on the CPU: on this host, or in a box (scripts/kvm-box.sh); after make test.
 KVM_BUILD = $(CURDIR)/.build-tests/release

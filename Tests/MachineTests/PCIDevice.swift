@@ -22,7 +22,9 @@ final class CardDevice: Instance {
     }
 
     override func pciConfigWrite(slot: Int, _ offset: UInt16, width: UInt8, _ value: UInt32) {
-        for place in 0..<Int(width) { registers[Int(offset) + place] = UInt8(truncatingIfNeeded: value >> UInt32(place * 8)) }
+        for place in 0..<Int(width) {
+            registers[Int(offset) + place] = UInt8(truncatingIfNeeded: value >> UInt32(place * 8))
+        }
         if offset == 0x40 { bus.setINTx(1, registers[0x40] & 1 != 0) }
         if offset == 0x44 { registers[0x48] = UInt8(truncatingIfNeeded: bus.location) }
     }

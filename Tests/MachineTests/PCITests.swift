@@ -35,7 +35,8 @@ import Testing
     }
 
     private func write(
-        _ machine: Machine, _ device: UInt32, _ function: UInt32 = 0, _ offset: UInt32, width: UInt8 = 4, _ value: UInt64
+        _ machine: Machine, _ device: UInt32, _ function: UInt32 = 0, _ offset: UInt32, width: UInt8 = 4,
+        _ value: UInt64
     ) {
         select(machine, device, function, offset)
         _ = machine.access(port: 0xcfc + UInt16(offset & 3), width: width, value: value)
@@ -94,7 +95,8 @@ import Testing
         let machine = try machine()
         defer { machine.tearDown() }
         for (port, value) in [
-            (0x20, 0x11), (0x21, 0x20), (0x21, 0x04), (0x21, 0x01), (0x21, 0xfb), (0xa0, 0x11), (0xa1, 0x28), (0xa1, 0x02),
+            (0x20, 0x11), (0x21, 0x20), (0x21, 0x04), (0x21, 0x01), (0x21, 0xfb), (0xa0, 0x11), (0xa1, 0x28),
+            (0xa1, 0x02),
             (0xa1, 0x01), (0xa1, 0xf9), (0x4d1, 0x06),
         ] as [(UInt16, UInt64)] {
             _ = machine.access(port: port, width: 1, value: value)

@@ -12,7 +12,12 @@ final class FWCfgPlugin: Instance {
             Property(
                 "boot-order", .text, list: true,
                 doc: "OpenFirmware paths, as /pci@i0cf8/ide@1,1/drive@0/disk@0, the first to be tried first"),
-            Property("files", .text, list: true, doc: "NAME=PATH: what the guest reads as a file of this name; at most 16 MiB each"),
+            Property(
+                "serial-console", .port,
+                doc: "SeaBIOS shows its text screen on the UART at this port, and takes its keys from there"),
+            Property(
+                "files", .text, list: true,
+                doc: "NAME=PATH: what the guest reads as a file of this name; at most 16 MiB each"),
         ],
         make: { (host, values) throws(PluginError) in try FWCfgPlugin(host, values) })
 
@@ -29,6 +34,9 @@ final class FWCfgPlugin: Instance {
         var files = try Self.read(values.textList("files"))
         let order = values.textList("boot-order")
         if !order.isEmpty { files.append(.init("bootorder", .bytes(FWCfgFiles.bootOrder(order)))) }
+        if values.isSet("serial-console") {
+            files.append(.init("etc/sercon-port", .bytes(FWCfgFiles.number(values.port("serial-console")))))
+        }
         self.files = files
         chip = try Self.chip(files, [:])
         super.init(host)
@@ -146,7 +154,8 @@ final class FWCfgPlugin: Instance {
 }
 
 let library = Library(
-    "fw-cfg", version: "1.0", summary: "firmware configuration device", needsMinor: 4, classes: [FWCfgPlugin.definition])
+    "fw-cfg", version: "1.0", summary: "firmware configuration device", needsMinor: 4, classes: [FWCfgPlugin.definition]
+)
 
 @c(backplane_plugin)
 public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {

@@ -14,7 +14,9 @@ final class I440FXPlugin: Instance {
         slots: [
             Slot(
                 "pirq", "irq-line/1", optional: true, many: true,
-                doc: "PIRQ A to D of the interrupt router: INTx of device d, pin p goes to the one of number (d - 1 + p - 1) & 3")
+                doc:
+                    "PIRQ A to D of the interrupt router: INTx of device d, pin p goes to the one of number (d - 1 + p - 1) & 3"
+            )
         ],
         provides: [
             Provides(
@@ -32,7 +34,8 @@ final class I440FXPlugin: Instance {
     private var latch = ConfigurationAddress()
     /// By device << 3 | function.
     private var functions: [UInt32: PCIFunctionClient] = [:]
-    private var shadows: [Memory.Mapping] = []
+    /// Of each segment of PAM; nil: the machine has no RAM there.
+    private var shadows: [Memory.Mapping?] = []
     private var lines: [Line] = []
     /// Who asserts each PIRQ: functions and pins, as index << 3 | pin.
     private var asserting = [Set<UInt32>](repeating: [], count: 4)
@@ -42,7 +45,8 @@ final class I440FXPlugin: Instance {
         let subsystem = values.unsigned("subsystem")
         do throws(LayoutError) {
             chip = try I440FX(
-                subsystemVendor: UInt16(truncatingIfNeeded: subsystem), subsystem: UInt16(truncatingIfNeeded: subsystem >> 16))
+                subsystemVendor: UInt16(truncatingIfNeeded: subsystem),
+                subsystem: UInt16(truncatingIfNeeded: subsystem >> 16))
         } catch {
             throw PluginError("its registers overlap: \(error)")
         }
@@ -59,15 +63,27 @@ final class I440FXPlugin: Instance {
         try io.claimPorts(
             0xcfc, count: 4, widths: [.byte, .word, .long], cookie: Cookie.data, name: "PCI configuration data")
         try io.claimMemory(
-            0xa0000, length: 0x60000, widths: .all, cookie: Cookie.hole, priority: Self.holePriority, name: "PCI memory below 1 MiB")
-        for segment in chip.segments {
-            let mapping = try host.memory.map(
-                nil, offset: UInt64(segment.address), at: UInt64(segment.address), length: UInt64(segment.length), .both,
-                priority: Self.shadowPriority)
-            try host.memory.direct(mapping, [])
-            shadows.append(mapping)
-        }
+            0xa0000, length: 0x60000, widths: .all, cookie: Cookie.hole, priority: Self.holePriority,
+            name: "PCI memory below 1 MiB")
+        for segment in chip.segments { shadows.append(try shadow(segment)) }
         for position in 0..<4 as Range<UInt32> { lines.append(try host.line("pirq", position: position)) }
+    }
+
+    /// The RAM at a segment's addresses, above all else, in no direction yet.
+    private func shadow(_ segment: I440FX.Segment) throws(PluginError) -> Memory.Mapping? {
+        let memory = try host.memory
+        do throws(PluginError) {
+            let mapping = try memory.map(
+                nil, offset: UInt64(segment.address), at: UInt64(segment.address), length: UInt64(segment.length),
+                .both,
+                priority: Self.shadowPriority)
+            try memory.direct(mapping, [])
+            return mapping
+        } catch {
+            // Less than 1 MiB of RAM: nothing is there to be shown.
+            guard error.status == .invalid else { throw error }
+            return nil
+        }
     }
 
     override func reset(warm: Bool) {
@@ -170,7 +186,7 @@ final class I440FXPlugin: Instance {
             var directions: Directions = []
             if segment.readsRAM { directions.insert(.read) }
             if segment.writesRAM { directions.insert(.write) }
-            try? memory.direct(mapping, directions)
+            if let mapping { try? memory.direct(mapping, directions) }
         }
     }
 
@@ -199,7 +215,9 @@ final class I440FXPlugin: Instance {
         let address: UInt32 = try state.get("address")
         var saved = ConfigurationAddress()
         saved.write(address)
-        guard saved.value == address else { throw PluginError("the configuration address has bits that it cannot have") }
+        guard saved.value == address else {
+            throw PluginError("the configuration address has bits that it cannot have")
+        }
         guard chip.restore(.init(bytes: bytes)) else { throw PluginError("no such state of its configuration space") }
         latch = saved
         updateShadows()

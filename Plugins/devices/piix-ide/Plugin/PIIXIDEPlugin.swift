@@ -7,7 +7,9 @@ import PluginKit
 final class PIIXIDEPlugin: Instance {
     static let definition = ClassDefinition.device(
         "piix-ide", summary: "IDE function of a PIIX3 or PIIX4: names the two ata channels to firmware and drivers",
-        properties: [Property("model", .choice, default: "piix3", choices: ["piix3", "piix4"], doc: "which south bridge")],
+        properties: [
+            Property("model", .choice, default: "piix3", choices: ["piix3", "piix4"], doc: "which south bridge")
+        ],
         slots: [Slot("bus", "pci/1", doc: "its place on the PCI bus, by tradition 1.1")],
         make: { (host, values) throws(PluginError) in try PIIXIDEPlugin(host, values) })
 
@@ -65,7 +67,8 @@ final class PIIXIDEPlugin: Instance {
             try? io.move(claim, to: window.address)
         } else {
             claim = try? io.claimPorts(
-                UInt16(truncatingIfNeeded: window.address), count: 16, widths: [.byte, .word, .long], name: "bus master IDE")
+                UInt16(truncatingIfNeeded: window.address), count: 16, widths: [.byte, .word, .long],
+                name: "bus master IDE")
         }
     }
 

@@ -8,8 +8,8 @@ final class PIIX3Plugin: Instance {
         "piix3", summary: "82371SB ISA bridge: interrupt router and reset control",
         properties: [
             Property(
-                "interrupts", .unsigned, default: "[3, 4, 5, 6, 7, 9, 10, 11, 12, 14, 15]", list: true, bounds: 0...15,
-                doc: "which ISA interrupts the wires of irq are, in their order")
+                "interrupts", .unsigned, list: true, bounds: 0...15,
+                doc: "which ISA interrupts the wires of irq are, in their order; without it 3 to 7, 9 to 12, 14 and 15")
         ],
         slots: [
             Slot("bus", "pci/1", doc: "its place on the PCI bus, by tradition 1"),
@@ -33,7 +33,8 @@ final class PIIX3Plugin: Instance {
 
     init(_ host: Host, _ values: Values) throws(PluginError) {
         do throws(LayoutError) { chip = try PIIX3() } catch { throw PluginError("its registers overlap: \(error)") }
-        interrupts = values.unsignedList("interrupts")
+        interrupts =
+            values.isSet("interrupts") ? values.unsignedList("interrupts") : [3, 4, 5, 6, 7, 9, 10, 11, 12, 14, 15]
         guard Set(interrupts).count == interrupts.count else { throw PluginError("interrupts names one twice") }
         super.init(host)
     }
