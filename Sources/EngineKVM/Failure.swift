@@ -87,7 +87,7 @@ extension KVMCPU {
         let names = tables + others.map(\.0)
         if names.isEmpty { return "" }
         return
-            "; its \(names.joined(separator: ", ")) lie in memory that cannot be written (ROM, or watched by a policy): "
+            "; memory that cannot be written (ROM, or watched by a policy) holds its \(names.joined(separator: ", ")): "
             + "the processor's own writes to it are no exits of KVM; engine 'soft' has them"
     }
 
