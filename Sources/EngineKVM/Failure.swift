@@ -72,7 +72,23 @@ extension KVMCPU {
         } catch {
             return EngineError("\(words)\n(registers: \(error))")
         }
-        return EngineError("\(words)\n\(state.text)\n\(code(at: state))")
+        return EngineError("\(words)\(unwritable(state))\n\(state.text)\n\(code(at: state))")
+    }
+
+    /// The processor's own writes - A and D bits, what an interrupt pushes, busy bits - leave no instruction for KVM to emulate: where they go to ROM
+    /// or to memory whose writes a policy watches, it gives up.
+    private func unwritable(_ state: bp_registers) -> String {
+        let isPaged = state.cr0 >> 31 & 1 != 0
+        let tables = isPaged && engine.isReadOnly(state.cr3 & 0xf_ffff_ffff_f000) ? ["page tables"] : []
+        let others = [
+            ("stack", state.ss.base &+ state.general.4 &- 1), ("GDT", state.gdtr_base), ("LDT", state.ldtr.base),
+            ("TSS", state.tr.base),
+        ].filter { (try? translate($0.1)).map { $0.map(engine.isReadOnly) ?? false } ?? false }
+        let names = tables + others.map(\.0)
+        if names.isEmpty { return "" }
+        return
+            "; memory that cannot be written (ROM, or watched by a policy) holds its \(names.joined(separator: ", ")): "
+            + "the processor's own writes to it are no exits of KVM; engine 'soft' has them"
     }
 
     private func code(at state: bp_registers) -> String {

@@ -137,6 +137,8 @@ public final class KVMEngine: Engine {
     /// The host's bytes at a guest-physical address, for the text of a failure; as many of `count` as lie in one slot.
     func bytes(at address: UInt64, count: Int) -> [UInt8] { slots.bytes(at: address, count: count) }
 
+    func isReadOnly(_ address: UInt64) -> Bool { slots.isReadOnly(address) }
+
     // MARK: Intercepts
 
     /// Takes the ranges of RDMSR (31) and WRMSR (32); the other exits of KVM come anyway.

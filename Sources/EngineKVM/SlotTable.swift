@@ -93,6 +93,14 @@ struct SlotTable {
         }
     }
 
+    /// Memory that the guest, and the processor on its behalf, cannot write.
+    func isReadOnly(_ address: UInt64) -> Bool {
+        entries.contains { entry in
+            guard let entry, entry.isReadOnly else { return false }
+            return address >= entry.address && address &- entry.address < entry.length
+        }
+    }
+
     func bytes(at address: UInt64, count: Int) -> [UInt8] {
         for case let entry? in entries where address >= entry.address && address &- entry.address < entry.length {
             let offset = address &- entry.address

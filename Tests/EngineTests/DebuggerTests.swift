@@ -222,7 +222,7 @@ struct DebuggerTests {
                 .init(address: 0x700, length: 4, kind: .write), .init(address: 0x704, length: 4, kind: .write),
             ]))
         let end = bench.cpu.run()
-        if engine == .kvm, case .shutdown = end {
+        if engine == .kvm, case .shutdown = end, KVMHost.lacksBreakpoints || !KVMHost.runsSupervisorCode {
             print("this KVM has no data breakpoints: watchpoints on it are not tested")
             return
         }
@@ -242,7 +242,8 @@ struct DebuggerTests {
     /// #BP and #DB that an engine has handed out, given back in real mode: the vector's handler runs.
     @Test(.enabled(if: kvmIsHere, needsKVM), arguments: [DebugException.breakpoint, .trap(dr6: 0x4000)])
     func anExceptionThatWasTheGuestsIsGivenBack(exception: DebugException) throws {
-        let bench = try GuestBench([0x90, 0xf4], .real, .kvm)
+        // A #BP stands at its INT3: KVM finds out its length.
+        let bench = try GuestBench([exception == .breakpoint ? 0xcc : 0x90, 0xf4], .real, .kvm)
         bench.installInterrupts(handler: [0xe6, 0x90, 0xf4])
         var ports: [UInt16] = []
         bench.exits.onPortWrite = { port, _, _ in ports.append(port) }

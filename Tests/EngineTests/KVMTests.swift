@@ -20,6 +20,24 @@ struct KVMTests {
         #expect(error.description.contains("code at 0x1001: df 25 00 00 0d 00"))
     }
 
+    /// What `memory-watch` says no to on KVM (docs/policies.md).
+    @Test func failureNamesWhatTheProcessorCannotWrite() throws {
+        let bench = try GuestBench([0x90, 0xdf, 0x25, 0x00, 0x00, 0x0d, 0x00], .protected, .kvm)
+        try bench.engine.setMemory(
+            [(0, 0x8000, false), (0x8000, 0x1000, true), (0x9000, GuestBench.ramBytes - 0x9000, false)].map {
+                MappedMemory(
+                    address: UInt64($0.0), length: UInt64($0.1), host: bench.ram + $0.0, isReadOnly: $0.2)
+            })
+        for (stack, isNamed) in [(0x9000, true), (0x8000, false)] as [(UInt64, Bool)] {
+            var state = try bench.cpu.registers()
+            state.general.4 = stack
+            state.rip = 0x1000
+            try bench.cpu.setRegisters(state)
+            guard case .failed(let error) = bench.cpu.run() else { return #expect(Bool(false), "no failure") }
+            #expect(error.description.contains("by a policy) holds its stack:") == isNamed)
+        }
+    }
+
     // MARK: Calibration and availability
 
     @Test func supervisorSpeedIsMeasuredInMilliseconds() throws {

@@ -242,9 +242,9 @@ struct DebuggingTests {
         #expect(await guest.end().status == 0)
     }
 
-    /// SDM volume 3, 17.2.4: reported after the instruction. (There are KVMs that emulate ring 0 and know nothing of data breakpoints.)
-    @Test func watchpointsStopBehindTheAccess() async throws {
-        let guest = try Debuggee(Self.counting, on: .soft)
+    /// SDM volume 3, 17.2.4: reported after the instruction.
+    @Test(arguments: TestEngine.withWatchpoints) func watchpointsStopBehindTheAccess(engine: TestEngine) async throws {
+        let guest = try Debuggee(Self.counting, on: engine)
         let write = DebugPoint(kind: .write, address: 0x9002, length: 2)
         try guest.machine.insert(write)
         #expect(try await guest.go() == Self.reached(.write, 0x9002, 2))

@@ -56,6 +56,9 @@ enum TestEngine: CaseIterable, Sendable {
     case kvm, soft
     /// Those that this host has.
     static let here = hasKVM ? allCases : [.soft]
+    /// Those on which a debugger's watchpoints work: not a KVM that emulates supervisor code, nor that of a host in a box on TCG (docs/engines.md).
+    static let withWatchpoints: [TestEngine] =
+        hasKVM && getenv("BACKPLANE_BOX") == nil && (KVMEngine.supervisorSpeed() ?? 0) >= 200e6 ? allCases : [.soft]
 }
 
 /// A machine made from the text of a machine file.

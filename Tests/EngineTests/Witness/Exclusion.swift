@@ -1,7 +1,6 @@
 import CBackplane
 
-/// A kind of difference that is KVM's doing, judged by the SDM. KVM in these lines is the one that emulates ring 0 in software, as nested hosts'
-/// do; one that runs it on the processor needs none of them.
+/// A kind of difference that is KVM's or its processor's doing, judged by the SDM.
 struct Exclusion: Sendable {
     let reason: String
     let covers: @Sendable (WitnessCase, _ kvm: WitnessEnd, _ soft: WitnessEnd, _ differences: [String]) -> Bool
@@ -23,7 +22,24 @@ struct Exclusion: Sendable {
         "sldt, str",
     ]
 
-    static let all: [Exclusion] = [
+    /// Those of this host's KVM.
+    static let here = KVMHost.runsSupervisorCode ? vendors : vendors + emulators
+
+    /// Of a KVM that runs supervisor code on the processor: where AMD's does otherwise than the SDM says, and CPUID names Intel.
+    static let vendors: [Exclusion] = [
+        Exclusion(reason: "SYSCALL and SYSRET of compatibility mode are AMD's; Intel's raise #UD (SDM volume 2)") {
+            one, _, soft, _ in
+            one.mode == .compatibility && names(one, ["syscall", "sysret"]) && halted(soft, at: 6)
+        },
+        Exclusion(reason: "AMD's SYSENTER MSRs take addresses that are not canonical (SDM volume 2, WRMSR: #GP)") {
+            one, _, soft, _ in
+            names(one, ["wrmsr"]) && halted(soft, at: 13) && [0x175, 0x176].contains(soft.registers.general.1)
+        },
+    ]
+
+    /// Of a KVM that emulates ring 0, an instruction at a time, by the host kernel's emulator, as nested hosts' do, and runs ring 3 on the host's own
+    /// segments and tables.
+    static let emulators: [Exclusion] = [
         Exclusion(reason: "in ring 3 it raises #UD for what its emulator does not know") { one, kvm, _, _ in
             halted(kvm, at: 6) && isUserWith(one, unknown + farTransfers)
         },
@@ -43,10 +59,6 @@ struct Exclusion: Sendable {
             one.mode == .longUser && names(one, ["pushf", "syscall"])
                 && (names(one, ["syscall"]) || differences.allSatisfy { $0.hasPrefix("[8e") || $0.hasPrefix("[15") })
         },
-        Exclusion(reason: "SYSCALL and SYSRET of compatibility mode are AMD's; Intel's raise #UD (SDM volume 2)") {
-            one, _, soft, _ in
-            one.mode == .compatibility && names(one, ["syscall", "sysret"]) && halted(soft, at: 6)
-        },
         Exclusion(reason: "in ring 3 it does not set A and D (SDM volume 3, 4.8)") { one, _, _, differences in
             one.mode.isUser && differences.allSatisfy { $0.hasPrefix("[15") }
         },
@@ -62,10 +74,6 @@ struct Exclusion: Sendable {
         Exclusion(reason: "WRMSR of IA32_PAT takes memory types that are reserved (SDM volume 3, table 12-10)") {
             one, _, soft, _ in
             names(one, ["wrmsr"]) && halted(soft, at: 13) && soft.registers.general.1 == 0x277
-        },
-        Exclusion(reason: "AMD's SYSENTER MSRs take addresses that are not canonical (SDM volume 2, WRMSR: #GP)") {
-            one, _, soft, _ in
-            names(one, ["wrmsr"]) && halted(soft, at: 13) && [0x175, 0x176].contains(soft.registers.general.1)
         },
         Exclusion(reason: "ring 3 of 64-bit mode runs on the host's segments and tables") { one, _, _, _ in
             one.mode == .longUser
