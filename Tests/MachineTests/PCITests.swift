@@ -14,8 +14,8 @@ import Testing
               - { id: pci, plugin: i440fx, pirq: [isa.0, isa.1, isa.2, isa.3] }
               - { id: isa, plugin: piix3, bus: pci.1, irq: [pic.9, pic.10, pic.11], interrupts: [9, 10, 11] }
               - { id: ide, plugin: piix-ide, bus: pci.1.1 }
-              - { id: card, plugin: card, bus: pci.3 }
-              - { id: other, plugin: card, bus: pci.31.7 }
+              - { id: card, plugin: pci-card, bus: pci.3 }
+              - { id: other, plugin: pci-card, bus: pci.31.7 }
             """, engine: false
         ).machine
         machine.resetInstances(warm: false)
@@ -157,7 +157,7 @@ import Testing
                     memory: 2MiB
                     devices:
                       - { id: pci, plugin: i440fx }
-                      - { id: card, plugin: card, bus: \(place) }
+                      - { id: card, plugin: pci-card, bus: \(place) }
                     """, engine: false)
             }
             #expect(error?.description.contains("pci") == true, "\(place)")
@@ -169,7 +169,7 @@ import Testing
                 memory: 2MiB
                 devices:
                   - { id: pci, plugin: i440fx }
-                  - { id: card, plugin: card, bus: pci.0 }
+                  - { id: card, plugin: pci-card, bus: pci.0 }
                 """, engine: false)
         }
         #expect(error?.description.contains("device 0 of the bus is the host bridge itself") == true)

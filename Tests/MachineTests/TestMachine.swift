@@ -20,8 +20,8 @@ final class TestPlugins: PluginCatalog {
         needsMinor: 0,
         classes: [
             RecorderInstance.definition, FaultyDevice.definition, ProbeDevice.definition, TallyDevice.definition,
-            WatcherPolicy.definition, SwitcherPolicy.definition, WindowDevice.definition, CascadeDevice.definition,
-            CardDevice.definition,
+            WatcherPolicy.definition, SwitcherPolicy.definition, CardDevice.definition, StuckDisk.definition,
+            WindowDevice.definition, CascadeDevice.definition, PCICard.definition,
         ])
     static let own = Result { () throws(LibraryError) in
         try PluginLibrary(builtIn: ownLibrary.descriptor(hostMajor: 1, hostMinor: 4)!)

@@ -81,6 +81,7 @@ extension ExitHandler {
         case BP_VERDICT_CONTINUE: return .unhandled
         case BP_VERDICT_HANDLED: return .handled
         case BP_VERDICT_INJECT:
+            guard machine.canInject(verdict, at: exit, of: answerer) else { return .handled }
             return .inject(
                 vector: UInt8(truncatingIfNeeded: verdict.vector),
                 errorCode: verdict.has_error_code != 0 ? verdict.error_code : nil)
@@ -148,10 +149,10 @@ extension ExitHandler {
 
     /// Whether the guest could write there without an exit, were it not watched.
     private func isRAM(_ address: UInt64) -> Bool {
-        guard case .memory(_, let isReadOnly) = find(BP_SPACE_MEMORY, address, isWrite: true).target else {
+        guard case .memory(_, let kind) = find(BP_SPACE_MEMORY, address, isWrite: true).target else {
             return false
         }
-        return !isReadOnly
+        return !kind.isReadOnly
     }
 
     /// The claim that takes an access as a whole; nil: none, it is answered piece by piece.
@@ -236,8 +237,8 @@ extension ExitHandler {
     ) -> UInt64 {
         switch target {
         case .nothing: return .max
-        case .memory(let backing, let isReadOnly):
-            return memoryPiece(backing.advanced(by: address &- first), width, value, isReadOnly)
+        case .memory(let backing, let kind):
+            return memoryPiece(backing.advanced(by: address &- first), width, value, kind.isReadOnly)
         case .claim(let number):
             let record = claimRecords + number
             guard record.pointee.widths & width != 0, let node = record.pointee.node else { return .max }
@@ -246,11 +247,11 @@ extension ExitHandler {
             let offset = address &- record.pointee.base
             if let value {
                 let status = callWrite(record, vcpu, offset, address, width, value)
-                return settle(status, record, 0, vcpu)
+                return settle(status, record, 0, vcpu, address)
             }
             var output: UInt64 = 0
             let status = callRead(record, vcpu, offset, address, width, &output)
-            return settle(status, record, output, vcpu)
+            return settle(status, record, output, vcpu, address)
         }
     }
 

@@ -31,7 +31,8 @@ extension Machine {
         try locked { () throws(MachineError) in
             let instance = try changeable(id)
             if instance.isOffline { throw MachineError("'\(id)' is off line; bringing it on line resets it") }
-            deferred.cancelAll()
+            deferred.cancel(of: instance.node)
+            forgetDebts(of: instance)
             try restart(instance)
         }
     }
@@ -54,7 +55,7 @@ extension Machine {
         instance.offlineReason = reason
         timers.cancelAll(of: instance)
         loop.mute(instance, true)
-        deferred.cancelAll()
+        deferred.cancel(of: instance.node)
         dropOutputs(of: instance)
         if lines.dropAll(of: instance) { host.pointee.has_pending = 1 }
         rebuildTables()
@@ -67,6 +68,7 @@ extension Machine {
         instance.node.pointee.is_offline = 0
         applyRunMode()
         instance.offlineReason = ""
+        forgetDebts(of: instance)
         rebuildTables()
         loop.mute(instance, false)
         if lines.repeatLevels(of: instance) { host.pointee.has_pending = 1 }

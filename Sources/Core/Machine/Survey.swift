@@ -15,7 +15,18 @@ public struct ClaimSummary: Sendable, Equatable {
     public var widths: UInt8
     public var kind: Kind
 
-    public enum Kind: String, Sendable { case ports, mmio, ram, rom }
+    /// `device`: memory of a device's own, which the guest reads and writes as it does RAM.
+    public enum Kind: String, Sendable { case ports, mmio, ram, rom, device }
+}
+
+extension MemoryKind {
+    fileprivate var summaryKind: ClaimSummary.Kind {
+        switch self {
+        case .main: .ram
+        case .rom: .rom
+        case .device: .device
+        }
+    }
 }
 
 /// An interrupt line, who drives it, and its level.
@@ -45,7 +56,7 @@ extension Machine {
                 ClaimSummary(
                     owner: owner?.id ?? "memory", name: memory.region(of: mapping.region)?.key ?? "RAM",
                     first: mapping.address, last: mapping.last, priority: mapping.priority, widths: 0,
-                    kind: mapping.isReadOnly ? .rom : .ram))
+                    kind: mapping.kind.summaryKind))
         }
         func rank(_ claim: ClaimSummary) -> (Int, UInt64, Int64) {
             (claim.kind == .ports ? 0 : 1, claim.first, -max(claim.priority, Int64(Int32.min)))
@@ -95,14 +106,21 @@ extension Machine {
     /// Runs what other threads have posted.
     public func runPosted() { loop.runPosted() }
 
+    /// Of a machine that nothing else drives, the calling thread is vCPU 0's.
+    private func driveCPU() {
+        if !state.isStarted || cpus.isEmpty { exits.threads[0] = ch_thread_id() }
+    }
+
     /// A port or memory access as vCPU 0 makes it; `value` nil reads.
     public func access(port: UInt16, width: UInt8, value: UInt64? = nil) -> UInt64 {
-        value.map { exits.portWrite(0, port: port, width: width, value: $0, rip: 0).value }
+        driveCPU()
+        return value.map { exits.portWrite(0, port: port, width: width, value: $0, rip: 0).value }
             ?? exits.portRead(0, port: port, width: width, rip: 0).value
     }
 
     public func access(address: UInt64, width: UInt8, value: UInt64? = nil) -> UInt64 {
-        value.map { exits.memoryWrite(0, address: address, width: width, value: $0, rip: 0).value }
+        driveCPU()
+        return value.map { exits.memoryWrite(0, address: address, width: width, value: $0, rip: 0).value }
             ?? exits.memoryRead(0, address: address, width: width, rip: 0).value
     }
 
@@ -110,6 +128,7 @@ extension Machine {
     public func accessString(port: UInt16, width: UInt8, _ bytes: UnsafeMutableRawBufferPointer, isWrite: Bool) {
         guard let base = bytes.baseAddress, width > 0 else { return }
         let count = bytes.count / Int(width)
+        driveCPU()
         if isWrite {
             _ = exits.portWriteString(0, port: port, width: width, count: count, from: base, rip: 0)
         } else {
@@ -125,7 +144,10 @@ extension Machine {
         return exits.peek(space == .ports ? BP_SPACE_PORT : BP_SPACE_MEMORY, address, width)
     }
 
-    public func acknowledgeInterrupt() -> UInt8? { exits.acknowledgeInterrupt(0) }
+    public func acknowledgeInterrupt() -> UInt8? {
+        driveCPU()
+        return exits.acknowledgeInterrupt(0)
+    }
 
     /// What a plugin, a policy or an operator has asked for.
     public var requestedEnd: MachineEnd? { state.pendingEnd }
@@ -201,7 +223,10 @@ extension Machine {
     }
 
     /// An exit that is neither I/O nor memory, as the engine of vCPU 0 reports it.
-    public func event(_ exit: inout bp_exit) -> EventResult { exits.event(&exit) }
+    public func event(_ exit: inout bp_exit) -> EventResult {
+        driveCPU()
+        return exits.event(&exit)
+    }
 
     /// A loader's part of a reset; the CPU is the engine's.
     public func resetLoaders(warm: Bool) {

@@ -10,12 +10,12 @@ struct AddressSegment: Equatable {
         case nothing
         /// Number of the claim.
         case claim(Int)
-        /// Plain memory, from the segment's first byte; `isReadOnly`: guest writes are dropped.
-        case memory(Backing, isReadOnly: Bool)
+        /// Plain memory, from the segment's first byte.
+        case memory(Backing, MemoryKind)
 
         func advanced(by bytes: UInt64) -> Target {
-            guard case .memory(let backing, let isReadOnly) = self else { return self }
-            return .memory(backing.advanced(by: bytes), isReadOnly: isReadOnly)
+            guard case .memory(let backing, let kind) = self else { return self }
+            return .memory(backing.advanced(by: bytes), kind)
         }
     }
     var first: UInt64
@@ -209,9 +209,9 @@ struct AddressMap {
 
     /// Memory that reads or writes at an address reach; nil: none. `last`: up to there it goes on.
     func memory(at address: UInt64, isWrite: Bool) -> (backing: Backing, isReadOnly: Bool, last: UInt64)? {
-        guard let segment = find(address), case .memory(let backing, let isReadOnly) = segment.target(isWrite: isWrite)
+        guard let segment = find(address), case .memory(let backing, let kind) = segment.target(isWrite: isWrite)
         else { return nil }
-        return (backing.advanced(by: address &- segment.first), isReadOnly, segment.last)
+        return (backing.advanced(by: address &- segment.first), kind.isReadOnly, segment.last)
     }
 
     // MARK: For engines
@@ -237,7 +237,7 @@ struct AddressMap {
         let part = segment.part(first, segment.last)
         var (read, write): (Backing?, Backing?)
         if case .memory(let backing, _) = part.read { read = backing }
-        if case .memory(let backing, let isReadOnly) = part.write, !isReadOnly { write = backing }
+        if case .memory(let backing, let kind) = part.write, !kind.isReadOnly { write = backing }
         if read == nil, write == nil { return nil }
         return MappedMemory(address: first, length: end &- first, read: read, write: write)
     }

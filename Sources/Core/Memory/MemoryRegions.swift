@@ -11,8 +11,7 @@ struct MemoryMapping {
     var address: UInt64
     var length: UInt64
     var backing: Backing
-    /// Writes are dropped.
-    var isReadOnly: Bool
+    var kind: MemoryKind
     /// What it answers now, and what it may answer: BP_MAP_*.
     var directions: UInt32
     var allowed: UInt32
@@ -25,7 +24,7 @@ struct MemoryMapping {
         AddressLayer(
             first: address, last: last, priority: priority, sequence: sequence,
             reads: directions & UInt32(BP_MAP_READ) != 0, writes: directions & UInt32(BP_MAP_WRITE) != 0,
-            target: .memory(backing, isReadOnly: isReadOnly))
+            target: .memory(backing, kind))
     }
 }
 
@@ -35,7 +34,7 @@ struct MemoryRegions {
         var id: bp_id
         var owner: PluginInstance
         var key: String
-        var isReadOnly: Bool
+        var kind: MemoryKind
         /// SAFETY: mapped once, a multiple of 4096 bytes, unmapped when the machine ends.
         var bytes: UnsafeMutableRawBufferPointer
         /// As asked for.
@@ -68,7 +67,7 @@ struct MemoryRegions {
             mappings.append(
                 MemoryMapping(
                     id: newID(), owner: nil, region: 0, offset: piece.offset, address: piece.address,
-                    length: piece.length, backing: backing.advanced(by: piece.offset), isReadOnly: false,
+                    length: piece.length, backing: backing.advanced(by: piece.offset), kind: .main,
                     directions: Self.both, allowed: Self.both, priority: AddressMap.ramPriority, sequence: 0))
         }
         return true
@@ -76,7 +75,7 @@ struct MemoryRegions {
 
     /// nil: over a limit, or the key is taken.
     mutating func addRegion(
-        id: bp_id, owner: PluginInstance, key: String, isReadOnly: Bool, length: UInt64
+        id: bp_id, owner: PluginInstance, key: String, kind: MemoryKind, length: UInt64
     ) -> UnsafeMutableRawPointer? {
         let own = regions.filter { $0.owner === owner }
         let total = own.reduce(0) { $0 + UInt64($1.bytes.count) }
@@ -92,7 +91,7 @@ struct MemoryRegions {
         }
         let bytes = UnsafeMutableRawBufferPointer(start: memory, count: size)
         regions.append(
-            Region(id: id, owner: owner, key: key, isReadOnly: isReadOnly, bytes: bytes, length: length, page: page))
+            Region(id: id, owner: owner, key: key, kind: kind, bytes: bytes, length: length, page: page))
         return memory
     }
 
@@ -109,11 +108,11 @@ struct MemoryRegions {
 
     /// BP_OK, BP_NOT_FOUND (no such region of the owner's), BP_INVALID or BP_NO_MEMORY.
     mutating func map(_ request: Request, id: bp_id, owner: PluginInstance) -> Int {
-        let memory: (backing: Backing, length: UInt64, isReadOnly: Bool)
+        let memory: (backing: Backing, length: UInt64, kind: MemoryKind)
         if request.region == 0, let ram {
-            memory = (ram.backing, ram.length, false)
+            memory = (ram.backing, ram.length, .main)
         } else if let region = regions.first(where: { $0.id == request.region && $0.owner === owner }) {
-            memory = (region.backing, UInt64(region.bytes.count), region.isReadOnly)
+            memory = (region.backing, UInt64(region.bytes.count), region.kind)
         } else {
             return BP_NOT_FOUND
         }
@@ -129,7 +128,7 @@ struct MemoryRegions {
             MemoryMapping(
                 id: id, owner: ObjectIdentifier(owner), region: request.region, offset: request.offset,
                 address: request.address, length: request.length, backing: memory.backing.advanced(by: request.offset),
-                isReadOnly: memory.isReadOnly, directions: request.directions, allowed: request.directions,
+                kind: memory.kind, directions: request.directions, allowed: request.directions,
                 priority: Int64(request.priority), sequence: sequence))
         return BP_OK
     }

@@ -1,11 +1,11 @@
 import PluginKit
 
 /// A PCI function of one register, which asserts INTA# while bit 0 of its byte 0x40 is set.
-final class CardDevice: Instance {
+final class PCICard: Instance {
     static let definition = ClassDefinition.device(
-        "card", summary: "a PCI function with an interrupt",
+        "pci-card", summary: "a PCI function with an interrupt",
         slots: [Slot("bus", "pci/1", doc: "its place")],
-        make: { (host, values) throws(PluginError) in CardDevice(host) })
+        make: { (host, values) throws(PluginError) in PCICard(host) })
 
     private var bus = PCIBusPeer.unwired
     private var registers = [UInt8](repeating: 0, count: 256)
