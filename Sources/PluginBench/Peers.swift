@@ -193,7 +193,7 @@ private let peerLibrary = Library(
     needsMinor: 0,
     classes: [
         LineEnds.definition, LineDriver.definition, StreamEnds.definition, StreamClientEnd.definition,
-        DiskEnds.definition, BlockClientEnd.definition,
+        DiskEnds.definition, BlockClientEnd.definition, NetEnds.definition, NetClientEnd.definition,
     ])
 
 /// The descriptor of the built-in library.

@@ -60,6 +60,9 @@ open class Instance {
     open func controllerOutput(slot: Int, vcpu: UInt32, to level: Bool) {}
     /// A level-triggered interrupt of this vector has ended there.
     open func interruptEnded(slot: Int, vcpu: UInt32, vector: UInt8) {}
+    /// Borrowed for the call.
+    open func netReceived(slot: Int, _ frame: UnsafeRawBufferPointer) {}
+    open func netLink(slot: Int, isUp: Bool) {}
 
     // MARK: The provider's side of wires; `index` is the N of `instance.N`
 
@@ -85,6 +88,11 @@ open class Instance {
     open func pciINTx(_ index: UInt32, pin: UInt8, to level: Bool) {}
     /// bus << 8 | index.
     open func pciLocation(_ index: UInt32) -> UInt16 { UInt16(truncatingIfNeeded: index) }
+    open func netClient(_ index: UInt32, is client: NetClient) {}
+    /// The client sends a frame, borrowed for the call.
+    open func netSent(_ index: UInt32, _ frame: UnsafeRawBufferPointer) {}
+    /// The client has room for `frames` in all.
+    open func netReady(_ index: UInt32, frames: UInt64) {}
     /// An interface of the plugin's own: its function table; nil: not provided.
     open func customInterface(_ name: String, index: UInt32, client: bp_peer?) -> UnsafeRawPointer? { nil }
 

@@ -154,7 +154,11 @@ extension Machine {
                 stepForAnswer(node: node)
             } else {
                 ch_lock_release(&host.pointee.lock)
-                deferred.sleep(vcpu, past: word)
+                if let bringAnswer = options.bringAnswer {
+                    if !bringAnswer() { deferred.cancelAll() }
+                } else {
+                    deferred.sleep(vcpu, past: word)
+                }
                 ch_lock_acquire(&host.pointee.lock)
                 host.pointee.holder = exits.threads[vcpu]
             }
