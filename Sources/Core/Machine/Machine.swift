@@ -3,6 +3,7 @@
 
 import CBackplane
 import CHost
+import Glibc
 
 public final class Machine: @unchecked Sendable {
     public let description: MachineDescription
@@ -91,8 +92,12 @@ public final class Machine: @unchecked Sendable {
         }
         exits = ExitHandler(host: host, machine: self)
         loop.machine = self
+        let watchdogError = ch_watchdog_add(host)
+        if watchdogError != 0 {
+            seat.end()
+            throw MachineError("starting the watchdog: \(String(cString: strerror(-watchdogError)))", status: 6)
+        }
         ch_thread_begin(host)
-        ch_watchdog_add(host)
         defer { ch_thread_begin(nil) }
         ch_lock_acquire(&host.pointee.lock)
         host.pointee.holder = ch_thread_id()
