@@ -12,7 +12,8 @@ struct ChildProcess {
 
     /// - Parameter output: what its standard output becomes, while its input and its errors go nowhere; nil: it shares this
     ///   process's three.
-    init(_ arguments: [String], output: Int32? = nil) throws(HostError) {
+    /// - Parameter inherited: a descriptor that the child has too, under its number.
+    init(_ arguments: [String], output: Int32? = nil, inherited: Int32? = nil) throws(HostError) {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
@@ -21,6 +22,8 @@ struct ChildProcess {
             posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO)
             posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0)
         }
+        // To itself: that takes close-on-exec away.
+        if let inherited { posix_spawn_file_actions_adddup2(&actions, inherited, inherited) }
         var words = ([CommandLine.arguments.first ?? "backplane"] + arguments).map { strdup($0) } + [nil]
         defer { words.forEach { free($0) } }
         var pid: pid_t = 0

@@ -47,6 +47,7 @@ extension Machine {
     }
 
     func addClaim(_ claim: bp_claim, owner: PluginInstance, _ out: UnsafeMutablePointer<bp_id>) -> bp_status {
+        owner.hasMissedWire = false
         guard isValid(claim) else { return status(BP_INVALID) }
         if isLoading, let conflict = conflict(claim.space, claim.base, claim.length, claim.priority) {
             owner.conflict = describe(conflict, claim.space, claim.base, claim.length)
