@@ -99,7 +99,7 @@ struct InstanceReader {
             let known = similar + catalog.knownClassNames
             let hint =
                 similar.first.map { ": did you mean \(Printable.quoted($0))?" }
-                ?? reporter.hint(for: reference.className ?? reference.name, in: known)
+                ?? (reference.isPath ? "" : reporter.hint(for: reference.className ?? reference.name, in: known))
             reporter.error(
                 draft.pluginLocation, "there is no plugin \(Printable.quoted(path: text))" + hint,
                 notes: searched.map { .init("searched: \(Printable.text($0))") })
