@@ -114,7 +114,7 @@ extension Commands {
             #expect(without.status == 2)
             #expect(without.error.contains("--set guest=VALUE"))
             try folder.write("x.img", Guest.powerOff)
-            let with = try await backplane("check", file, "--set", "guest=x.img")
+            let with = try await backplane("check", file, "--set", "guest=\(folder.path)/x.img")
             #expect(with.status == 0)
         }
 
