@@ -21,6 +21,7 @@ all: build guests
 
 setup:
 	@scripts/setup.sh
+	@scripts/moved.sh .build .build-tests .build-asan
 
 setup-bench: setup
 	@scripts/setup.sh bench

@@ -100,6 +100,18 @@ static void unblock(int number) {
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
+/* ---- Which signals are whose ------------------------------------------------------------------------------------ */
+static int backtrace_signal(void) { return SIGRTMIN + 1; } /* the watchdog asks a thread where it is */
+
+static const struct {
+    int number;
+    const char *name;
+} fatal_signals[] = {
+    {SIGSEGV, "SIGSEGV"}, {SIGBUS, "SIGBUS"},   {SIGILL, "SIGILL"}, {SIGFPE, "SIGFPE"},
+    {SIGABRT, "SIGABRT"}, {SIGTRAP, "SIGTRAP"}, {SIGSYS, "SIGSYS"},
+};
+enum { FATAL_SIGNALS = sizeof fatal_signals / sizeof fatal_signals[0] };
+
 /* ---- Terminal ---------------------------------------------------------------------------------------------------- */
 static struct termios tty_settings;
 static int tty_flags;
@@ -130,10 +142,27 @@ static void handle_if_default(int number) {
     sigemptyset(&action.sa_mask);
     if (sigaction(number, NULL, &old) < 0) return;
     /* Swift's backtracer holds SIGQUIT, and would leave the terminal raw. */
-    bool isFree = !(old.sa_flags & SA_SIGINFO) && old.sa_handler == SIG_DFL;
-    if (!isFree && number != SIGQUIT) return;
-    sigaction(number, &action, NULL);
-    unblock(number);
+    bool is_free = !(old.sa_flags & SA_SIGINFO) && old.sa_handler == SIG_DFL;
+    if (is_free || number == SIGQUIT) sigaction(number, &action, NULL);
+}
+
+static bool is_crash(int number) {
+    for (int i = 0; i < FATAL_SIGNALS; i++)
+        if (fatal_signals[i].number == number) return true;
+    return false;
+}
+
+/* Every signal whose default action ends the process, but those of crashes, which have a handler of their own, and the
+ * watchdog's, which ends nothing. */
+static void handle_endings(void) {
+    static const int others[] = {SIGKILL, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT, SIGCHLD, SIGURG, SIGWINCH};
+    for (int number = 1; number <= SIGRTMAX; number++) {
+        bool ends = !is_crash(number) && number != backtrace_signal();
+        for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) ends = ends && number != others[i];
+        if (ends) handle_if_default(number);
+    }
+    static const int asked[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+    for (size_t i = 0; i < sizeof asked / sizeof asked[0]; i++) unblock(asked[i]);
 }
 
 static void register_exit(void) { atexit(ch_tty_restore); }
@@ -150,10 +179,7 @@ int32_t ch_tty_save(int32_t fd) {
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     tty_fd = fd;
     pthread_once(&once, register_exit);
-    handle_if_default(SIGHUP);
-    handle_if_default(SIGINT);
-    handle_if_default(SIGQUIT);
-    handle_if_default(SIGTERM);
+    handle_endings();
     return 0;
 }
 
@@ -163,22 +189,12 @@ void ch_tty_release(void) {
 }
 
 /* ---- Crash reporter ---------------------------------------------------------------------------------------------- */
-static int backtrace_signal(void) { return SIGRTMIN + 1; } /* the watchdog asks a thread where it is */
 enum { STACK_BYTES = 128 * 1024, GUARD_BYTES = 4096, FRAMES = 48 };
 static ch_machine *watched;
 static __thread ch_machine *thread_machine;
 static __thread void *thread_stack; /* the alternate one, with its guard page below */
 static __thread char thread_activity[512];
 static uint32_t reporting; /* thread id of the one that reports */
-
-static const struct {
-    int number;
-    const char *name;
-} fatal_signals[] = {
-    {SIGSEGV, "SIGSEGV"}, {SIGBUS, "SIGBUS"},   {SIGILL, "SIGILL"}, {SIGFPE, "SIGFPE"},
-    {SIGABRT, "SIGABRT"}, {SIGTRAP, "SIGTRAP"}, {SIGSYS, "SIGSYS"},
-};
-enum { FATAL_SIGNALS = sizeof fatal_signals / sizeof fatal_signals[0] };
 
 static void put_signal(message *m, int number, const siginfo_t *info, const ucontext_t *context) {
     const char *name = "signal";
@@ -463,37 +479,4 @@ void ch_watchdog_remove(ch_machine *machine) {
         break;
     }
     pthread_mutex_unlock(&watchdog_lock);
-}
-
-/* ---- Signals of the process -------------------------------------------------------------------------------------- */
-void ch_ignore_sigpipe(void) { signal(SIGPIPE, SIG_IGN); }
-
-static int signal_pipe[2] = {-1, -1};
-static int signal_pipe_error;
-
-static void to_pipe(int number) {
-    int saved = errno;
-    uint8_t byte = (uint8_t)number;
-    ssize_t ignored = write(signal_pipe[1], &byte, 1); /* full: 64 Ki signals wait already */
-    (void)ignored;
-    errno = saved;
-}
-
-static void open_signal_pipe(void) {
-    if (pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) < 0) {
-        signal_pipe_error = -errno;
-        return;
-    }
-    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGWINCH, SIGTSTP, SIGCONT};
-    struct sigaction action = {.sa_handler = to_pipe, .sa_flags = SA_ONSTACK | SA_RESTART};
-    sigemptyset(&action.sa_mask);
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
-        if (sigaction(numbers[i], &action, NULL) < 0) signal_pipe_error = -errno;
-        else unblock(numbers[i]);
-}
-
-int32_t ch_signal_pipe(void) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, open_signal_pipe);
-    return signal_pipe_error ? signal_pipe_error : signal_pipe[0];
 }

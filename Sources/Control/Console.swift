@@ -24,7 +24,9 @@
 //                        first, ends the machines at once: 143, 130. A third leaves the process as it is.
 //   SIGHUP               the machines end at once: 129
 //   SIGTSTP, Ctrl-A z    the process stops, the terminal as it was before; SIGCONT continues. The guests' clocks go on.
-//   SIGPIPE              ignored. SIGHUP, SIGINT and SIGTSTP stay ignored where they were at the start (nohup).
+//   SIGPIPE, SIGXFSZ     ignored: errors of the write. SIGHUP, SIGINT and SIGTSTP stay ignored where they were at the
+//                        start (nohup).
+//   all others           end the process as they always do, the terminal as it was before.
 // In `finish`, where no machine is left, the same signals and Ctrl-A x end the wait for the reader.
 
 import CHost
@@ -47,7 +49,7 @@ public final class Console: ConsoleProvider {
 
     public init(_ options: Options = Options(), log: LogWriter) throws(ControlError) {
         Descriptors.openStandard()
-        ch_ignore_sigpipe()
+        ch_ignore_write_signals()
         self.options = options
         terminal = try TerminalMultiplexer(log: log)
         desk = OperatorDesk(log: log)
@@ -65,7 +67,7 @@ public final class Console: ConsoleProvider {
     }
 
     package func start(controlling machines: [any ControlledMachine]) throws(ControlError) {
-        for machine in machines { desk.attach(machine) }
+        for machine in machines { try desk.attach(machine) }
         var configuration = TerminalMultiplexer.Configuration()
         configuration.escape = options.escape
         configuration.escapesPipes = options.escapesPipes
@@ -75,9 +77,6 @@ public final class Console: ConsoleProvider {
 
     /// The monitor that the escape key's `c` opens.
     public func useMonitor(of plane: ControlPlane) { desk.use(MonitorConsole(plane: plane, terminal: terminal)) }
-
-    /// A machine that comes later.
-    public func attach(_ machine: Machine) { desk.attach(machine) }
 
     /// Brings a console to the foreground: by index, in the order of opening. The last 64 KiB of what it wrote
     /// meanwhile are shown. False: there is none.

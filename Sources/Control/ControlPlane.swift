@@ -9,7 +9,7 @@ import Synchronization
 public final class ControlPlane: QMPResponder {
     public let version: String
     let log: LogWriter
-    private let thread = SerialThread("control")
+    private let thread: SerialThread
     private let machines_ = Mutex<[Machine]>([])
     private let catalog: CatalogBox
     private let server = Mutex<QMPServer?>(nil)
@@ -20,7 +20,8 @@ public final class ControlPlane: QMPResponder {
     private struct CatalogBox: @unchecked Sendable { let catalog: any PluginCatalog }
 
     /// `catalog` finds the plugins of policies that are inserted; from here on it is this object's alone.
-    public init(version: String, catalog: any PluginCatalog, log: LogWriter) {
+    public init(version: String, catalog: any PluginCatalog, log: LogWriter) throws(ControlError) {
+        thread = try SerialThread("control")
         self.version = version
         self.catalog = CatalogBox(catalog: catalog)
         self.log = log

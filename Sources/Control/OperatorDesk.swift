@@ -4,10 +4,11 @@ import Glibc
 import Synchronization
 
 /// Passes what the escape key and the signals ask for to the machines, which answer when they are between two
-/// callbacks: each request has a thread of its own, so that a machine that hangs cannot take the terminal with it.
+/// callbacks: each machine has a thread that asks it, so that one that hangs takes neither the terminal nor another machine
+/// with it.
 final class OperatorDesk: TerminalOperator {
     private struct State {
-        var machines: [any ControlledMachine] = []
+        var machines: [(machine: any ControlledMachine, thread: SerialThread)] = []
         var policy = SignalPolicy()
         /// For machines that come later.
         var end: (status: Int32, reason: String)?
@@ -21,24 +22,30 @@ final class OperatorDesk: TerminalOperator {
 
     init(log: LogWriter) { self.log = log }
 
-    func attach(_ machine: any ControlledMachine) {
+    func attach(_ machine: any ControlledMachine) throws(ControlError) {
+        let thread = try SerialThread("operator")
         let (end, hasAsked) = state.withLock { state in
-            state.machines.append(machine)
+            state.machines.append((machine, thread))
             return (state.end, state.hasAskedPowerOff)
         }
-        if let end { return ask([machine]) { $0.stop(end.status, end.reason) } }
-        if hasAsked { ask([machine]) { $0.powerButton() } }
+        if let end { return ask(machine) { $0.stop(end.status, end.reason) } }
+        if hasAsked { ask(machine) { $0.powerButton() } }
     }
 
-    func detachAll() { state.withLock { $0.machines = [] } }
+    /// Once they have ended.
+    func detachAll() {
+        let all = state.withLock { state in
+            defer { state.machines = [] }
+            return state.machines
+        }
+        for (_, thread) in all { thread.finish() }
+    }
 
     // MARK: Requests
 
     func quit() { end(0, "") }
 
-    func powerOff(_ machine: (any ControlledMachine)?) {
-        ask(machine.map { [$0] } ?? state.withLock { $0.machines }) { $0.powerButton() }
-    }
+    func powerOff(_ machine: (any ControlledMachine)?) { ask(machine) { $0.powerButton() } }
 
     func use(_ guests: GuestSwitch?) { state.withLock { $0.guests = guests } }
 
@@ -47,7 +54,7 @@ final class OperatorDesk: TerminalOperator {
             guard let index = state.guests?.guests.foreground, state.machines.indices.contains(index) else {
                 return nil
             }
-            return state.machines[index]
+            return state.machines[index].machine
         }
     }
     var guestCount: Int { state.withLock { $0.guests }?.guests.count ?? 1 }
@@ -62,9 +69,7 @@ final class OperatorDesk: TerminalOperator {
         return true
     }
 
-    func reset(_ machine: (any ControlledMachine)?) {
-        ask(machine.map { [$0] } ?? state.withLock { $0.machines }) { $0.reset() }
-    }
+    func reset(_ machine: (any ControlledMachine)?) { ask(machine) { $0.reset() } }
 
     func signal(_ number: Int32) {
         let now = ch_monotonic()
@@ -87,22 +92,18 @@ final class OperatorDesk: TerminalOperator {
     }
 
     private func end(_ status: Int32, _ reason: String) {
-        let machines = state.withLock { state in
+        state.withLock { state in
             if state.end == nil { state.end = (status, reason) }
-            return state.machines
         }
-        ask(machines) { $0.stop(status, reason) }
+        ask(nil) { $0.stop(status, reason) }
     }
 
+    /// nil: all machines.
     private func ask(
-        _ machines: [any ControlledMachine], _ request: @escaping @Sendable (any ControlledMachine) -> Void
+        _ machine: (any ControlledMachine)?, _ request: @escaping @Sendable (any ControlledMachine) -> Void
     ) {
-        for machine in machines {
-            do {
-                pthread_detach(try Threads.start("operator") { request(machine) })
-            } catch {
-                log.write(.error, nil, "\(error)")
-            }
+        for (other, thread) in state.withLock({ $0.machines }) where machine == nil || other === machine {
+            thread.run { request(other) }
         }
     }
 }

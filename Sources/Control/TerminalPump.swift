@@ -132,6 +132,7 @@ final class TerminalPump: @unchecked Sendable {
     private func readSignals() {
         var numbers = [UInt8](repeating: 0, count: 64)
         let count = read(configuration.signals, &numbers, numbers.count)
+        ch_signals_read()
         for number in numbers.prefix(max(0, count)) { obey(Int32(number)) }
     }
 

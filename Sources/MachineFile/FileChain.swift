@@ -51,6 +51,9 @@ struct FileChain {
     /// Reads and composes one file. Only a mapping is answered.
     static func read(_ path: String, _ origin: Origin, _ reporter: Reporter) -> YAMLNode? {
         do throws(SourceFile.Failure) {
+            if case .guest = origin, FileKind(path) == .pipe {
+                throw .unreadable("this is a pipe; only a file named by the command may be one")
+            }
             let source = try SourceFile(path: path)
             reporter.add(source)
             return compose(source, reporter)

@@ -13,6 +13,17 @@ enum FileKind {
             self = errno == ENOENT || errno == ENOTDIR ? .missing : .unknown
             return
         }
+        self.init(info)
+    }
+
+    /// Of an open file.
+    init(of descriptor: Int32) {
+        var info = stat()
+        // SAFETY: the struct is ours for the call.
+        self = unsafe fstat(descriptor, &info) == 0 ? FileKind(info) : .unknown
+    }
+
+    private init(_ info: stat) {
         switch info.st_mode & S_IFMT {
         case S_IFREG: self = .regular
         case S_IFDIR: self = .directory

@@ -99,7 +99,7 @@ struct InstanceReader {
             let known = similar + catalog.knownClassNames
             let hint =
                 similar.first.map { ": did you mean \(Printable.quoted($0))?" }
-                ?? reporter.hint(for: reference.className ?? reference.name, in: known)
+                ?? (reference.isPath ? "" : reporter.hint(for: reference.className ?? reference.name, in: known))
             reporter.error(
                 draft.pluginLocation, "there is no plugin \(Printable.quoted(path: text))" + hint,
                 notes: searched.map { .init("searched: \(Printable.text($0))") })
@@ -109,7 +109,8 @@ struct InstanceReader {
                 "the plugin \(Printable.quoted(path: text)) cannot be used: \(Printable.text(reason))",
                 notes: [.init("the library is \(Printable.text(path))")])
         case .failure(.noSuchClass(let path, let classes)):
-            let hint = reporter.hint(for: reference.className ?? reference.name, in: classes)
+            let name = reference.name.split(separator: "/").last.map(String.init) ?? reference.name
+            let hint = reporter.hint(for: reference.className ?? name, in: classes)
             reporter.error(
                 draft.pluginLocation, "\(Printable.quoted(text)): the library has no such class" + hint,
                 notes: [.init("\(Printable.text(path)) has \(classes.joined(separator: ", "))")])

@@ -2,13 +2,17 @@ public import Core
 
 /// What `plugin:` names.
 public struct PluginReference: Sendable, Equatable, Hashable {
-    /// `pic8259`, or of `LIBRARY/CLASS` the library, or a path as it is written (`./mine`, `../mine`, `/opt/mine.so`).
+    /// `pic8259`, or of `LIBRARY/CLASS` the library, or a path as it is written (`./mine`, `../mine`, `/opt/mine.so`), which may
+    /// have the class behind it (`./mine.so/class`).
     public var name: String
     /// Of `LIBRARY/CLASS`. nil: the class `name`, or the only class of the library at the path.
     public var className: String?
     /// What a path is relative to: the directory of the file where it is written, "." for the working directory.
     /// nil: `name` is not a relative path.
     public var relativeTo: String?
+
+    /// Where the library is, instead of what it is called.
+    public var isPath: Bool { name.contains("/") }
 
     public init(name: String, className: String? = nil, relativeTo: String? = nil) {
         self.name = name

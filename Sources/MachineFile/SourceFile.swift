@@ -57,15 +57,21 @@ final class SourceFile {
 
     private static func read(_ path: String) throws(Failure) -> [UInt8] {
         guard !path.isEmpty, !path.utf8.contains(0) else { throw .unreadable("this is not a file name") }
-        switch FileKind(path) {
+        let kind = FileKind(path)
+        switch kind {
         case .missing: throw .unreadable("no such file")
         case .directory: throw .unreadable("this is a directory, not a machine file")
         case .other: throw .unreadable("this is a device or a socket, not a machine file")
         case .regular, .pipe, .unknown: break
         }
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        // Only a pipe is waited for.
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (kind == .pipe ? 0 : O_NONBLOCK))
         guard descriptor >= 0 else { throw .unreadable(reason(errno)) }
         defer { close(descriptor) }
+        // The path may lead elsewhere by now.
+        guard FileKind(of: descriptor) == (kind == .pipe ? .pipe : .regular), !isKernels(descriptor) else {
+            throw .unreadable(notPlain)
+        }
         return try contents(of: descriptor)
     }
 
@@ -85,9 +91,23 @@ final class SourceFile {
         throw .unreadable("the file is too large: a machine file has at most 1MiB")
     }
 
+    /// A regular file to stat(2) that the kernel makes up: reading it may wait (/proc/kmsg) or change something.
+    private static func isKernels(_ descriptor: Int32) -> Bool {
+        // SAFETY: the structs are ours for the calls.
+        var (file, root, mount) = (stat(), stat(), stat())
+        guard unsafe fstat(descriptor, &file) == 0, unsafe stat("/", &root) == 0 else { return false }
+        return ["/proc", "/sys", "/sys/kernel/debug", "/sys/kernel/tracing"].contains { (path: String) in
+            // Where nothing is mounted, it is a directory like others.
+            unsafe stat(path, &mount) == 0 && mount.st_dev != root.st_dev && mount.st_dev == file.st_dev
+        }
+    }
+
+    private static let notPlain = "this is not a plain file"
+
     private static func reason(_ code: Int32) -> String {
+        if code == EAGAIN { return notPlain }
         // SAFETY: the C library's text, copied before the next call.
-        code == EACCES ? "permission denied" : "cannot be read: " + (unsafe String(cString: strerror(code)))
+        return code == EACCES ? "permission denied" : "cannot be read: " + (unsafe String(cString: strerror(code)))
     }
 
     private static func invalidOffset(_ bytes: [UInt8]) -> Int? {

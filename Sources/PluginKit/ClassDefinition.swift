@@ -109,6 +109,8 @@ public struct Method {
 /// What the machine file names by `plugin:`.
 public final class ClassDefinition: @unchecked Sendable {
     public typealias Make = (Host, Values) throws(PluginError) -> Instance
+    /// Says whether `Make` would succeed, and changes nothing outside of the process: see `check` of `bp_class`.
+    public typealias Check = (Host, Values) throws(PluginError) -> Void
 
     enum Kind: UInt16 { case device = 1, policy, loader, backend }
 
@@ -121,12 +123,14 @@ public final class ClassDefinition: @unchecked Sendable {
     let methods: [Method]
     let stateVersion: UInt32
     let isSavable: Bool
+    let check: Check?
     let make: Make
     let propertyNames: [String]
 
     init(
         _ kind: Kind, _ name: StaticString, summary: StaticString, properties: [Property], slots: [Slot],
-        provides: [Provides], methods: [Method], stateVersion: UInt32, savable: Bool, make: @escaping Make
+        provides: [Provides], methods: [Method], stateVersion: UInt32, savable: Bool, check: Check?,
+        make: @escaping Make
     ) {
         self.kind = kind
         self.name = name
@@ -136,6 +140,7 @@ public final class ClassDefinition: @unchecked Sendable {
         self.provides = provides
         self.methods = methods
         self.stateVersion = stateVersion
+        self.check = check
         self.make = make
         isSavable = savable
         propertyNames = properties.map { $0.name.description }
@@ -144,38 +149,42 @@ public final class ClassDefinition: @unchecked Sendable {
     public static func device(
         _ name: StaticString, summary: StaticString, properties: [Property] = [], slots: [Slot] = [],
         provides: [Provides] = [], methods: [Method] = [], stateVersion: UInt32 = 1, savable: Bool = true,
-        make: @escaping Make
+        check: Check? = nil, make: @escaping Make
     ) -> ClassDefinition {
         ClassDefinition(
             .device, name, summary: summary, properties: properties, slots: slots, provides: provides,
-            methods: methods, stateVersion: stateVersion, savable: savable, make: make)
+            methods: methods, stateVersion: stateVersion, savable: savable, check: check,
+            make: make)
     }
 
     public static func policy(
         _ name: StaticString, summary: StaticString, properties: [Property] = [], slots: [Slot] = [],
-        methods: [Method] = [], stateVersion: UInt32 = 1, savable: Bool = true, make: @escaping Make
+        methods: [Method] = [], stateVersion: UInt32 = 1, savable: Bool = true,
+        check: Check? = nil, make: @escaping Make
     ) -> ClassDefinition {
         ClassDefinition(
             .policy, name, summary: summary, properties: properties, slots: slots, provides: [],
-            methods: methods, stateVersion: stateVersion, savable: savable, make: make)
+            methods: methods, stateVersion: stateVersion, savable: savable, check: check,
+            make: make)
     }
 
     public static func loader(
         _ name: StaticString, summary: StaticString, properties: [Property] = [], methods: [Method] = [],
-        make: @escaping Make
+        check: Check? = nil, make: @escaping Make
     ) -> ClassDefinition {
         ClassDefinition(
             .loader, name, summary: summary, properties: properties, slots: [], provides: [],
-            methods: methods, stateVersion: 1, savable: true, make: make)
+            methods: methods, stateVersion: 1, savable: true, check: check, make: make)
     }
 
     public static func backend(
         _ name: StaticString, summary: StaticString, properties: [Property] = [], slots: [Slot] = [],
         provides: [Provides] = [], methods: [Method] = [], stateVersion: UInt32 = 1, savable: Bool = true,
-        make: @escaping Make
+        check: Check? = nil, make: @escaping Make
     ) -> ClassDefinition {
         ClassDefinition(
             .backend, name, summary: summary, properties: properties, slots: slots, provides: provides,
-            methods: methods, stateVersion: stateVersion, savable: savable, make: make)
+            methods: methods, stateVersion: stateVersion, savable: savable, check: check,
+            make: make)
     }
 }

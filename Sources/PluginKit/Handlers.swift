@@ -124,6 +124,21 @@ private let createInstance:
         }
     }
 
+let checkInstance:
+    @convention(c) (UnsafePointer<bp_class>?, UnsafePointer<bp_host>?, UnsafePointer<bp_value>?) -> bp_status = {
+        type, host, values in
+        guard let definition = definition(of: type), let host else { return Status.invalid.rawValue }
+        let context = Host(host)
+        let values = Values(base: values ?? noValues, names: values == nil ? [] : definition.propertyNames)
+        do throws(PluginError) {
+            try definition.check?(context, values)
+            return Status.ok.rawValue
+        } catch {
+            context.fail(error.text)
+            return error.status == .ok ? Status.invalid.rawValue : error.status.rawValue
+        }
+    }
+
 // SAFETY: never dereferenced; the list of names that goes with it is empty.
 nonisolated(unsafe) private let noValues = UnsafePointer<bp_value>(bitPattern: 8).unsafelyUnwrapped
 

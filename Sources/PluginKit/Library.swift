@@ -79,6 +79,7 @@ extension ClassDefinition {
         type.user = Unmanaged.passRetained(self).toOpaque()
         if kind == .policy { type.policy = UnsafePointer(policyTable) }
         setLifecycle(of: &type)
+        if check != nil { type.check = checkInstance }
         return type
     }
 }

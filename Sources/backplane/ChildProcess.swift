@@ -17,21 +17,28 @@ struct ChildProcess {
         /// Both to this process's errors.
         case errors
         case nowhere
+        /// All three are this process's.
+        case shared
     }
 
     /// What the descriptor `sharing` becomes in a child.
     static let sharedDescriptor: Int32 = 3
 
     /// - Parameter sharing: a descriptor that the child gets as `sharedDescriptor`.
+    /// - Parameter inherited: a descriptor that the child has too, under its number.
     /// - Parameter inOwnGroup: signals that the child sends to its process group do not reach this process.
     init(
-        _ arguments: [String], _ streams: Streams, sharing: Int32? = nil, inOwnGroup: Bool = false
+        _ arguments: [String], _ streams: Streams, sharing: Int32? = nil, inherited: Int32? = nil,
+        inOwnGroup: Bool = false
     ) throws(HostError) {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
+        if case .shared = streams {} else {
+            posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
+        }
         switch streams {
+        case .shared: break
         case .output(let output):
             posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO)
             posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0)
@@ -45,6 +52,8 @@ struct ChildProcess {
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }
         if inOwnGroup { posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP)) }
+        // To itself: that takes close-on-exec away.
+        if let inherited { posix_spawn_file_actions_adddup2(&actions, inherited, inherited) }
         var words = ([CommandLine.arguments.first ?? "backplane"] + arguments).map { strdup($0) } + [nil]
         defer { words.forEach { free($0) } }
         var pid: pid_t = 0

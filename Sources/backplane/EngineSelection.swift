@@ -41,15 +41,30 @@ struct EngineSelection {
         return nil
     }
 
+    /// What `make` would say on any host; nil: nothing.
+    func problem(with requirements: EngineRequirements) -> MachineError? {
+        let soft = requirements.unmet(by: SoftEngine().abilities).first
+        switch choice {
+        case .soft, .auto: return soft.map(undeliverable)
+        case .kvm:
+            if requirements.countedClock { return EngineSelection.countedNeedsSoft }
+            return requirements.unmet(by: KVMEngine.abilities).first.map(unmet)
+        }
+    }
+
+    private static let countedNeedsSoft = MachineError("clock mode 'counted' needs the engine 'soft'", status: 6)
+
+    private func undeliverable(_ demand: EngineRequirements.Demand) -> MachineError {
+        MachineError(
+            "policy '\(demand.policy)' requires \(demand.ability), which no engine can deliver",
+            location: demand.location)
+    }
+
     private func makeSoft(
         _ requirements: EngineRequirements, _ level: LogLevel, _ line: String
     ) throws(MachineError) -> any Engine {
         let engine = SoftEngine()
-        if let demand = requirements.unmet(by: engine.abilities).first {
-            throw MachineError(
-                "policy '\(demand.policy)' requires \(demand.ability), which no engine can deliver",
-                location: demand.location)
-        }
+        if let demand = requirements.unmet(by: engine.abilities).first { throw undeliverable(demand) }
         explain(level, line)
         return engine
     }
@@ -58,9 +73,7 @@ struct EngineSelection {
         if case .failure(let error) = KVMEngine.isAvailable() {
             throw MachineError("engine 'kvm' is not available here: \(error); 'soft' is", status: 6)
         }
-        if requirements.countedClock {
-            throw MachineError("clock mode 'counted' needs the engine 'soft'", status: 6)
-        }
+        if requirements.countedClock { throw EngineSelection.countedNeedsSoft }
         let engine: KVMEngine
         do throws(EngineError) {
             engine = try KVMEngine(cpuCount: cpuCount)

@@ -1,6 +1,6 @@
 import Core
 
-/// `show --svg`: the machine as a backplane. The CPU and memory stand on the left, devices in the middle, backends on the
+/// `show --svg`: each machine as a backplane, one below the other. The CPU and memory stand on the left, devices in the middle, backends on the
 /// right; each interrupt line is a wire on the left of the devices, every other wire runs to the right.
 struct MachineDrawing {
     private struct Card {
@@ -25,7 +25,21 @@ struct MachineDrawing {
         columns = (30, 30 + 230 + max(130, lanes), 30 + 230 + max(130, lanes) + 230 + max(130, lanes))
     }
 
-    var text: String {
+    /// An SVG file.
+    static func text(of surveys: [MachineSurvey]) -> String {
+        let drawings = surveys.map { MachineDrawing($0).drawing }
+        let width = drawings.map(\.width).max() ?? 0
+        let height = drawings.reduce(0) { $0 + $1.height }
+        var svg = header(width, height)
+        var y = 0.0
+        for drawing in drawings {
+            svg += "<g transform=\"translate(0 \(y))\">\n" + drawing.content + "</g>\n"
+            y += drawing.height
+        }
+        return svg + "</svg>\n"
+    }
+
+    private var drawing: (content: String, width: Double, height: Double) {
         let devices = column(of: [.device], at: columns.devices)
         let backends = column(of: [.backend], at: columns.backends)
         let others = column(of: [.policy, .loader], at: columns.cpu, from: top + 150)
@@ -33,13 +47,14 @@ struct MachineDrawing {
         let bottom = cards.map { $0.y + $0.height }.max() ?? top
         let height = max(bottom, top + 130) + 40
         let width = columns.backends + cardWidth + 30
-        var svg = header(width, height)
+        var svg = label(
+            30, 38, "machine \(survey.description.name)", size: 20, weight: "bold", color: "#1b1b1b")
         svg += heading(columns.cpu, "CPU, policies, loader") + heading(columns.devices, "Devices")
         if !backends.isEmpty { svg += heading(columns.backends, "Backends") }
         svg += wires(devices, backends, cards)
         svg += processor()
         for card in cards { svg += draw(card) }
-        return svg + "</svg>\n"
+        return (svg, width, height)
     }
 
     // MARK: Cards
@@ -158,11 +173,10 @@ struct MachineDrawing {
 
     // MARK: SVG
 
-    private func header(_ width: Double, _ height: Double) -> String {
+    private static func header(_ width: Double, _ height: Double) -> String {
         let size = "width=\"\(Int(width))\" height=\"\(Int(height))\" viewBox=\"0 0 \(Int(width)) \(Int(height))\""
         return "<svg xmlns=\"http://www.w3.org/2000/svg\" \(size) font-family=\"DejaVu Sans, Helvetica, sans-serif\">\n"
             + "<rect width=\"100%\" height=\"100%\" fill=\"#fbfbf8\"/>\n"
-            + label(30, 38, "machine \(survey.description.name)", size: 20, weight: "bold", color: "#1b1b1b")
     }
 
     private func heading(_ x: Double, _ text: String) -> String {

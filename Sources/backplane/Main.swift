@@ -15,7 +15,8 @@ struct Backplane: ParsableCommand {
 
     /// Bad usage is bad input: status 2, as for a bad machine file.
     static func main() {
-        ch_ignore_sigpipe()
+        ch_ignore_write_signals()
+        _ = ch_end_without_memory()
         ch_thread_begin(nil)
         do {
             var command = try parseAsRoot()

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Core
+import Glibc
 import MachineFile
 
 struct PluginCommand: ParsableCommand {
@@ -54,16 +55,17 @@ struct PluginInfo: ParsableCommand {
             complain("\(path): \(problem.text)")
             throw ExitCode(2)
         case .success(let plugin):
-            print("\(plugin.name) \(plugin.version): \(plugin.summary)")
+            let width = Columns.terminalWidth
+            print(Columns.wrapped("\(plugin.name) \(plugin.version): \(plugin.summary)", width), terminator: "")
             print(
                 "  library  \(path)\n  licence  \(plugin.licence)\n  needs    plugin ABI \(plugin.abiMajor).\(plugin.abiMinor)"
             )
-            for type in plugin.classes { print(PluginInfo.text(of: type), terminator: "") }
+            for type in plugin.classes { print(PluginInfo.text(of: type, width: width), terminator: "") }
         }
     }
 
-    static func text(of type: ClassDescription) -> String {
-        var text = "\n\(type.kind.name) \(type.name): \(type.summary)\n"
+    static func text(of type: ClassDescription, width: Int?) -> String {
+        var text = "\n" + Columns.wrapped("\(type.kind.name) \(type.name): \(type.summary)", width)
         let properties = type.properties.map { property in
             [
                 property.name, typeText(property), property.isRequired ? "required" : property.defaultText ?? "",
@@ -72,14 +74,15 @@ struct PluginInfo: ParsableCommand {
         }
         if !properties.isEmpty {
             text += Columns.text(
-                ["  PROPERTY", "TYPE", "DEFAULT", "MEANING"], properties.map { ["  " + $0[0]] + $0[1...] })
+                ["  PROPERTY", "TYPE", "DEFAULT", "MEANING"], properties.map { ["  " + $0[0]] + $0[1...] }, width: width
+            )
         }
         let slots = type.slots.map { ["  " + $0.name, $0.interface, slotText($0), $0.doc] }
-        if !slots.isEmpty { text += Columns.text(["  SLOT", "INTERFACE", "", "MEANING"], slots) }
+        if !slots.isEmpty { text += Columns.text(["  SLOT", "INTERFACE", "", "MEANING"], slots, width: width) }
         let provided = type.provided.map { ["  " + $0.interface, "\($0.count)", $0.isShared ? "shared" : "", $0.doc] }
-        if !provided.isEmpty { text += Columns.text(["  PROVIDES", "COUNT", "", "MEANING"], provided) }
+        if !provided.isEmpty { text += Columns.text(["  PROVIDES", "COUNT", "", "MEANING"], provided, width: width) }
         let methods = type.methods.map { ["  " + $0.signature, $0.doc] }
-        if !methods.isEmpty { text += Columns.text(["  METHOD", "MEANING"], methods) }
+        if !methods.isEmpty { text += Columns.text(["  METHOD", "MEANING"], methods, width: width) }
         return text
     }
 
@@ -129,21 +132,5 @@ struct SchemaCommand: ParsableCommand {
             (try? finder.description(of: file.path).get())?.classes ?? []
         }
         print(jsonSchema(classes: classes))
-    }
-}
-
-/// Aligned columns.
-enum Columns {
-    static func text(_ head: [String], _ rows: [[String]]) -> String {
-        let widths = head.indices.map { column in ([head] + rows).map { $0[column].count }.max() ?? 0 }
-        return ([head] + rows).map { cells in
-            var line = ""
-            for (index, cell) in cells.enumerated() {
-                let isLast = index == cells.count - 1
-                line += isLast ? cell : cell + String(repeating: " ", count: widths[index] + 2 - cell.count)
-            }
-            while line.hasSuffix(" ") { line.removeLast() }
-            return line + "\n"
-        }.joined()
     }
 }

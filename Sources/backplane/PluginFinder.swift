@@ -43,16 +43,16 @@ final class PluginFinder: PluginCatalog {
     // MARK: PluginCatalog
 
     func find(_ reference: PluginReference) -> Result<CatalogEntry, CatalogError> {
-        guard let path = locate(reference) else {
-            return .failure(.notFound(searched: directories, similar: []))
+        guard let (path, className) = locate(reference) else {
+            return .failure(.notFound(searched: placesSearched(reference), similar: []))
         }
         switch description(of: path) {
         case .failure(let problem): return .failure(.broken(path: path, reason: problem.text))
         case .success(let plugin):
-            let name = reference.className ?? (reference.relativeTo == nil ? reference.name : nil)
+            let name = className ?? (reference.isPath ? nil : reference.name)
             let type =
                 plugin.classes.first { $0.name == name }
-                ?? (reference.className == nil && plugin.classes.count == 1 ? plugin.classes.first : nil)
+                ?? (className == nil && plugin.classes.count == 1 ? plugin.classes.first : nil)
             guard let type else { return .failure(.noSuchClass(path: path, classes: plugin.classes.map(\.name))) }
             return .success(CatalogEntry(libraryPath: path, type: type))
         }
@@ -62,17 +62,32 @@ final class PluginFinder: PluginCatalog {
 
     // MARK: Files
 
-    /// `name` may be `pic8259`, `./mine`, `/opt/mine.so`.
-    private func locate(_ reference: PluginReference) -> String? {
-        if reference.name.contains("/") {
-            let base =
-                reference.name.hasPrefix("/") ? reference.name : (reference.relativeTo ?? ".") + "/" + reference.name
-            return candidates(base).first(where: PluginFinder.isFile)
+    /// `name` may be `pic8259`, `./mine`, `/opt/mine.so`, and of a library with several classes `./mine/class`.
+    private func locate(_ reference: PluginReference) -> (path: String, className: String?)? {
+        guard reference.isPath else {
+            for directory in directories {
+                let files = candidates(directory + "/" + reference.name)
+                if let path = files.first(where: PluginFinder.isFile) { return (path, reference.className) }
+            }
+            return nil
         }
-        for directory in directories {
-            if let path = candidates(directory + "/" + reference.name).first(where: PluginFinder.isFile) { return path }
-        }
-        return nil
+        let base = PluginFinder.base(of: reference)
+        if let path = candidates(base).first(where: PluginFinder.isFile) { return (path, nil) }
+        guard let slash = base.lastIndex(of: "/"), slash != base.startIndex else { return nil }
+        let library = candidates(String(base[..<slash])).first(where: PluginFinder.isFile)
+        return library.map { ($0, String(base[base.index(after: slash)...])) }
+    }
+
+    private static func base(of reference: PluginReference) -> String {
+        if reference.name.hasPrefix("/") { return reference.name }
+        var name = reference.name[...]
+        while name.hasPrefix("./") { name = name.dropFirst(2) }
+        return (reference.relativeTo ?? ".") + "/" + name
+    }
+
+    /// Of a path the files that it may mean, of a name the directories.
+    private func placesSearched(_ reference: PluginReference) -> [String] {
+        reference.isPath ? candidates(PluginFinder.base(of: reference)) : directories
     }
 
     private func candidates(_ base: String) -> [String] {
@@ -81,9 +96,10 @@ final class PluginFinder: PluginCatalog {
         return base.hasSuffix(".so") ? [url.path] : [library, url.path + ".so"]
     }
 
+    /// A plain file: loading a pipe would wait for its writer.
     private static func isFile(_ path: String) -> Bool {
-        var isDirectory = false
-        return FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) && !isDirectory
+        var info = stat()
+        return stat(path, &info) == 0 && info.st_mode & S_IFMT == S_IFREG
     }
 
     /// Every library file of the search path, the first of a name wins.

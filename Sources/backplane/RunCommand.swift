@@ -90,12 +90,12 @@ extension Run {
         do {
             let log = try LogWriter(level: level)
             let console = try Console(log: log)
+            let plane = try ControlPlane(version: Version.text, catalog: finder, log: log)
             let guests = try GuestRunner(descriptions, finder: finder, log: log, console: console)
             finder.guestsRun = true
-            let plane = ControlPlane(version: Version.text, catalog: finder, log: log)
             for machine in guests.machines { plane.attach(machine) }
             console.useMonitor(of: plane)
-            try console.start(guests.machines, guests: guests.board)
+            try start(console, guests)
             defer { console.finish() }
             defer { plane.finish() }
             if let socket { try listen(plane, guests, socket) }
@@ -113,6 +113,15 @@ extension Run {
 }
 
 extension Run {
+    private func start(_ console: Console, _ guests: GuestRunner) throws(ControlError) {
+        do throws(ControlError) {
+            try console.start(guests.machines, guests: guests.board)
+        } catch {
+            guests.tearDown()
+            throw error
+        }
+    }
+
     private func listen(_ plane: ControlPlane, _ guests: GuestRunner, _ socket: String) throws(MachineError) {
         do throws(ControlError) {
             try plane.listen(at: socket)

@@ -67,7 +67,7 @@ enum ScaffoldSwift {
 
         all: @NAME@.so
 
-        @NAME@.so: $(SOURCES) | found
+        @NAME@.so: $(SOURCES) | found moved
         \t$(SWIFT) build -c release --product @NAME@
         \tcp -f "$$($(SWIFT) build -c release --show-bin-path)/lib@NAME@.so" $@
 
@@ -79,12 +79,16 @@ enum ScaffoldSwift {
         clean:
         \trm -rf .build @NAME@.so
 
+        # A build folder names the place where it was made: one that was copied with the package is made anew.
+        moved:
+        \t@if [ -f .build/release.yaml ] && ! grep -qF '"$(CURDIR)/' .build/release.yaml; then rm -rf .build; fi
+
         # What is missing is said once, in words.
         found:
         \t@$(PKG_CONFIG) --exists backplane || { \\
         \t  echo "pkg-config finds no Backplane: set PKG_CONFIG_PATH=PREFIX/lib/pkgconfig" >&2; exit 1; }
 
-        .PHONY: all test clean found
+        .PHONY: all test clean found moved
 
         """
 

@@ -10,20 +10,16 @@ struct Show: ParsableCommand {
 
     @OptionGroup var machineFile: MachineFileArguments
 
-    @Flag(help: "Draw the machine as SVG on standard output.")
+    @Flag(help: "Draw the machines as SVG on standard output.")
     var svg = false
 
     func run() throws {
         let finder = PluginFinder(paths: machineFile.plugins.pluginPath, isolation: .inProcess)
         let guests = try machineFile.load(finder).guests ?? []
-        guard !svg || guests.count == 1 else {
-            throw ValidationError("--svg draws one machine, and these are \(guests.count)")
-        }
-        for (index, description) in guests.enumerated() {
-            let survey = try MachineSurvey(description, finder: finder)
-            let text = svg ? MachineDrawing(survey).text : MachineTables(survey).text
-            print(index > 0 ? "\n" + text : text, terminator: "")
-        }
+        let surveys = try guests.map { try MachineSurvey($0, finder: finder) }
+        let text =
+            svg ? MachineDrawing.text(of: surveys) : surveys.map { MachineTables($0).text }.joined(separator: "\n")
+        print(text, terminator: "")
     }
 }
 

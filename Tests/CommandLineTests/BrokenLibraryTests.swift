@@ -21,6 +21,19 @@ private struct Broken: CustomTestStringConvertible {
         return Broken(name: name, source: source, reasons: reasons)
     }
 
+    /// A device with properties of one name.
+    private static func property(_ name: String, _ reason: String, named property: String, count: Int = 1) -> Broken {
+        let declared = """
+            static const bp_property p = {.size = sizeof(bp_property), .type = BP_TEXT, .name = "\(property)", .doc = ""};
+            static const bp_property *const properties[] = {&p, &p};
+            """
+        let source = CPlugin.plain(name, before: declared)
+            .replacingOccurrences(
+                of: ".create = create,", with: ".property_count = \(count), .properties = properties, .create = create,"
+            )
+        return Broken(name: name, source: source, reasons: [reason])
+    }
+
     static let all = [
         Broken(name: "text", source: nil, reasons: ["is not a loadable library"]),
         c("nosymbol", "does not export 'backplane_plugin'", symbol: "another_entry"),
@@ -33,6 +46,11 @@ private struct Broken: CustomTestStringConvertible {
             "crashload", "crashes when it is loaded", "Segmentation fault",
             before: "__attribute__((constructor)) static void early(void) { \(crash) }"),
         c("hangentry", "does not return from being loaded", entry: "for (;;) pause();"),
+        property("badname", #"the property name "Bad Name" is not made of lower-case words"#, named: "Bad Name"),
+        property("escapename", "is not made of lower-case words", named: "\\x1b[31m"),
+        property("hyphenname", "is not made of lower-case words", named: "two--hyphens"),
+        property("reservedname", "uses the reserved name 'on-fault'", named: "on-fault"),
+        property("twicename", "uses one name twice", named: "twice", count: 2),
         c("exitentry", "ends the process that loads it, with status 3", entry: "_exit(3);"),
     ]
 

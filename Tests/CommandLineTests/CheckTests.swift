@@ -15,7 +15,7 @@ extension Commands {
         }
 
         @Test func aGoodFileIsOk() async throws {
-            let end = try await backplane("check", Program.tourMachine)
+            let end = try await backplane("check", "--files-only", Program.tourMachine)
             #expect(end.status == 0)
             #expect(end.output == "\(Program.tourMachine): ok: machine 'tour', 11 instances\n")
             #expect(end.error == "")
@@ -113,7 +113,8 @@ extension Commands {
             let without = try await backplane("check", file)
             #expect(without.status == 2)
             #expect(without.error.contains("--set guest=VALUE"))
-            let with = try await backplane("check", file, "--set", "guest=x.img")
+            try folder.write("x.img", Guest.powerOff)
+            let with = try await backplane("check", file, "--set", "guest=\(folder.path)/x.img")
             #expect(with.status == 0)
         }
 
@@ -129,6 +130,7 @@ extension Commands {
             let file = try folder.write(
                 "unused.yaml",
                 "machine: u\nmemory: 1MiB\nparameters: { foo: 1 }\nboot: { plugin: flat, image: x.img }\n")
+            try folder.write("x.img", Guest.powerOff)
             let end = try await backplane("check", file, "--set", "foo=2")
             #expect(end.status == 0)
             #expect(end.error.contains("--set foo: warning:"))

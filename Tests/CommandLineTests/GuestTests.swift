@@ -68,7 +68,9 @@ extension Commands {
             #expect(check.output.contains("machine 'small'") && check.output.contains("machine 'other'"))
             let show = try await backplane("show", host)
             #expect(show.status == 0 && show.output.components(separatedBy: "Instances\n").count == 3)
-            #expect(try await backplane("show", host, "--svg").status == 2)
+            let drawing = try await backplane("show", host, "--svg")
+            #expect(drawing.status == 0 && drawing.output.components(separatedBy: "<svg ").count == 2)
+            #expect(drawing.output.contains(">machine small<") && drawing.output.contains(">machine other<"))
             let bad = try folder.write(
                 "bad.yaml", "host: desk\nguests:\n  - { file: smal.yaml }\n  - { file: small.yaml, sett: x }\n")
             for command in ["check", "show", "run"] {

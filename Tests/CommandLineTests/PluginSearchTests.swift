@@ -91,6 +91,49 @@ extension Commands {
             #expect(end.output.contains("5 instances"))
         }
 
+        @Test(.enabled(if: Host.hasCompiler)) func aClassOfALibraryWithSeveralIsNamedBehindItsPath() async throws {
+            let folder = Folder()
+            let source = CPlugin.plain("pair").replacingOccurrences(
+                of: "static const bp_class *const types[] = {&type};",
+                with: """
+                    static const bp_class other = {.size = sizeof(bp_class), .kind = BP_DEVICE, .state_version = 1,
+                        .name = "other", .summary = "is another", .create = create, .destroy = destroy};
+                    static const bp_class *const types[] = {&type, &other};
+                    """
+            ).replacingOccurrences(of: ".class_count = 1", with: ".class_count = 2")
+            try await CPlugin.compile("pair", source, into: folder.path)
+            for name in ["./libpair.so/other", "./pair/other", "\(folder.path)/libpair.so/other"] {
+                let file = try folder.machine(Guest.powerOff, devices: ["{ id: it, plugin: \(name) }"])
+                let end = try await backplane("show", file)
+                #expect(end.status == 0 && end.output.contains(" other"), "\(name): \(end.error)")
+            }
+            let wrong = try folder.machine(Guest.powerOff, devices: ["{ id: it, plugin: ./libpair.so/othr }"])
+            let end = try await backplane("check", wrong)
+            #expect(end.status == 2 && end.error.contains("did you mean \"other\"?"))
+            #expect(end.error.contains("/libpair.so has pair, other"))
+        }
+
+        @Test func aPathThatIsNotThereSaysWhereItLookedAndNoMore() async throws {
+            let folder = Folder()
+            let file = try folder.machine(Guest.powerOff, devices: ["{ id: it, plugin: ./nul }"])
+            for command in ["check", "run"] {
+                let end = try await backplane(command, file)
+                #expect(end.status == 2 && end.error.contains("there is no plugin \"./nul\"\n"))
+                let places = end.errors.filter { $0.contains("searched: ") }.map {
+                    $0.components(separatedBy: "searched: ")[1]
+                }
+                #expect(places == ["\(folder.path)/libnul.so", "\(folder.path)/nul.so"])
+            }
+        }
+
+        @Test func aPipeIsNoLibrary() async throws {
+            let folder = Folder()
+            mkfifo(folder.path + "/pipe.so", 0o600)
+            let file = try folder.machine(Guest.powerOff, devices: ["{ id: it, plugin: ./pipe.so }"])
+            let end = try await backplane("run", file)
+            #expect(end.status == 2 && end.error.contains("there is no plugin"))
+        }
+
         @Test func anUnknownNameSaysWhereItWasLookedFor() async throws {
             let end = try await backplane("plugin", "info", "nothing-of-that-name", "--plugin-path", "/absent")
             #expect(end.status == 2)

@@ -105,6 +105,20 @@ extension Commands {
             #expect(kinds.contains { end.output.contains("\n\($0) \(name): ") })
         }
 
+        @Test func infoWrapsAtTheTerminalsWidth() async throws {
+            let terminal = try Terminal()
+            var size = winsize(ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0)
+            #expect(terminal.resize(&size))
+            let child = try Child(["plugin", "info", "trace"], output: .terminal(terminal))
+            #expect(await child.end().status == 0)
+            #expect(await terminal.shows("MEANING"))
+            let lines = terminal.text.split(whereSeparator: \.isNewline)
+            #expect(lines.allSatisfy { $0.count <= 80 || $0.hasPrefix("  library") }, "\(terminal.text)")
+            // What a pipe gets is one line for each.
+            let piped = try await backplane("plugin", "info", "trace")
+            #expect(piped.output.split(separator: "\n").contains { $0.count > 100 })
+        }
+
         @Test func infoShowsPropertiesSlotsInterfacesAndMethods() async throws {
             let uart = try await backplane("plugin", "info", "uart16550")
             for word in ["PROPERTY", "at", "port", "0x3f8", "SLOT", "irq-line/1", "stream/1"] {

@@ -28,6 +28,8 @@ final class Terminal: @unchecked Sendable {
     /// What is on the screen.
     var text: String { shown.text }
 
+    func resize(_ size: inout winsize) -> Bool { ioctl(master, UInt(TIOCSWINSZ), &size) == 0 }
+
     func type(_ text: String) {
         let bytes = Array(text.utf8)
         _ = bytes.withUnsafeBytes { write(master, $0.baseAddress, $0.count) }

@@ -101,7 +101,7 @@ case "tty-hangup":
     makeRaw()
     raise(SIGHUP)
 case "signals":
-    ch_ignore_sigpipe()
+    ch_ignore_write_signals()
     raise(SIGPIPE)
     let pipe = ch_signal_pipe()
     for number in [SIGTERM, SIGINT, SIGHUP, SIGWINCH, SIGTSTP, SIGCONT] { raise(number) }

@@ -137,6 +137,18 @@ import Testing
             ])
     }
 
+    /// The kernel's log is a regular file to stat(2), and reading it waits for the next line. Only root may open it.
+    @Test func aFileThatWouldBeWaitedForCannotBeExtended() throws {
+        let fixture = try Fixture(["m.yaml": "extends: /proc/kmsg\n", "n.yaml": "extends: /dev/tty\n"])
+        let reason = geteuid() == 0 ? "this is not a plain file" : "permission denied"
+        #expect(
+            fixture.lines(fixture.load()) == ["m.yaml:1:10: error: \"/proc/kmsg\" cannot be extended: \(reason)"])
+        #expect(
+            fixture.lines(fixture.load("n.yaml")) == [
+                "n.yaml:1:10: error: \"/dev/tty\" cannot be extended: this is a device or a socket, not a machine file"
+            ])
+    }
+
     @Test func loopsAreNamed() throws {
         let fixture = try Fixture([
             "m.yaml": "extends: d/b.yaml\n", "d/b.yaml": "extends: ../m.yaml\n", "self.yaml": "extends: ./self.yaml\n",

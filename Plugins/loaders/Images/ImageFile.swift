@@ -22,6 +22,9 @@ public enum ImageFile {
         guard size <= limit else {
             throw ImageFileError(text: path + " has \(size) bytes, more than the \(limit) that are allowed")
         }
+        guard hasRoom(for: Int(size)) else {
+            throw ImageFileError(text: path + ": the host has no memory for its \(size) bytes")
+        }
         let bytes = try readAll(descriptor, path, Int(size))
         guard bytes.count == Int(size) else { throw ImageFileError(text: path + " became shorter while it was read") }
         return bytes
@@ -35,6 +38,14 @@ public enum ImageFile {
     /// What is after the last slash.
     public static func name(_ path: String) -> String {
         path.lastIndex(of: "/").map { String(path[path.index(after: $0)...]) } ?? path
+    }
+
+    /// Whether the host gives so much memory now: an array that it does not give ends the process.
+    private static func hasRoom(for count: Int) -> Bool {
+        // SAFETY: freed at once, and not used.
+        guard let memory = unsafe malloc(count + 4096) else { return false }
+        unsafe free(memory)
+        return true
     }
 
     private static func readAll(

@@ -1,6 +1,7 @@
 import CLZMA
 import CZSTD
 import CZlib
+import Glibc
 
 /// Why compressed bytes cannot be unpacked.
 public struct UnpackingError: Error, Equatable, Sendable {
@@ -20,6 +21,9 @@ public enum Unpacker {
         _ bytes: ArraySlice<UInt8>, _ compression: Compression, size: Int
     ) throws(UnpackingError) -> [UInt8] {
         guard size > 0, !bytes.isEmpty else { throw UnpackingError("there is nothing to unpack") }
+        guard hasRoom(for: size) else {
+            throw UnpackingError("the host has no memory for the \(size) bytes that it unpacks to")
+        }
         var failure: UnpackingError?
         let unpacked = unsafe [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
             let output = unsafe UnsafeMutableBufferPointer(rebasing: buffer[0..<size])
@@ -39,6 +43,14 @@ public enum Unpacker {
             throw UnpackingError("it unpacks to \(unpacked.count) bytes, not to \(size)")
         }
         return unpacked
+    }
+
+    /// Whether the host gives so much memory now: an array that it does not give ends the process.
+    private static func hasRoom(for count: Int) -> Bool {
+        // SAFETY: freed at once, and not used.
+        guard let memory = unsafe malloc(count + 4096) else { return false }
+        unsafe free(memory)
+        return true
     }
 
     // SAFETY: each decoder gets the bounds of both buffers, which outlive the call, and is closed before it returns.

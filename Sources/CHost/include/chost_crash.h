@@ -38,8 +38,8 @@ enum { CH_STATUS_PLUGIN_FAULT = 4 };
 
 /* ---- Terminal ---------------------------------------------------------------------------------------------------- */
 /* Remembers the settings and the file flags of a terminal, to be put back whenever the process ends: exit(), a crash,
- * the watchdog, and SIGHUP, SIGINT, SIGQUIT and SIGTERM where nobody handles them. One terminal; a second call replaces
- * it. Returns 0 or -errno (-ENOTTY). */
+ * the watchdog, and every signal that ends a process where nobody handles it. One terminal; a second call replaces it.
+ * Returns 0 or -errno (-ENOTTY). */
 int32_t ch_tty_save(int32_t fd);
 /* Async-signal-safe, may be called any number of times; nothing if nothing is saved. Works from the background too. */
 void ch_tty_restore(void);
@@ -47,8 +47,19 @@ void ch_tty_restore(void);
 void ch_tty_release(void);
 
 /* ---- Signals of the process -------------------------------------------------------------------------------------- */
-void ch_ignore_sigpipe(void);
+/* SIGPIPE and SIGXFSZ: a reader that has gone and a file-size limit are errors of the write that meets them. */
+void ch_ignore_write_signals(void);
 /* Turns SIGTERM, SIGINT, SIGHUP, SIGWINCH, SIGTSTP and SIGCONT into bytes, the signals' numbers, on a non-blocking
- * pipe, and returns its read end, the same at every call; or -errno. */
+ * pipe, and returns its read end, the same at every call; or -errno. A SIGTERM, SIGINT or SIGHUP that comes while another
+ * has waited in the pipe for two seconds ends the process: nobody reads it any more. */
 int32_t ch_signal_pipe(void);
+/* The reader has taken what was in the pipe. */
+void ch_signals_read(void);
+
+/* ---- Memory ------------------------------------------------------------------------------------------------------ */
+/* Where the host gives the Swift runtime no memory, a line says so, the terminal is restored and the process ends with
+ * status 6, instead of a crash of the runtime's: Swift code cannot go on without. C code is answered NULL as always.
+ * Once, at the start of the process. False: the runtime's calls were not found, and all is as before. */
+bool ch_end_without_memory(void);
+enum { CH_STATUS_HOST_FAILED = 6 };
 #endif

@@ -113,9 +113,13 @@ struct GDBListener {
     }
 
     /// nil: nobody is waiting, or it has gone again.
-    func accept() -> Int32? {
+    func accept() -> Result<Int32, ControlError>? {
         let client = Glibc.accept(descriptor, nil, nil)
-        guard client >= 0 else { return nil }
+        guard client >= 0 else {
+            let code = errno
+            let isShort = [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(code)
+            return isShort ? .failure(ControlError("accepting a debugger", code: code)) : nil
+        }
         _ = fcntl(client, F_SETFD, FD_CLOEXEC)
         _ = fcntl(client, F_SETFL, O_NONBLOCK)
         if file == nil {
@@ -123,7 +127,7 @@ struct GDBListener {
             var one: Int32 = 1
             setsockopt(client, Int32(IPPROTO_TCP), TCP_NODELAY, &one, socklen_t(MemoryLayout<Int32>.size))
         }
-        return client
+        return .success(client)
     }
 
     func remove() {

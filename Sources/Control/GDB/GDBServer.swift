@@ -85,6 +85,8 @@ package final class GDBServer: Sendable {
     private let wakeUp: Int32
     private let shared = Mutex(Shared())
     private let thread = Mutex<pthread_t?>(nil)
+    /// The thread's own.
+    private let doorway: Doorway
 
     init(
         _ address: GDBAddress, machine: Machine, log: LogWriter, runCommand: @escaping RunCommand
@@ -94,6 +96,7 @@ package final class GDBServer: Sendable {
         target = MachineTarget(machine)
         self.runCommand = runCommand
         self.log = log
+        doorway = Doorway(log: log)
         wakeUp = ch_eventfd()
         guard wakeUp >= 0 else {
             listener.remove()
@@ -166,7 +169,16 @@ package final class GDBServer: Sendable {
     }
 
     private func accept(_ client: inout Client?, _ refused: inout [(descriptor: Int32, deadline: UInt64)]) {
-        guard let descriptor = listener.accept() else { return }
+        let descriptor: Int32
+        switch listener.accept() {
+        case nil: return
+        case .success(let accepted): descriptor = accepted
+        case .failure(let error):
+            doorway.report("gdb: \(error)")
+            // Not again at once.
+            usleep(100_000)
+            return
+        }
         guard client != nil else {
             let id = shared.withLock { shared in
                 shared.lastID += 1
@@ -177,7 +189,7 @@ package final class GDBServer: Sendable {
         }
         let packet = GDBFramer.frame(Array("E.another debugger is connected to this machine".utf8))
         _ = packet.withUnsafeBytes { send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
-        log.write(.warning, nil, "gdb: a second debugger is turned away")
+        doorway.report("gdb: a second debugger is turned away")
         // Closing at once, with its first packet unread, would take the answer back.
         guard refused.count < GDBServer.refusedLimit, shutdown(descriptor, Int32(SHUT_WR)) == 0 else {
             close(descriptor)

@@ -13,8 +13,10 @@ package protocol QMPResponder: AnyObject, Sendable {
 }
 
 package final class QMPServer: Sendable {
-    /// Of clients that are connected at one time.
+    /// Of clients that stay connected at one time.
     package static let clientLimit = 256
+    /// More than these are let in too, so that `ctl` always is, but each stays only until others want its place.
+    package static let guestLimit = 16
     /// Bytes that wait for a client's reader; beyond it the connection is closed.
     static let outputLimit = 4 << 20
     /// Requests of one client that wait for their answers; beyond it nothing more is read.
@@ -30,6 +32,8 @@ package final class QMPServer: Sendable {
         var isEnding = false
         /// Of ending: nothing that it does not take at once is written.
         var isDead = false
+        /// Beyond `clientLimit`, or without a descriptor to spare.
+        var isGuest = false
     }
 
     private struct State {
@@ -44,12 +48,15 @@ package final class QMPServer: Sendable {
     private let log: LogWriter
     private let wakeUp: Int32
     private let thread = Mutex<pthread_t?>(nil)
+    /// The server's thread's own.
+    private let doorway: Doorway
 
     /// Creates the socket; clients are answered from `start` on.
     package init(path: String, responder: any QMPResponder, log: LogWriter) throws(ControlError) {
         self.responder = responder
         self.log = log
         socket = try SocketFile(path)
+        doorway = Doorway(log: log)
         wakeUp = ch_eventfd()
         guard wakeUp >= 0 else {
             socket.remove()
@@ -159,6 +166,7 @@ package final class QMPServer: Sendable {
             return ids.compactMap { state.clients.removeValue(forKey: $0)?.descriptor }
         }
         for descriptor in ended { close(descriptor) }
+        doorway.keepSpare()
     }
 
     private func end(_ id: UInt64, isDead: Bool) {
@@ -171,25 +179,44 @@ package final class QMPServer: Sendable {
     private func accept() {
         switch socket.acceptClient() {
         case nil: break
-        case .success(let descriptor):
-            let greeting = Array((QMPSession.greeting(version: responder.version).written + "\r\n").utf8)
-            let isTaken = state.withLock { state in
-                guard state.clients.count < QMPServer.clientLimit else { return false }
-                var client = Client(descriptor: descriptor)
-                client.output.append(greeting)
-                state.clients[state.nextID] = client
-                state.nextID += 1
-                return true
-            }
-            if !isTaken {
-                log.write(.warning, nil, "QMP: more than \(QMPServer.clientLimit) clients; one is turned away")
-                close(descriptor)
-            }
+        case .success(let descriptor): admit(descriptor, isGuest: false)
         case .failure(let error):
-            log.write(.warning, nil, "QMP: \(error)")
-            // Out of descriptors: not again at once.
-            usleep(100_000)
+            doorway.report("QMP: \(error)")
+            acceptWithSpare()
         }
+    }
+
+    /// The host gives no descriptor: the one that was kept serves a guest.
+    private func acceptWithSpare() {
+        if !doorway.openSpare() { state.withLock { QMPServer.endGuest(&$0) } }
+        if case .success(let descriptor)? = socket.acceptClient() { return admit(descriptor, isGuest: true) }
+        // Not again at once.
+        usleep(100_000)
+    }
+
+    private func admit(_ descriptor: Int32, isGuest: Bool) {
+        let greeting = Array((QMPSession.greeting(version: responder.version).written + "\r\n").utf8)
+        let isFull = state.withLock { state in
+            var client = Client(descriptor: descriptor)
+            client.output.append(greeting)
+            let guests = state.clients.values.count(where: \.isGuest)
+            let isFull = state.clients.count - guests >= QMPServer.clientLimit
+            client.isGuest = isGuest || isFull
+            if client.isGuest, guests >= QMPServer.guestLimit { QMPServer.endGuest(&state) }
+            state.clients[state.nextID] = client
+            state.nextID += 1
+            return isFull
+        }
+        if isFull { doorway.report("QMP: more than \(QMPServer.clientLimit) clients; those beyond stay for a moment") }
+    }
+
+    /// One that has asked nothing yet, if there is one, and of those the oldest.
+    private static func endGuest(_ state: inout State) {
+        let guests = state.clients.filter { $0.value.isGuest && !$0.value.isDead }
+        let chosen = guests.min { ($0.value.isNegotiated ? 1 : 0, $0.key) < ($1.value.isNegotiated ? 1 : 0, $1.key) }
+        guard let chosen else { return }
+        close(chosen.value.descriptor)
+        state.clients[chosen.key] = nil
     }
 
     private func write(_ id: UInt64, _ descriptor: Int32) {

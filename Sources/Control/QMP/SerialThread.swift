@@ -1,8 +1,8 @@
 import Glibc
 import Synchronization
 
-/// Runs what it is given in order on a thread of its own, which begins with the first. Commands wait for machines here, and
-/// nobody who reads a descriptor waits for them.
+/// Runs what it is given in order on a thread of its own. Requests wait for machines here, and nobody who reads a descriptor
+/// waits for them. The thread is there from the start: when something must be ended, the host may have none left to give.
 final class SerialThread: Sendable {
     private struct State {
         var work: [@Sendable () -> Void] = []
@@ -12,19 +12,17 @@ final class SerialThread: Sendable {
 
     private let state = Mutex(State())
     private let gate = Gate()
-    private let name: String
 
-    init(_ name: String) { self.name = name }
+    init(_ name: String) throws(ControlError) {
+        let thread = try Threads.start(name) { [self] in loop() }
+        state.withLock { $0.thread = thread }
+    }
 
-    /// False: it has ended, or the host gives no thread.
+    /// False: it has ended.
     @discardableResult
     func run(_ body: @escaping @Sendable () -> Void) -> Bool {
         let isTaken = state.withLock { state in
             guard !state.mustEnd else { return false }
-            if state.thread == nil {
-                guard let thread = try? Threads.start(name, { [self] in loop() }) else { return false }
-                state.thread = thread
-            }
             state.work.append(body)
             return true
         }

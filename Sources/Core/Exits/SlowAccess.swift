@@ -213,7 +213,7 @@ extension ExitHandler {
             }
             let (target, first, last) = find(space, at, isWrite: value != nil)
             let room = min(UInt64(width) &- done, (last &- at) == .max ? .max : last &- at &+ 1)
-            let piece = pieceWidth(target, room)
+            let piece = pieceWidth(target, at, room)
             let input = value.map { $0 >> (done &* 8) & allOnes(piece) }
             let output = performPiece(vcpu, target, at, first, piece, input)
             result |= (output & allOnes(piece)) &<< (done &* 8)
@@ -222,12 +222,22 @@ extension ExitHandler {
         return result & allOnes(width)
     }
 
-    /// The widest power of two that fits and that the handler takes; 1 where none does.
-    private func pieceWidth(_ target: AddressSegment.Target, _ room: UInt64) -> UInt8 {
-        var widths: UInt8 = 15
-        if case .claim(let number) = target { widths = claimRecords[number].widths }
+    /// The widest power of two that fits and that the handler takes; where none does, the widest that fits and is aligned in the
+    /// claim.
+    private func pieceWidth(_ target: AddressSegment.Target, _ address: UInt64, _ room: UInt64) -> UInt8 {
+        guard case .claim(let number) = target else { return widest { UInt64($0) <= room } }
+        let record = claimRecords + number
+        let taken = widest { UInt64($0) <= room && record.pointee.widths & $0 != 0 }
+        if record.pointee.widths & taken != 0 { return taken }
+        let offset = address &- record.pointee.base
+        return widest { UInt64($0) <= room && offset & UInt64($0 &- 1) == 0 }
+    }
+
+    /// 1 where no other does.
+    @inline(__always)
+    private func widest(_ fits: (UInt8) -> Bool) -> UInt8 {
         var candidate: UInt8 = 8
-        while candidate > 1, UInt64(candidate) > room || widths & candidate == 0 { candidate >>= 1 }
+        while candidate > 1, !fits(candidate) { candidate >>= 1 }
         return candidate
     }
 
@@ -241,10 +251,12 @@ extension ExitHandler {
             return memoryPiece(backing.advanced(by: address &- first), width, value, kind.isReadOnly)
         case .claim(let number):
             let record = claimRecords + number
-            guard record.pointee.widths & width != 0, let node = record.pointee.node else { return .max }
             // The host never enters an instance that is on the stack (DMA that comes back to its own claim).
-            guard node.pointee.depth == 0 else { return .max }
+            guard let node = record.pointee.node, node.pointee.depth == 0 else { return .max }
             let offset = address &- record.pointee.base
+            guard record.pointee.widths & width != 0 else {
+                return value == nil ? cut(record, vcpu, offset, width) : .max
+            }
             if let value {
                 let status = callWrite(record, vcpu, offset, address, width, value)
                 return settle(status, record, 0, vcpu, address)
@@ -253,6 +265,21 @@ extension ExitHandler {
             let status = callRead(record, vcpu, offset, address, width, &output)
             return settle(status, record, output, vcpu, address)
         }
+    }
+
+    /// A read that is narrower than all that the claim takes: bytes of the narrowest register that it takes, aligned in the claim.
+    private func cut(
+        _ record: UnsafeMutablePointer<ClaimRecord>, _ vcpu: UInt32, _ offset: UInt64, _ width: UInt8
+    ) -> UInt64 {
+        var whole = width
+        repeat { whole = whole &<< 1 } while whole <= 8 && record.pointee.widths & whole == 0
+        let start = offset & ~UInt64(whole &- 1)
+        guard whole <= 8, offset &- start &+ UInt64(width) <= UInt64(whole),
+            start <= record.pointee.length, record.pointee.length &- start >= UInt64(whole)
+        else { return .max }
+        var output: UInt64 = 0
+        let status = callRead(record, vcpu, start, record.pointee.base &+ start, whole, &output)
+        return settle(status, record, output, vcpu, record.pointee.base &+ start) >> ((offset &- start) &* 8)
     }
 
     /// Without side effects, for a debugger; nil: no claim, or not of this width.

@@ -26,15 +26,15 @@ extension Machine {
             }
             instances.append(try PluginInstance(instance, library: library, machine: self))
         }
-        for instance in instances { try instance.create() }
-        for instance in instances { try wire(instance) }
-        try wireController()
+        if options.rehearsal == nil { for instance in instances { try instance.create() } } else { rehearseCreation() }
+        for instance in instances { try attempt { () throws(MachineError) in try wire(instance) } }
+        try attempt(wireController)
         chain = instances.filter { $0.description.type.kind == .policy }
         rebuildTables()
         // Whoever is asked for something in another's connect (the size of a medium) is connected before it.
         for kind in [ClassKind.backend, .device, .policy, .loader] {
             for instance in instances where instance.description.type.kind == kind {
-                try instance.connect()
+                try attempt(instance.connect, of: instance)
                 drain()
             }
         }
@@ -131,6 +131,7 @@ extension Machine {
     private func wireController() throws(MachineError) {
         guard let endpoint = description.interrupts else { return }
         guard let provider = instance(named: endpoint.instance) else {
+            if options.allowsMissingTargets { return }
             throw MachineError("there is no instance '\(endpoint.instance)' for 'cpu: interrupts:'")
         }
         var peer = try provider.query("irq-controller/1", endpoint.index, client: nil)

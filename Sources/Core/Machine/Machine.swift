@@ -3,6 +3,7 @@
 
 import CBackplane
 import CHost
+import Glibc
 
 public final class Machine: @unchecked Sendable {
     public let description: MachineDescription
@@ -103,8 +104,12 @@ public final class Machine: @unchecked Sendable {
         host.pointee.owed = { machine, debt in debt.map { Machine.of(machine).noteDebt($0) } }
         exits = ExitHandler(host: host, machine: self, pageFlags: pageFlags)
         loop.machine = self
+        let watchdogError = ch_watchdog_add(host)
+        if watchdogError != 0 {
+            seat.end()
+            throw MachineError("starting the watchdog: \(String(cString: strerror(-watchdogError)))", status: 6)
+        }
         ch_thread_begin(host)
-        ch_watchdog_add(host)
         defer { ch_thread_begin(nil) }
         ch_lock_acquire(&host.pointee.lock)
         host.pointee.holder = ch_thread_id()

@@ -84,6 +84,8 @@ public struct MachineOptions {
     public var bringAnswer: (() -> Bool)?
     /// Wires to instances that the description leaves out are left unwired instead of being an error (`show`).
     public var allowsMissingTargets = false
+    /// Set by `Machine.rehearse` alone.
+    var rehearsal: RehearsalNotes?
     /// Gives the library of an instance; the default loads it from its file.
     public var loadLibrary: (InstanceDescription) throws(LibraryError) -> PluginLibrary
 

@@ -105,10 +105,20 @@ extension Machine {
             }
             if let fault = state.pendingEnd { throw MachineError(fault.reason, status: fault.status) }
             clock.resume()
-            // The new threads wait for the lock.
+            try startThreads()
+        }
+    }
+
+    /// With the lock held, for which the new threads wait.
+    private func startThreads() throws(MachineError) {
+        do throws(MachineError) {
             try loop.start()
             loop.timersChanged()
             for vcpu in vcpus where !cpus.isEmpty { try startThread(for: vcpu) }
+        } catch {
+            // Those that have begun end at once: `tearDown` waits for them.
+            state.end = MachineEnd(status: error.status, reason: error.description)
+            throw error
         }
     }
 
@@ -479,13 +489,7 @@ extension Machine {
     private func finish() -> MachineEnd {
         ch_thread_begin(host)
         defer { ch_thread_begin(nil) }
-        while true {
-            ch_lock_acquire(&host.pointee.lock)
-            if liveThreads == 0 { break }
-            ch_lock_release(&host.pointee.lock)
-            usleep(200)
-        }
-        host.pointee.holder = ch_thread_id()
+        acquireWithoutCPUs()
         summarizeCounted()
         quiesceAll()
         dismantle()
@@ -493,6 +497,17 @@ extension Machine {
         ch_lock_release(&host.pointee.lock)
         loop.join()
         return end
+    }
+
+    /// Takes the lock once no vCPU's thread runs any more.
+    func acquireWithoutCPUs() {
+        while true {
+            ch_lock_acquire(&host.pointee.lock)
+            if liveThreads == 0 { break }
+            ch_lock_release(&host.pointee.lock)
+            usleep(200)
+        }
+        host.pointee.holder = ch_thread_id()
     }
 
     /// Devices first, then the rest. Who flushes gets ten seconds, and is named where the watchdog's time is shorter.

@@ -179,11 +179,10 @@ extension Machine {
     }
     public var hasResetRequest: Bool { state.wantsReset }
 
-    /// Disconnects and destroys everything.
+    /// Disconnects and destroys everything. Of a machine that has not started, or whose `start` has thrown.
     public func tearDown() {
         ch_thread_begin(host)
-        ch_lock_acquire(&host.pointee.lock)
-        host.pointee.holder = ch_thread_id()
+        acquireWithoutCPUs()
         dismantle()
         ch_lock_release(&host.pointee.lock)
         ch_thread_begin(nil)

@@ -41,7 +41,11 @@ struct DescriptorReader {
         var classes: [ClassDescription] = []
         for index in 0..<Int(raw.class_count) {
             guard let type = list[index] else { throw LibraryError("class \(index) is NULL") }
-            let description = try readClass(type.pointee)
+            // Of an older minor it is shorter than ours.
+            guard let raw = PassedStruct.read(type, least: LeastSize.type, empty: bp_class()) else {
+                throw LibraryError("class \(index) is smaller than that of ABI 1.0")
+            }
+            let description = try readClass(raw)
             guard !classes.contains(where: { $0.name == description.name }) else {
                 throw LibraryError("two of its classes are called '\(description.name)'")
             }
@@ -62,10 +66,7 @@ struct DescriptorReader {
     }
 
     private func readClass(_ raw: bp_class) throws(LibraryError) -> ClassDescription {
-        let name = try name(raw.name, "class name")
-        guard raw.size >= LeastSize.type else {
-            throw LibraryError("class '\(name)' is smaller than that of ABI 1.0")
-        }
+        let name = try className(raw.name)
         guard let kind = ClassKind(rawValue: raw.kind) else {
             throw LibraryError("class '\(name)' is of the unknown kind \(raw.kind)")
         }
@@ -108,7 +109,7 @@ struct DescriptorReader {
     }
 
     private func readProperty(_ raw: bp_property) throws(LibraryError) -> PropertyDescription {
-        let name = try name(raw.name, "property name")
+        let name = try word(raw.name, "property name")
         guard let type = ValueType(rawValue: raw.type) else {
             throw LibraryError("property '\(name)' is of the unknown type \(raw.type)")
         }
@@ -122,6 +123,9 @@ struct DescriptorReader {
         guard (type == .choice) != choices.isEmpty else {
             throw LibraryError("property '\(name)': a choice, and only a choice, has choices")
         }
+        guard Set(choices).count == choices.count else {
+            throw LibraryError("property '\(name)' has one choice twice")
+        }
         return PropertyDescription(
             name: name, type: type, isList: flags & BP_PROPERTY_LIST != 0,
             isRequired: flags & BP_PROPERTY_REQUIRED != 0, isLive: flags & BP_PROPERTY_LIVE != 0,
@@ -131,7 +135,7 @@ struct DescriptorReader {
 
     private func readSlot(_ raw: bp_slot) throws(LibraryError) -> SlotDescription {
         SlotDescription(
-            name: try name(raw.name, "slot name"), interface: try name(raw.interface, "slot interface"),
+            name: try word(raw.name, "slot name"), interface: try name(raw.interface, "slot interface"),
             isOptional: raw.flags & UInt32(BP_SLOT_OPTIONAL) != 0, isMany: raw.flags & UInt32(BP_SLOT_MANY) != 0,
             doc: text(raw.doc))
     }
@@ -151,7 +155,7 @@ struct DescriptorReader {
     }
 
     private func readMethod(_ raw: bp_method) throws(LibraryError) -> MethodDescription {
-        let name = try name(raw.name, "method name")
+        let name = try identifier(raw.name, "method name")
         guard raw.function != nil else { throw LibraryError("method '\(name)' has no function") }
         guard raw.parameter_count <= 8 else { throw LibraryError("method '\(name)' has more than 8 parameters") }
         let parameters = try each(
@@ -159,7 +163,10 @@ struct DescriptorReader {
         ) {
             (raw: bp_parameter) throws(LibraryError) in
             MethodDescription.Parameter(
-                name: try self.name(raw.name, "parameter name"), type: try methodType(raw.type, of: name))
+                name: try identifier(raw.name, "parameter name"), type: try methodType(raw.type, of: name))
+        }
+        guard Set(parameters.map(\.name)).count == parameters.count else {
+            throw LibraryError("method '\(name)' has two parameters of one name")
         }
         return MethodDescription(
             name: name, doc: text(raw.doc), parameters: parameters, result: try methodType(raw.result, of: name))
@@ -184,6 +191,48 @@ struct DescriptorReader {
         guard !result.isEmpty, result.utf8.count <= 64 else { throw LibraryError("a \(what) is missing or too long") }
         return result
     }
+
+    /// A key of the machine file: lower-case words with hyphens.
+    private func word(_ pointer: UnsafePointer<CChar>?, _ what: String) throws(LibraryError) -> String {
+        let result = try name(pointer, what)
+        let words = result.utf8.split(separator: UInt8(ascii: "-"), omittingEmptySubsequences: false)
+        let isValid = words.allSatisfy { word in
+            !word.isEmpty && word.allSatisfy { DescriptorReader.isLower($0) || DescriptorReader.isDigit($0) }
+        }
+        guard isValid, result.utf8.first.map(DescriptorReader.isLower) == true else {
+            throw LibraryError("the \(what) \(result.debugDescription) is not made of lower-case words with hyphens")
+        }
+        return result
+    }
+
+    /// As in C, and hyphens.
+    private func identifier(_ pointer: UnsafePointer<CChar>?, _ what: String) throws(LibraryError) -> String {
+        let result = try name(pointer, what)
+        guard DescriptorReader.isMade(result, of: "_-"), result.utf8.first.map(DescriptorReader.isDigit) == false else {
+            throw LibraryError("the \(what) \(result.debugDescription) is not made of letters, digits, _ and -")
+        }
+        return result
+    }
+
+    /// What `plugin:` and `--policy` can name.
+    private func className(_ pointer: UnsafePointer<CChar>?) throws(LibraryError) -> String {
+        let result = try name(pointer, "class name")
+        guard DescriptorReader.isMade(result, of: "_-.+") else {
+            throw LibraryError(
+                "the class name \(result.debugDescription) is not made of letters, digits, _, -, . and +")
+        }
+        return result
+    }
+
+    /// Of letters, digits and `others`, and it begins with no hyphen or dot.
+    private static func isMade(_ text: String, of others: StaticString) -> Bool {
+        let others = others.withUTF8Buffer { Array($0) }
+        return !text.hasPrefix("-") && !text.hasPrefix(".")
+            && text.utf8.allSatisfy { isLower($0 | 0x20) || isDigit($0) || others.contains($0) }
+    }
+
+    private static func isLower(_ byte: UInt8) -> Bool { (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte) }
+    private static func isDigit(_ byte: UInt8) -> Bool { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) }
 
     /// At most 4 KiB: a text that is longer is cut.
     private func text(_ pointer: UnsafePointer<CChar>?) -> String {

@@ -66,7 +66,7 @@ private struct PrivateCopy {
     let file: String
 
     init(of path: String) throws(LibraryError) {
-        let source = open(path, O_RDONLY | O_CLOEXEC)
+        let source = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard source >= 0 else { throw LibraryError("it cannot be read: \(String(cString: strerror(errno)))") }
         defer { close(source) }
         var reason = ""

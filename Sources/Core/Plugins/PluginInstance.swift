@@ -31,6 +31,8 @@ public final class PluginInstance: @unchecked Sendable {
     var comingUp: [String] = []
     /// In save and load: what state/1 works on.
     var openState: (buffer: StateBuffer, isLoading: Bool)?
+    /// It has asked for a wire that is not there, and for no claim since.
+    var hasMissedWire = false
     /// Why it is off line.
     var offlineReason = ""
     var reply: [UInt8] = []
@@ -111,6 +113,20 @@ public final class PluginInstance: @unchecked Sendable {
         guard status == 0, let result else { throw error("cannot be created", status) }
         raw = result
         phase = .created
+    }
+
+    /// Since ABI 1.4.
+    var canBeChecked: Bool {
+        let end = MemoryLayout<bp_class>.offset(of: \.check).map { $0 + MemoryLayout<UnsafeRawPointer>.size } ?? .max
+        return Int(type.pointee.size) >= end && type.pointee.check != nil
+    }
+
+    /// In place of `create`: throws what it would throw, and nothing is made.
+    func check() throws(MachineError) {
+        failure = ""
+        let values = CValues(description.values, given: description.isGiven, types: description.type.properties)
+        let status = call(ch_activity_create) { type.pointee.check(type, context, values.base) }
+        guard status == 0 else { throw error("cannot be created", status) }
     }
 
     /// The raw function table of an interface that this instance provides.

@@ -67,6 +67,7 @@ extension Machine {
     }
 
     func addClaim(_ claim: bp_claim, owner: PluginInstance, _ out: UnsafeMutablePointer<bp_id>) -> bp_status {
+        owner.hasMissedWire = false
         let directions = Machine.directions(of: claim)
         let id = newID()
         let record = ClaimRecord(

@@ -233,7 +233,10 @@ extension PluginInstance {
     }
 
     func wire(_ slot: UnsafePointer<CChar>?, _ position: UInt32) -> WireEnd? {
-        guard let index = slotIndex(slot), wires[index].indices.contains(Int(position)) else { return nil }
+        guard let index = slotIndex(slot), wires[index].indices.contains(Int(position)) else {
+            hasMissedWire = true
+            return nil
+        }
         return wires[index][Int(position)]
     }
 

@@ -341,7 +341,9 @@ typedef bp_status (*bp_bulk_write_handler)(void *self, const bp_access *access, 
 typedef struct bp_claim {
     uint32_t size;
     uint16_t space;            /* BP_SPACE_* */
-    uint8_t widths;            /* OR of 1, 2, 4, 8: widths that the handlers take; others are split little-endian by the core */
+    uint8_t widths;            /* OR of 1, 2, 4, 8: widths that the handlers take. A wider access is split, little-endian. Of a
+                                * narrower read the core reads the register of the least such width, aligned in the claim, and
+                                * gives the bytes that were asked for; a narrower write is dropped. */
     uint8_t flags;             /* since 1.4: BP_CLAIM_*; 0 before */
     uint64_t base, length;     /* length > 0; ports: base + length <= 0x10000 */
     int32_t priority;          /* the highest answers; equal ones may not overlap at load, later the earlier one wins */
@@ -726,6 +728,12 @@ struct bp_class {
     void (*disconnect)(void *self);
     void (*destroy)(void *self);
     bp_status (*set_property)(void *self, uint32_t property, const bp_value *value); /* BP_PROPERTY_LIVE ones */
+
+    /* Since 1.4, may be NULL. In place of create where a machine file is only checked (`backplane check`): says, by `fail` and a
+     * status, whether create would succeed now, and changes nothing outside of the process: makes, locks and connects to nothing,
+     * and opens nothing for writing. Services as in create. A class of backends without it is then not looked at; of the other
+     * kinds create and connect are called. */
+    bp_status (*check)(const bp_class *cls, const bp_host *host, const bp_value *values);
 };
 
 /* "wiring/1": the other ends of the instance's own slots. From connect on. */

@@ -21,6 +21,7 @@ final class FileBackend: StreamBackend {
                 function: { (raw) in instance(raw, as: FileBackend.self).pump.sync() }
                     as @convention(c) (UnsafeMutableRawPointer?) -> Void)
         ],
+        check: { (_, values) throws(PluginError) in try FileBackend.check(values) },
         make: { (host, values) throws(PluginError) in try FileBackend(host, values) })
 
     private static let news = lastOwnPost + 1
@@ -44,6 +45,13 @@ final class FileBackend: StreamBackend {
             name: path, output: output, input: input, link: HostLink(host), postArgument: FileBackend.news)
         super.init(host)
         setCarrier(true)
+    }
+
+    private static func check(_ values: Values) throws(PluginError) {
+        if values.isSet("input") { _ = try openInput(values.text("input")) }
+        do throws(HostCallError) { try OutputPath.check(values.text("path")) } catch {
+            throw PluginError("the output '\(values.text("path"))' cannot be opened: " + error.text)
+        }
     }
 
     private static func openOutput(_ path: String, append: Bool) throws(PluginError) -> Descriptor {

@@ -21,6 +21,12 @@ final class PTYBackend: DescriptorBackend {
                     backend.host.reply(backend.terminal.slave)
                 } as @convention(c) (UnsafeMutableRawPointer?) -> Void)
         ],
+        check: { (_, values) throws(PluginError) in
+            guard values.isSet("link") else { return }
+            do throws(HostCallError) { try OutputPath.checkDirectory(of: values.text("link")) } catch {
+                throw PluginError("the link '\(values.text("link"))' cannot be made: " + error.text)
+            }
+        },
         make: { (host, values) throws(PluginError) in try PTYBackend(host, values) })
 
     private static let (opensCookie, pollCookie) = (firstFreeCookie, firstFreeCookie + 1)

@@ -17,6 +17,8 @@ final class RAMDisk: Instance {
                 doc: "bytes in a sector"),
         ],
         provides: [Provides("block/1", doc: "the disk")],
+        // It only reads.
+        check: { (host, values) throws(PluginError) in _ = try RAMDisk(host, values) },
         make: { (host, values) throws(PluginError) in try RAMDisk(host, values) })
 
     /// Of the contents that a saved state may hold.

@@ -51,10 +51,7 @@ public final class ImageFile: Sendable {
         descriptor = try ImageFile.open(path, mode)
         let length = try ImageFile.length(of: descriptor, path)
         try ImageFile.lock(descriptor, path, mode, &warnings)
-        let sectors = length / UInt64(sectorSize)
-        guard sectors > 0 else {
-            throw ImageError("'\(path)' has \(length) bytes, less than one sector of \(sectorSize)")
-        }
+        geometry = try ImageFile.geometry(length, path, sectorSize)
         let tail = length % UInt64(sectorSize)
         if tail > 0 {
             warnings.append(
@@ -63,7 +60,31 @@ public final class ImageFile: Sendable {
         self.path = path
         self.mode = mode
         self.warnings = warnings
-        geometry = ImageGeometry(sectorSize: sectorSize, sectors: sectors)
+    }
+
+    /// Throws what opening it would throw now, but neither writes nor locks it.
+    public static func check(
+        path: String, mode: ImageMode, sectorSize: UInt32, temporaryDirectory: String
+    ) throws(ImageError) {
+        let descriptor = try open(path, .readOnly)
+        _ = try geometry(try length(of: descriptor, path), path, sectorSize)
+        if mode == .readWrite, access(path, W_OK) != 0 {
+            throw ImageError(openText(path, mode, HostCallError(code: errno)))
+        }
+        if bh_is_write_locked(descriptor.raw) != 0 { throw ImageError("'\(path)' is in use by another writer") }
+        if mode == .snapshot, access(temporaryDirectory, W_OK | X_OK) != 0 {
+            throw ImageMedium.noTemporaryFile(temporaryDirectory, HostCallError(code: errno))
+        }
+    }
+
+    private static func geometry(
+        _ length: UInt64, _ path: String, _ sectorSize: UInt32
+    ) throws(ImageError) -> ImageGeometry {
+        let sectors = length / UInt64(sectorSize)
+        guard sectors > 0 else {
+            throw ImageError("'\(path)' has \(length) bytes, less than one sector of \(sectorSize)")
+        }
+        return ImageGeometry(sectorSize: sectorSize, sectors: sectors)
     }
 
     private static func open(_ path: String, _ mode: ImageMode) throws(ImageError) -> Descriptor {
@@ -108,7 +129,10 @@ public final class ImageFile: Sendable {
             if kind == BH_REGULAR || kind == BH_BLOCK_DEVICE {
                 return UInt64(clamping: file.length)
             }
+            // Opened for reading it is no error yet.
+            if kind == BH_DIRECTORY { throw HostCallError(code: EISDIR) }
         } catch {
+            if error.code == EISDIR { throw ImageError(openText(path, .readOnly, error)) }
             throw ImageError("'\(path)' cannot be examined: \(error.text)")
         }
         throw ImageError(notAnImage(path))

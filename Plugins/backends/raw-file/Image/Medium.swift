@@ -58,8 +58,12 @@ public final class ImageMedium: DiskMedium, @unchecked Sendable {
         do throws(HostCallError) {
             overlay = try Overlay(base: image.descriptor, length: image.geometry.length, directory: directory)
         } catch {
-            throw ImageError("a temporary file for mode: snapshot cannot be made in '\(directory)': \(error.text)")
+            throw ImageMedium.noTemporaryFile(directory, error)
         }
+    }
+
+    static func noTemporaryFile(_ directory: String, _ error: HostCallError) -> ImageError {
+        ImageError("a temporary file for mode: snapshot cannot be made in '\(directory)': \(error.text)")
     }
 
     public var name: String { image.path }

@@ -26,6 +26,7 @@ final class RawFile: Instance {
                     disk.host.reply(disk.statistics)
                 } as @convention(c) (UnsafeMutableRawPointer?) -> Void)
         ],
+        check: { (_, values) throws(PluginError) in try RawFile.check(values) },
         make: { (host, values) throws(PluginError) in try RawFile(host, values) })
 
     private static let news: UInt = 1
@@ -39,15 +40,30 @@ final class RawFile: Instance {
     /// nil after disconnect: the image is closed, and its lock released.
     private var worker: DiskWorker?
 
-    init(_ host: Host, _ values: Values) throws(PluginError) {
-        mode = ImageMode(rawValue: values.choice("mode")) ?? .readOnly
-        path = values.text("path")
-        let directory = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+    private static func mode(_ values: Values) -> ImageMode { ImageMode(rawValue: values.choice("mode")) ?? .readOnly }
+    private static func sectorSize(_ values: Values) -> UInt32 {
+        512 << UInt32(truncatingIfNeeded: values.choice("sector-size"))
+    }
+    /// Where snapshot mode keeps what is written.
+    private static var temporaryDirectory: String { getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp" }
+
+    private static func check(_ values: Values) throws(PluginError) {
         do throws(ImageError) {
-            let image = try ImageFile(
-                path: path, mode: mode, sectorSize: 512 << UInt32(truncatingIfNeeded: values.choice("sector-size")))
+            try ImageFile.check(
+                path: values.text("path"), mode: mode(values), sectorSize: sectorSize(values),
+                temporaryDirectory: temporaryDirectory)
+        } catch {
+            throw PluginError(error.text)
+        }
+    }
+
+    init(_ host: Host, _ values: Values) throws(PluginError) {
+        mode = RawFile.mode(values)
+        path = values.text("path")
+        do throws(ImageError) {
+            let image = try ImageFile(path: path, mode: mode, sectorSize: RawFile.sectorSize(values))
             geometry = image.geometry
-            let medium = try ImageMedium(image, directory: directory)
+            let medium = try ImageMedium(image, directory: RawFile.temporaryDirectory)
             worker = DiskWorker(medium, link: HostLink(host), postArgument: RawFile.news)
             for warning in image.warnings { host.log(.warning, warning) }
         } catch {

@@ -29,6 +29,7 @@ final class SocketBackend: DescriptorBackend {
                     backend.host.reply(backend.peer)
                 } as @convention(c) (UnsafeMutableRawPointer?) -> Void)
         ],
+        check: { (_, values) throws(PluginError) in try SocketBackend.check(values) },
         make: { (host, values) throws(PluginError) in try SocketBackend(host, values) })
 
     private static let (listenCookie, retryCookie, connectCookie) = (
@@ -60,6 +61,15 @@ final class SocketBackend: DescriptorBackend {
         }
         try super.init(host, isSocket: true, holdsOutput: values.bool("wait"))
         if listener != nil { host.log(.info, "listens on \(address.text)") }
+    }
+
+    private static func check(_ values: Values) throws(PluginError) {
+        let wanted = try address(values)
+        do throws(SocketAddress.Failure) { try wanted.check() } catch { throw PluginError(error.text) }
+        guard case .path(let path) = wanted, values.choice("mode") == 0 else { return }
+        do throws(HostCallError) { try OutputPath.checkDirectory(of: path) } catch {
+            throw PluginError("the socket '\(path)' cannot be made: " + error.text)
+        }
     }
 
     private static func address(_ values: Values) throws(PluginError) -> SocketAddress {

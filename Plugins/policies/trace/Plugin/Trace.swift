@@ -28,6 +28,12 @@ final class Trace: Instance {
                 "pid", .unsigned, default: "1", bounds: 0...0x7fff_ffff,
                 doc: "process number of the machine in a Chrome trace, to tell machines apart in one view"),
         ],
+        check: { (_, values) throws(PluginError) in
+            let path = values.text("file")
+            var filter = TraceFilter()
+            for name in ["kinds", "ports"] { try filter.set(name, from: values) }
+            do throws(TraceFile.OpenError) { try TraceFile.check(path) } catch { throw cannotOpen(path, error) }
+        },
         make: { (host, values) throws(PluginError) in try Trace(host, values) })
 
     private let path: String
@@ -52,9 +58,13 @@ final class Trace: Instance {
             capacity: Int(clamping: min(values.unsigned("buffer"), 16_777_216)))
         for name in ["kinds", "ports"] { try filter.set(name, from: values) }
         do throws(TraceFile.OpenError) { file = try TraceFile(path) } catch {
-            throw PluginError("cannot open \(path) for the trace: \(text(of: error.code))", status: .ioError)
+            throw Trace.cannotOpen(path, error)
         }
         super.init(host)
+    }
+
+    private static func cannotOpen(_ path: String, _ error: TraceFile.OpenError) -> PluginError {
+        PluginError("cannot open \(path) for the trace: \(text(of: error.code))", status: .ioError)
     }
 
     override func connect() throws(PluginError) { try renewWants(for: filter) }

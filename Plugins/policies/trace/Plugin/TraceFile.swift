@@ -31,6 +31,20 @@ final class TraceFile {
 
     deinit { close(descriptor) }
 
+    /// Throws what opening it would throw now, and touches nothing.
+    static func check(_ path: String) throws(OpenError) {
+        var status = stat()
+        if stat(path, &status) == 0 {
+            if status.st_mode & S_IFMT == S_IFDIR { throw OpenError(code: EISDIR) }
+            if access(path, W_OK) != 0 { throw OpenError(code: errno) }
+            return
+        }
+        guard errno == ENOENT else { throw OpenError(code: errno) }
+        let slash = path.lastIndex(of: "/")
+        let directory = slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+        if access(directory, W_OK | X_OK) != 0 { throw OpenError(code: errno) }
+    }
+
     func flush(_ buffer: inout ByteBuffer) -> Progress {
         while !buffer.isEmpty {
             // SAFETY: `write` reads the span's bytes within the call.
