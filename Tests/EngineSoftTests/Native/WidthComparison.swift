@@ -289,7 +289,7 @@ final class WidthComparison {
                 ? nil : "native vector \(a.vector), soft \(b.vector) at \(hex(b.rip))"
         }
         // A selector of the host's own table, by chance.
-        if [a.ds, a.es, a.ss].contains(where: { $0 & 4 == 0 && $0 & 0xfffc != 0 }) { return nil }
+        if [a.cs, a.ds, a.es, a.ss].contains(where: { $0 & 4 == 0 && $0 & 0xfffc != 0 }) { return nil }
         var lines: [String] = []
         func compare(_ name: String, _ a: UInt64, _ b: UInt64) {
             if a != b { lines.append("\(name) native \(hex(a)) soft \(hex(b))") }
