@@ -79,7 +79,7 @@ private struct PromisedMSR {
         PromisedMSR(0xc000_0080, longMode, reserved: ~0xd01, value: 0x901),
         PromisedMSR(0xc000_0081, longMode, value: 0x1234_5678_9abc_def0),
         PromisedMSR(0xc000_0082, through: 0xc000_0083, longMode, value: address),
-        PromisedMSR(0xc000_0084, longMode, reserved: ~0xffff_ffff, value: 0x4_7700),
+        PromisedMSR(0xc000_0084, longMode, value: 0x4_7700),
         PromisedMSR(0xc000_0100, through: 0xc000_0102, longMode, value: address),
         PromisedMSR(0xc000_0103, Promise(0x8000_0001, .edx, 27), reserved: ~0xffff_ffff, value: 0x1234_5678),
     ]

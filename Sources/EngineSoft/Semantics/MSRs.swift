@@ -98,9 +98,7 @@ extension SoftCPU {
             cpu.pointee.msrs.pat = value
         case MSR.efer: return setEFER(value)
         case MSR.star: cpu.pointee.msrs.star = value
-        case MSR.syscallMask:
-            guard value >> 32 == 0 else { return false }
-            cpu.pointee.msrs.syscallMask = value
+        case MSR.syscallMask: cpu.pointee.msrs.syscallMask = value & 0xffff_ffff
         case MSR.tscAux:
             guard value >> 32 == 0 else { return false }
             cpu.pointee.msrs.tscAux = value
