@@ -147,6 +147,7 @@ extension SoftCPU {
         cpu.pointee.inShadow = false
         cpu.pointee.isStackShadow = false
         cpu.pointee.pendingDebug = 0
+        cpu.pointee.didRound = false
         cpu.pointee.watchHits = 0
         cpu.pointee.chain = nil
         flushTranslations(keepsGlobal: false)

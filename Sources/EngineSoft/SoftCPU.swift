@@ -35,6 +35,8 @@ public final class SoftCPU: CountedCPU {
     var ranges: [Intercepts.Range] = []
     /// An exception or interrupt was delivered while an instruction ran (INT n): it ends no single step.
     var didDeliver = false
+    /// The instruction that `step` runs follows a MOV SS or POP SS that holds events.
+    var followsStackLoad = false
     /// The instruction that `step` runs has loaded RF: IRET or a task switch.
     var loadedResumeFlag = false
     /// Undefined opcodes that the guest has tried, by their bytes: each is logged once.
@@ -94,6 +96,7 @@ public final class SoftCPU: CountedCPU {
             if cpu.pointee.executed >= eventDeadline { return .attention }
             if cpu.pointee.pendingDebug != 0, let end = reportDebug() { return end }
             if let end = attend() { return end }
+            cpu.pointee.didRound = false
             if mustStep {
                 if let end = step() { return end }
             } else {

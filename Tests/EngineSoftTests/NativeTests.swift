@@ -28,6 +28,19 @@ import Testing
         for vector in [0, 6, 13, 14] { #expect(comparison.ends[vector] > 0, "no case raised vector \(vector)") }
         #expect(comparison.timeouts < comparison.cases / 1000)
     }
+
+    /// PUSH to far returns in code and on stacks of 16 and 32 bits, with both prefixes: as the host's CPU does them in segments of an LDT.
+    @Test func instructionsWhoseSizesDifferDoAsTheHosts() throws {
+        guard let comparison = try WidthComparison(seed: Soak.seed), nc_begin(Places.gsBase) == 0 else {
+            Issue.record("this host gives no LDT or no signals to the test")
+            return
+        }
+        defer { nc_end() }
+        for _ in 0..<(60_000 * Soak.factor) { comparison.run() }
+        let failures = comparison.failures
+        #expect(failures.isEmpty, "\(comparison.failureCounts)\n\(failures.joined(separator: "\n"))")
+        #expect(comparison.ends > comparison.cases / 3)
+    }
 }
 
 /// Flags of /proc/cpuinfo.

@@ -1,95 +1,9 @@
 // The system half of the CPU, by numbers of the SDM (volume 3 where none is named).
 
-import CBackplane
-import NativeCPU
 import Testing
 
 @testable import Core
 @testable import EngineSoft
-
-/// A CPU in flat 32-bit segments of ring 0 with 256 KiB of RAM: GDT at 0x2000, IDT at 0x3000, TSS at 0x4000, code at 0x1000.
-private final class SystemBench {
-    private let machine: Machine
-    let cpu: SoftCPU
-    var s: S { cpu.s }
-    // SAFETY: `length` bytes between guard pages.
-    let ram: UnsafeMutableRawPointer
-    static let length: UInt64 = 0x40000
-
-    init(_ code: [UInt8]) throws {
-        machine = try Machine(
-            MachineDescription(name: "test", cpuCount: 1, memory: 0, instances: [], watchdog: 0),
-            options: MachineOptions(makeEngine: nil, log: { _, _, _ in }))
-        ram = nc_guarded(Self.length)
-        let engine = SoftEngine()
-        try engine.setMemory([MappedMemory(address: 0, length: Self.length, host: ram, isReadOnly: false)])
-        cpu = try #require(try engine.makeCPU(machine.vcpus[0]) as? SoftCPU)
-        cpu.takeMail()
-        for (index, byte) in code.enumerated() {
-            ram.storeBytes(of: byte, toByteOffset: 0x1000 + index, as: UInt8.self)
-        }
-        s.cpu.pointee.cr0 = 0x31
-        for number in 0..<6 {
-            s.segment(number).pointee = SegmentRegister(
-                base: 0, limit: .max, selector: number == 1 ? 8 : 16, attributes: number == 1 ? 0xc09b : 0xc093)
-        }
-        s.cpu.pointee.gdt = DescriptorTable(base: 0x2000, limit: 0x7f)
-        s.cpu.pointee.idt = DescriptorTable(base: 0x3000, limit: 0x7ff)
-        put(0x2008, 0x00cf_9b00_0000_ffff)
-        put(0x2010, 0x00cf_9300_0000_ffff)
-        // Each vector's handler pushes its number and halts.
-        for vector in 0..<32 {
-            put(0x3000 + vector * 8, 0x8e00_0008_0000 | UInt64(0x5000 + vector * 16))
-            put(0x5000 + vector * 16, 0xf4_006a | UInt64(vector) << 8)
-        }
-        s.segment(Segment.tr).pointee = SegmentRegister(base: 0x4000, limit: 0x67, selector: 0x18, attributes: 0x8b)
-        s[Register.rsp] = 0x7000
-        s.rip = 0x1000
-        cpu.updateMode()
-    }
-
-    deinit { machine.tearDown() }
-
-    func put(_ address: Int, _ value: UInt64) { ram.storeBytes(of: value, toByteOffset: address, as: UInt64.self) }
-    func word(_ address: Int) -> UInt32 { ram.loadUnaligned(fromByteOffset: address, as: UInt32.self) }
-    /// The words on top of the stack, from the handler's vector on.
-    func stack(_ count: Int) -> [UInt32] { (0..<count).map { word(Int(s[Register.rsp]) + $0 * 4) } }
-
-    func enterLongMode() {
-        put(0x8000, 0x9003)
-        put(0x9000, 0xa003)
-        put(0xa000, 0x83)
-        s.cpu.pointee.cr3 = 0x8000
-        s.cpu.pointee.cr4 = 0x620
-        s.cpu.pointee.efer = 0xd00
-        s.cpu.pointee.cr0 = 0x8001_0031
-        s.segment(Segment.cs).pointee.attributes = 0xa09b
-        cpu.flushTranslations(keepsGlobal: false)
-        cpu.updateMode()
-    }
-
-    /// 32-bit paging: page tables of the first 4 MiB at 0x11000, all of them the page itself, present and writable.
-    func enterPaging() {
-        ram.storeBytes(of: 0x1_1003, toByteOffset: 0x10000, as: UInt32.self)
-        for page in 0..<64 { entry(page, UInt32(page << 12) | 3) }
-        s.cpu.pointee.cr3 = 0x10000
-        s.cpu.pointee.cr0 = 0x8001_0031
-        cpu.flushTranslations(keepsGlobal: false)
-        cpu.updateMode()
-    }
-
-    func entry(_ page: Int, _ value: UInt32) {
-        ram.storeBytes(of: value, toByteOffset: 0x11000 + page * 4, as: UInt32.self)
-    }
-    func entry(_ page: Int) -> UInt32 { word(0x11000 + page * 4) }
-
-    func runToHalt() {
-        guard case .halted = cpu.run() else {
-            Issue.record("no HLT; RIP 0x\(String(s.rip, radix: 16))")
-            return
-        }
-    }
-}
 
 struct SystemTests {
     // MARK: Accessed and dirty flags (4.8)
@@ -217,5 +131,80 @@ struct SystemTests {
         bench.cpu.updateMode()
         bench.runToHalt()
         #expect(bench.word(0x1800) & 0xffff == 0x1234)
+    }
+
+    // MARK: Segments that a return to an outer ring takes away (volume 2, IRET and RET): FS and GS bases stay in 64-bit mode
+
+    /// IRETQ or RETFQ to ring 3, with a null GS whose hidden part says otherwise or not, one of ring 0, or one of ring 3.
+    @Test(
+        arguments: [[0x48, 0xcf], [0x48, 0xcb]] as [[UInt8]],
+        [(0, 0xc093), (0, 0x100), (3, 0xc0f3), (16, 0xc093), (0x2b, 0xc0f3)] as [(UInt16, UInt16)])
+    func theBaseOfGSSurvivesAReturnToAnOuterRing(code: [UInt8], gs: (selector: UInt16, attributes: UInt16)) throws {
+        let bench = try SystemBench(code)
+        bench.enterLongMode()
+        bench.put(0x2020, 0x00af_fb00_0000_ffff)
+        bench.put(0x2028, 0x00cf_f300_0000_ffff)
+        let base: UInt64 = 0x1234_5678_9000
+        for number in [Segment.fs, Segment.gs] {
+            bench.s.segment(number).pointee = SegmentRegister(
+                base: base, limit: .max, selector: gs.selector, attributes: gs.attributes)
+        }
+        bench.cpu.updateMode()
+        let frame: [UInt64] = code[1] == 0xcf ? [0x1800, 0x23, 2, 0x7800, 0x2b] : [0x1800, 0x23, 0x7800, 0x2b]
+        for (index, word) in frame.enumerated() { bench.put(0x7000 + index * 8, word) }
+        // Ring 3 may not fetch from here: the run ends there.
+        _ = bench.cpu.run()
+        #expect(bench.s.cpu.pointee.cpl == 3 && bench.s.rip == 0x1800)
+        for number in [Segment.fs, Segment.gs] {
+            let register = bench.s.segment(number).pointee
+            #expect(register.base == base)
+            let stays = gs.selector == 0x2b
+            #expect(register.isUsable == stays)
+            #expect(register.selector == (stays ? 0x2b : 0))
+        }
+    }
+
+    // MARK: Alignment of stack accesses in ring 3 (6.15, "Interrupt 17")
+
+    /// PUSHF, PUSH DS, RETF, IRET with ESP at an odd address, AC and CR0.AM.
+    @Test(arguments: [0x9c, 0x1e, 0xcb, 0xcf, 0x50, 0x60] as [UInt8]) func everyStackAccessIsAligned(code: UInt8) throws
+    {
+        let bench = try SystemBench([code, 0xf4])
+        bench.enterUserMode()
+        bench.s.cpu.pointee.cr0 |= 1 << 18
+        bench.s.cpu.rflags = 1 << 18 | 2
+        bench.s[Register.rsp] = 0x7001
+        bench.cpu.updateMode()
+        bench.runToHalt()
+        #expect(bench.stack(3) == [17, 0, 0x1000])
+    }
+
+    // MARK: ENTER of 32 bits on a 16-bit stack (volume 2, ENTER)
+
+    /// O32 ENTER 8, level in real mode with ESP 0x18000.
+    @Test(arguments: [0, 1, 3]) func ENTEROf32BitsKeepsTheUpperHalfOfESPInEBP(level: Int) throws {
+        let bench = try SystemBench([0x66, 0xc8, 8, 0, UInt8(level), 0xf4])
+        bench.s.cpu.pointee.cr0 = 0x10
+        for number in 0..<6 {
+            bench.s.segment(number).pointee = SegmentRegister(
+                base: 0, limit: 0xffff, selector: 0, attributes: number == 1 ? 0x9b : 0x93)
+        }
+        (bench.s[Register.rsp], bench.s[Register.rbp]) = (0x18000, 0x19000)
+        bench.cpu.updateMode()
+        bench.runToHalt()
+        #expect(bench.s[Register.rbp] == 0x17ffc)
+        #expect(bench.s[Register.rsp] == UInt64(0x17ff4 - 4 * level))
+        #expect(bench.word(0x7ffc) == 0x19000)
+        if level > 0 { #expect(bench.word(0x7ffc - 4 * level) == 0x17ffc, "the last level is the new frame") }
+    }
+
+    /// SALC with CF set and clear; flags stay.
+    @Test(arguments: [0x47, 0x8d6] as [UInt64]) func SALCSpreadsCF(flags: UInt64) throws {
+        let bench = try SystemBench([0xd6, 0xf4])
+        bench.s.cpu.rflags = flags
+        bench.s[Register.rax] = 0x1234_5678
+        bench.runToHalt()
+        #expect(bench.s[Register.rax] == (flags & 1 != 0 ? 0x1234_56ff : 0x1234_5600))
+        #expect(bench.s.cpu.rflags == flags)
     }
 }

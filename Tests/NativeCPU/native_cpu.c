@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "native_cpu.h"
 
+#include <asm/ldt.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -49,9 +50,10 @@ static void enter(ucontext_t *context) {
     for (int i = 0; i < 16; i++) registers[places[i]] = (greg_t)state->gpr[i];
     registers[REG_RIP] = (greg_t)state->rip;
     registers[REG_EFL] = (greg_t)state->rflags;
-    // CS in the lowest word, SS in the highest: Linux's selectors of 64-bit and 32-bit user code and of user data.
+    // CS in the lowest word, SS in the highest. DS and ES are not in the frame; 64-bit code looks at neither.
     uint64_t selectors = (uint64_t)registers[REG_CSGSFS] & 0x0000ffffffff0000;
-    registers[REG_CSGSFS] = (greg_t)(selectors | (state->is32 ? 0x23 : 0x33) | (uint64_t)0x2b << 48);
+    registers[REG_CSGSFS] = (greg_t)(selectors | state->cs | (uint64_t)state->ss << 48);
+    __asm__ volatile("mov %0, %%ds\n\tmov %1, %%es" ::"r"((uint32_t)state->ds), "r"((uint32_t)state->es));
     memcpy(fx, state->fx, frame_bytes);
     // XSTATE_BV of the XSAVE header behind the legacy area: x87 and SSE are there.
     uint64_t present;
@@ -71,6 +73,12 @@ static void leave(ucontext_t *context, uint64_t vector) {
     state->vector = vector;
     state->error = (uint64_t)registers[REG_ERR];
     state->cr2 = (uint64_t)registers[REG_CR2];
+    uint32_t ds, es;
+    __asm__ volatile("mov %%ds, %0\n\tmov %%es, %1" : "=r"(ds), "=r"(es));
+    state->cs = (uint16_t)registers[REG_CSGSFS];
+    state->ss = (uint16_t)((uint64_t)registers[REG_CSGSFS] >> 48);
+    state->ds = (uint16_t)ds;
+    state->es = (uint16_t)es;
     memcpy(state->fx, fx, frame_bytes);
     memcpy(registers, host_registers, sizeof host_registers);
     registers[REG_RIP] += 2;  // behind UD2
@@ -134,8 +142,6 @@ int nc_begin(uint64_t gs_base) {
     struct itimerspec period = {.it_interval = {0, 50000000}, .it_value = {0, 50000000}};
     timer_settime(watchdog, 0, &period, NULL);
     if (syscall(SYS_arch_prctl, 0x1001 /* ARCH_SET_GS */, gs_base)) return -errno;
-    // Compatibility mode needs them; 64-bit mode looks at neither.
-    __asm__ volatile("mov %0, %%ds\n\tmov %0, %%es" ::"r"(0x2b));
     return 0;
 }
 
@@ -155,6 +161,15 @@ __attribute__((noinline)) void nc_run(struct nc_state *state) {
     current = state;
     runs++;
     __asm__ volatile(".globl nc_enter_point\nnc_enter_point:\n\tud2" ::: "memory");
+}
+
+int nc_segment(unsigned index, uint32_t base, uint32_t limit, int is_code, int is_big) {
+    struct user_desc segment = {
+        .entry_number = index, .base_addr = base, .limit = limit, .seg_32bit = is_big ? 1 : 0, .contents = is_code ? 2 : 0, .useable = 1,
+    };
+    // 0x11: write an entry. Linux marks it as accessed.
+    if (syscall(SYS_modify_ldt, 0x11, &segment, sizeof segment)) return -errno;
+    return (int)(index << 3 | 7);
 }
 
 void *nc_map(uint64_t address, uint64_t length, int prot) {

@@ -133,6 +133,7 @@ struct BlockBuilder {
         case 16: Register.zero
         case 17: Register.rip
         case Instruction.temporaryBase: Register.temporary
+        case Instruction.poppedBase: Register.popped
         default: number * 8
         }
     }
@@ -252,28 +253,37 @@ extension UnsafeMutableRawPointer {
         return last <= UInt64(segment.limit)
     }
 
+    /// The same for ports, which are the guest's breakpoints alone and need CR4.DE.
+    func notePortAccess(_ port: UInt16, _ size: UInt64) {
+        guard cpu.pointee.cr4 & CR4.de != 0 else { return }
+        cpu.pointee.pendingDebug |= hits(cpu.pointee.dr.7, UInt64(port), size, { $0 == 2 }) {
+            debugRegister($0).pointee
+        }
+    }
+
     /// Compares an operand with DR0 to DR3 and with the debugger's watchpoints; a match is reported once the instruction has
     /// retired (SDM volume 3, 17.2.4).
     func noteDataAccess(_ linear: UInt64, _ size: UInt64, isWrite: Bool) {
         let own = cpu.pointee.dr.7
+        let matches = { (kind: UInt64) in kind == 3 || kind == 1 && isWrite }
         if own & 0xff != 0 {
-            cpu.pointee.pendingDebug |= dataHits(own, linear, size, isWrite: isWrite) { debugRegister($0).pointee }
+            cpu.pointee.pendingDebug |= hits(own, linear, size, matches) { debugRegister($0).pointee }
         }
         let debuggers = cpu.pointee.watchControl
         if debuggers != 0 {
-            cpu.pointee.watchHits |= dataHits(debuggers, linear, size, isWrite: isWrite) { watchAddress($0) }
+            cpu.pointee.watchHits |= hits(debuggers, linear, size, matches) { watchAddress($0) }
         }
     }
 
     /// Bits of the breakpoints that an access touches, `control` being laid out as DR7.
-    private func dataHits(
-        _ control: UInt64, _ linear: UInt64, _ size: UInt64, isWrite: Bool, address: (Int) -> UInt64
+    private func hits(
+        _ control: UInt64, _ linear: UInt64, _ size: UInt64, _ matches: (_ kind: UInt64) -> Bool,
+        address: (Int) -> UInt64
     ) -> UInt64 {
         var hits: UInt64 = 0
         for number in 0..<4 where control >> UInt64(number * 2) & 3 != 0 {
             let field = control >> UInt64(16 + number * 4) & 15
-            let kind = field & 3
-            guard kind == 3 || (kind == 1 && isWrite) else { continue }
+            guard matches(field & 3) else { continue }
             let length: UInt64 = [1, 2, 8, 4][Int(field >> 2)]
             let first = address(number) & ~(length - 1)
             // Differences, since either end may be the last byte of the address space.

@@ -153,9 +153,8 @@ extension BlockBuilder {
             load.seg = UInt8(Segment.flatStack)
             load.extra = UInt16(size)
             push(load)
-            // The address is computed with RSP as it is after the pop.
             var after = i
-            if i.base == 4 { after.displacement &+= Int64(size) }
+            if i.base == 4 { after.base = Instruction.poppedBase }
             var store = op(i, popStore)
             setMemory(&store, after, size: UInt16(size), isWrite: true)
             store.extra = UInt16(size)

@@ -37,6 +37,7 @@ extension BlockBuilder {
         case .daa: general(i, decimalAdjustAdd)
         case .das: general(i, decimalAdjustSubtract)
         case .xlat: translate(i)
+        case .salc: general(i, setALFromCarry)
         case .lahf: general(i, loadFlags)
         case .sahf: general(i, storeFlags)
         case .movbe, .movnti: moveSpecial(i)

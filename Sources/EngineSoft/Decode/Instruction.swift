@@ -24,6 +24,8 @@ struct Instruction {
     var rm: UInt8 = 0
     /// As `base`: an operation before leaves the offset in Register.temporary.
     static let temporaryBase: UInt8 = 18
+    /// As `base`: RSP as it is after the pop, in Register.popped.
+    static let poppedBase: UInt8 = 19
     /// Of a memory operand: register numbers; 16: none, 17: RIP.
     var base: UInt8 = 16
     var index: UInt8 = 16

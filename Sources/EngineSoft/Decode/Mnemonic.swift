@@ -6,7 +6,7 @@ enum Mnemonic: UInt16, CaseIterable {
     case rol, ror, rcl, rcr, shl, shr, sar, shld, shrd
     case aaa, aas, aad, aam, daa, das, cbw, cwd, xadd, cmpxchg, cmpxchg8b, cmpxchg16b, adcx, adox
     // Data transfer
-    case mov, movzxb, movzxw, movsxb, movsxw, movsxd, lea, xchg, bswap, xlat, cmov, set, lahf, sahf, movbe, movnti
+    case mov, movzxb, movzxw, movsxb, movsxw, movsxd, lea, xchg, bswap, xlat, salc, cmov, set, lahf, sahf, movbe, movnti
     case push, pop, pusha, popa, pushf, popf, enter, leave, nop, prefetch, crc32b, crc32v
     // Control flow
     case jmp, jmpIndirect, jmpFar, jmpFarIndirect, call, callIndirect, callFar, callFarIndirect, ret, retFar, jcc, jcxz,

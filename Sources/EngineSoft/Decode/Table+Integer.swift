@@ -99,6 +99,8 @@ extension TableBuilder {
         add(.one, 0x87, .xchg, .Ev, .Gv, flags: .lockable)
         add(.one, 0x90, .pause, prefix: .pF3)
         for register in 0..<8 as Range<UInt8> { add(.one, 0x90 + register, .xchg, .Zv, .rAX) }
+        // In no manual of Intel's, and in every CPU since the 8086.
+        add(.one, 0xd6, .salc, flags: .invalid64)
         add(.one, 0xd7, .xlat)
         for condition in 0..<16 as Range<UInt8> {
             add(.two, 0x40 + condition, .cmov, .Gv, .Ev)

@@ -63,28 +63,29 @@ extension SoftCPU {
     @inline(never)
     func step() -> RunEnd? {
         let cpu = s.cpu
-        if cpu.pointee.watchesInstructions, let end = instructionBreakpoint() { return end.value }
-        let wasTrapping = cpu.pointee.systemFlags & RFLAGS.tf != 0
         let shadow = (cpu.pointee.inShadow, cpu.pointee.isStackShadow)
+        // Behind MOV SS and POP SS there is no instruction breakpoint, as if RF were set (SDM volume 3, 6.8.3).
+        if cpu.pointee.watchesInstructions, !shadow.1, let end = instructionBreakpoint() { return end.value }
+        let wasTrapping = cpu.pointee.systemFlags & RFLAGS.tf != 0
         (cpu.pointee.inShadow, cpu.pointee.isStackShadow) = (false, false)
         stepsNext = false
         let begun = cpu.pointee.executed
-        let waiting = cpu.pointee.pendingDebug
         cpu.pointee.stepsRounds = wasTrapping || debug.singleStep || cpu.pointee.watchesData
-        cpu.pointee.didRound = false
         isStepping = true
+        followsStackLoad = shadow.1
         cpu.pointee.deadline = begun &+ 1
         didDeliver = false
         var p = findBlock(single: true)
         while p != toRunLoop { p = p.load(as: Handler.self)(s, p) }
-        isStepping = false
+        (isStepping, followsStackLoad) = (false, false)
         cpu.pointee.deadline = eventDeadline
         cpu.pointee.chain = nil
         let didRound = cpu.pointee.stepsRounds && cpu.pointee.didRound
         cpu.pointee.stepsRounds = false
         guard cpu.pointee.executed != begun || didRound else {
-            // What it touched before it faulted is no hit: it has not retired.
-            if cpu.pointee.stop == .fault { (cpu.pointee.pendingDebug, cpu.pointee.watchHits) = (waiting, 0) }
+            // What it touched before it faulted is no hit: it has not retired. An exception ends what MOV SS
+            // holds back, and its handler begins without it, as Bochs has it; the SDM (6.8.3) leaves it open.
+            if cpu.pointee.stop == .fault { (cpu.pointee.pendingDebug, cpu.pointee.watchHits) = (0, 0) }
             if cpu.pointee.stop != .fault, !didDeliver {
                 (cpu.pointee.inShadow, cpu.pointee.isStackShadow) = shadow
             }
@@ -98,7 +99,9 @@ extension SoftCPU {
             cpu.pointee.systemFlags &= ~RFLAGS.rf
         }
         loadedResumeFlag = false
-        if wasTrapping, !didDeliver { cpu.pointee.pendingDebug |= DR6.singleStep }
+        // Nor a single-step trap after MOV SS and POP SS.
+        if wasTrapping, !didDeliver, !cpu.pointee.isStackShadow { cpu.pointee.pendingDebug |= DR6.singleStep }
+        if cpu.pointee.stop == .end, cpu.pointee.pendingDebug != 0, case .halted = runEnd { cpu.pointee.stop = .none }
         if cpu.pointee.stop != .none { return nil }
         return afterStep()
     }
@@ -135,7 +138,7 @@ extension SoftCPU {
             if kind == 0, s.debugRegister(number).pointee == linear { hits |= 1 << UInt64(number) }
         }
         guard hits != 0 else { return nil }
-        return (raiseDebugFault(hits) ?? stepIntoHandler(), ())
+        return (raiseInstructionBreakpoint(hits) ?? stepIntoHandler(), ())
     }
 
     /// After DR7 or the debugger's watchpoints have changed.
@@ -146,8 +149,8 @@ extension SoftCPU {
         for number in 0..<4 where control >> UInt64(number * 2) & 3 != 0 {
             switch control >> UInt64(16 + number * 4) & 3 {
             case 0: cpu.pointee.watchesInstructions = true
-            case 1, 3: cpu.pointee.watchesData = true
-            default: break
+            case 2 where cpu.pointee.cr4 & CR4.de == 0: break
+            default: cpu.pointee.watchesData = true
             }
         }
     }

@@ -9,6 +9,8 @@ public import Core
 enum EventKind {
     /// A fault: RIP is at the instruction.
     case exception
+    /// The fault of an instruction breakpoint: alone among them it leaves RF clear on the stack.
+    case instructionBreakpoint
     /// A trap (#DB after an instruction): RIP is past it.
     case trap
     case external
@@ -54,11 +56,11 @@ extension SoftCPU {
         return deliver(vector: Vector.db, kind: .trap, code: nil)
     }
 
-    /// #DB as a fault: DR6 gets the bits, RIP is at the instruction.
-    func raiseDebugFault(_ bits: UInt64) -> RunEnd? {
+    /// #DB of an instruction breakpoint: DR6 gets the bits, RIP is at the instruction.
+    func raiseInstructionBreakpoint(_ bits: UInt64) -> RunEnd? {
         let dr6 = s.debugRegister(6)
         dr6.pointee = dr6.pointee & ~0xf | bits
-        return deliver(vector: Vector.db, kind: .exception, code: nil)
+        return deliver(vector: Vector.db, kind: .instructionBreakpoint, code: nil)
     }
 
     /// An external interrupt that is acknowledged: a policy may take it for itself, or inject an exception in its place.
@@ -115,7 +117,7 @@ extension SoftCPU {
             if deliverOnce(event.vector, kind, code) { return nil }
             s.cpu.pointee.stop = .none
             let next = s.cpu.pointee.fault
-            let isException = kind == .exception || kind == .trap
+            let isException = kind == .exception || kind == .instructionBreakpoint || kind == .trap
             let before = isException ? Severity(event.vector) : .benign
             switch (before, Severity(next.vector)) {
             case (.double, .contributory), (.double, .pageFault): return .shutdown
@@ -153,13 +155,15 @@ extension SoftCPU {
         return true
     }
 
-    /// RFLAGS as the handler finds them on its stack: RF is set for faults but instruction breakpoints (SDM volume 3, 17.3.1.1).
-    private func savedFlags(_ vector: UInt8, _ kind: EventKind) -> UInt64 {
+    /// RFLAGS as the handler finds them on its stack (SDM volume 3, 17.3.1.1): RF is set for faults but instruction breakpoints, and for whatever
+    /// comes between two rounds of a repeated string instruction.
+    private func savedFlags(_ kind: EventKind) -> UInt64 {
         let flags = s.cpu.rflags
         switch kind {
-        case .exception: return vector == Vector.db ? flags & ~RFLAGS.rf : flags | RFLAGS.rf
-        case .external, .nmi: return flags
-        default: return flags & ~RFLAGS.rf
+        case .exception: return flags | RFLAGS.rf
+        case .external, .nmi: return s.cpu.pointee.didRound ? flags | RFLAGS.rf : flags
+        case .trap: return s.cpu.pointee.didRound ? flags | RFLAGS.rf : flags & ~RFLAGS.rf
+        case .instructionBreakpoint, .software, .privileged: return flags & ~RFLAGS.rf
         }
     }
 
@@ -169,7 +173,7 @@ extension SoftCPU {
         let table = s.cpu.pointee.idt
         guard UInt64(vector) * 4 + 3 <= UInt64(table.limit) else { return fail(Vector.gp, 0) }
         guard let entry = systemRead(table.base &+ UInt64(vector) * 4, UInt32.self) else { return false }
-        var stack = stack
+        var stack = deliveryStack
         let flags = s.cpu.rflags
         guard stack.push(self, flags, 2), stack.push(self, UInt64(s.segment(Segment.cs).pointee.selector), 2),
             stack.push(self, s.rip, 2)
@@ -235,12 +239,12 @@ extension SoftCPU {
         if gate.type == 5 {
             return switchTask(
                 to: gate.gateSelector, .gate(isSoftware: kind == .software, code: code),
-                returnRIP: s.rip, flags: savedFlags(vector, kind))
+                returnRIP: s.rip, flags: savedFlags(kind))
         }
         guard let handler = handlerCode(gate) else { return false }
         let size: UInt8 = gate.type & 8 != 0 ? 4 : 2
         let level = s.cpu.pointee.cpl
-        let flags = savedFlags(vector, kind)
+        let flags = savedFlags(kind)
         let isInner = !handler.isConforming && handler.dpl < level
         if isVirtual8086 {
             guard isInner, handler.dpl == 0 else { return fail(Vector.gp, selector: gate.gateSelector) }
@@ -250,7 +254,7 @@ extension SoftCPU {
             }
         }
         var inner: InnerStack?
-        var stack = stack
+        var stack = deliveryStack
         if isInner {
             guard let found = innerStack(level: handler.dpl) else { return false }
             (inner, stack) = (found, found.stack)
@@ -314,7 +318,7 @@ extension SoftCPU {
         stack.pointer &= ~0xf
         guard SoftMemory.isCanonical(gate.gateOffset) else { return fail(Vector.gp, system.external) }
         guard stack.push(self, UInt64(s.segment(Segment.ss).pointee.selector), 8),
-            stack.push(self, s[Register.rsp], 8), stack.push(self, savedFlags(vector, kind), 8),
+            stack.push(self, s[Register.rsp], 8), stack.push(self, savedFlags(kind), 8),
             stack.push(self, UInt64(s.segment(Segment.cs).pointee.selector), 8), stack.push(self, s.rip, 8)
         else { return false }
         if let code, !stack.push(self, UInt64(code), 8) { return false }

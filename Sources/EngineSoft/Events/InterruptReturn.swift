@@ -9,9 +9,8 @@ extension SoftCPU {
         if s.cpu.pointee.cr0 & CR0.pe == 0 {
             isDone = returnReal(p.operandSize)
         } else if isVirtual8086 {
-            isDone =
-                s.cpu.pointee.systemFlags & RFLAGS.iopl == RFLAGS.iopl
-                ? returnReal(p.operandSize) : fail(Vector.gp, 0)
+            let image = s.flagsImage(p.operandSize)
+            isDone = image == .none ? fail(Vector.gp, 0) : returnReal(p.operandSize, isVirtual: image == .virtual)
         } else if s.cpu.pointee.systemFlags & RFLAGS.nt != 0 {
             isDone = isLongMode ? fail(Vector.gp, 0) : returnTask(p)
         } else {
@@ -45,16 +44,21 @@ extension SoftCPU {
 
     // MARK: Real and virtual-8086 mode
 
-    private func returnReal(_ size: UInt8) -> Bool {
+    /// `isVirtual`: the interrupt flag is VIF.
+    private func returnReal(_ size: UInt8, isVirtual: Bool = false) -> Bool {
         var stack = stack
         guard let rip = stack.pop(self, size), let selector = stack.pop(self, size), let flags = stack.pop(self, size)
         else { return false }
         guard rip <= UInt64(s.segment(Segment.cs).pointee.limit) else { return fail(Vector.gp, 0) }
+        if isVirtual {
+            guard setVirtualFlags(flags) else { return false }
+        } else {
+            var mask = RFLAGS.status | RFLAGS.tf | RFLAGS.df | RFLAGS.nt | RFLAGS.interrupt
+            if !isVirtual8086 { mask |= RFLAGS.iopl }
+            if size > 2 { mask |= RFLAGS.ac | RFLAGS.id | RFLAGS.rf }
+            setFlags(flags, mask: mask)
+        }
         s[Register.rsp] = stack.pointer
-        var mask = RFLAGS.status | RFLAGS.tf | RFLAGS.df | RFLAGS.nt | RFLAGS.interrupt
-        if !isVirtual8086 { mask |= RFLAGS.iopl }
-        if size > 2 { mask |= RFLAGS.ac | RFLAGS.id | RFLAGS.rf }
-        setFlags(flags, mask: mask)
         if size == 2 { s.cpu.pointee.systemFlags &= ~RFLAGS.rf }
         setRealCode(UInt16(truncatingIfNeeded: selector))
         s.rip = rip
@@ -72,7 +76,7 @@ extension SoftCPU {
         }
         guard let code = returnDescriptor(UInt16(truncatingIfNeeded: selector)) else { return false }
         var mask = changeableFlags(size: size)
-        if size > 2 { mask |= RFLAGS.rf }
+        if size > 2 { mask |= RFLAGS.rf | (s.cpu.pointee.cpl == 0 ? RFLAGS.vif | RFLAGS.vip : 0) }
         // 64-bit mode always has SS and RSP in the frame.
         let isOuter = code.rpl > s.cpu.pointee.cpl || is64
         guard isWithin(code, rip) else { return fail(Vector.gp, 0) }

@@ -195,7 +195,7 @@ extension SoftCPU {
         guard loadTaskSegments(state) else { return false }
         if case .gate(_, let code?) = cause {
             updateMode()
-            var stack = stack
+            var stack = deliveryStack
             guard stack.push(self, UInt64(code), layout.width) else { return false }
             s[Register.rsp] = stack.pointer
         }

@@ -97,6 +97,8 @@ struct Stack {
     var privilege: Privilege
     /// Error code of #SS beyond the limit.
     var code: UInt32 = 0
+    /// The running instruction pops or pushes its operands: alignment and data breakpoints count, which deliveries and inner stacks do not look at.
+    var isOperand = false
 
     /// Values are truncated to `size` bytes: 2, 4 or 8. false: a fault is left.
     mutating func push(_ cpu: SoftCPU, _ value: UInt64, _ size: UInt8) -> Bool {
@@ -134,13 +136,27 @@ struct Stack {
     }
 
     private func linear(_ cpu: SoftCPU, _ offset: UInt64, _ size: UInt8, isWrite: Bool) -> UInt64? {
+        var linear = offset
         if mask == .max {
-            if SoftMemory.isCanonical(offset), SoftMemory.isCanonical(offset &+ UInt64(size) &- 1) { return offset }
-        } else if segment.allows(offset, UInt64(size), isWrite: isWrite) {
-            return (offset &+ segment.base) & 0xffff_ffff
+            guard SoftMemory.isCanonical(offset), SoftMemory.isCanonical(offset &+ UInt64(size) &- 1) else {
+                cpu.s.setFault(Vector.ss, code: code)
+                return nil
+            }
+        } else {
+            guard segment.allows(offset, UInt64(size), isWrite: isWrite) else {
+                cpu.s.setFault(Vector.ss, code: code)
+                return nil
+            }
+            linear = (offset &+ segment.base) & 0xffff_ffff
         }
-        cpu.s.setFault(Vector.ss, code: code)
-        return nil
+        let mode = cpu.s.cpu.pointee.mode
+        if !isOperand || mode.isDisjoint(with: [.alignment, .dataBreakpoints]) { return linear }
+        if mode.contains(.alignment), linear & UInt64(size &- 1) != 0 {
+            cpu.s.setFault(Vector.ac, code: 0)
+            return nil
+        }
+        if mode.contains(.dataBreakpoints) { cpu.s.noteDataAccess(linear, UInt64(size), isWrite: isWrite) }
+        return linear
     }
 }
 
@@ -150,7 +166,15 @@ extension SoftCPU {
         let segment = s.segment(Segment.ss).pointee
         let mask: UInt64 = is64 ? .max : segment.isBig ? 0xffff_ffff : 0xffff
         return Stack(
-            segment: segment, pointer: s[Register.rsp], mask: mask, privilege: privilege(level: s.cpu.pointee.cpl))
+            segment: segment, pointer: s[Register.rsp], mask: mask, privilege: privilege(level: s.cpu.pointee.cpl),
+            isOperand: true)
+    }
+
+    /// The same for what the processor pushes by itself.
+    var deliveryStack: Stack {
+        var stack = stack
+        stack.isOperand = false
+        return stack
     }
 
     /// Of a fault that names a selector; EXT as in the delivery of the moment (SDM volume 3, 6.13).

@@ -50,10 +50,16 @@ extension SoftCPU {
     }
 
     func interruptSoftware(_ p: P) -> P {
-        if isVirtual8086, s.cpu.pointee.systemFlags & RFLAGS.iopl != RFLAGS.iopl {
-            return raise(s, p, Vector.gp, code: 0)
+        let vector = UInt8(truncatingIfNeeded: p.op.pointee.imm64)
+        if isVirtual8086 {
+            switch interruptRedirection(vector) {
+            case .program: return interruptProgram(vector, p)
+            case .monitor where s.interruptFlag == .real: break
+            case .monitor: return raise(s, p, Vector.gp, code: 0)
+            case nil: return abort(s, p)
+            }
         }
-        return softwareInterrupt(UInt8(truncatingIfNeeded: p.op.pointee.imm64), .software, p)
+        return softwareInterrupt(vector, .software, p)
     }
 
     func interruptOverflow(_ p: P) -> P {

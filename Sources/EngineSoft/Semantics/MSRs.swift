@@ -16,6 +16,15 @@ enum MSR {
     static let tscAux: UInt32 = 0xc000_0103
 }
 
+/// IA32_MISC_ENABLE (SDM volume 4, table 2-2), as far as CPUID promises what its bits switch.
+enum MiscEnable {
+    /// Fast strings, CPUID leaves up to 2 only, no NX.
+    static let fastStrings: UInt64 = 1, limitsCPUID: UInt64 = 1 << 22, xdDisable: UInt64 = 1 << 34
+    static let writable = fastStrings | limitsCPUID | xdDisable
+    /// No branch trace storage and no PEBS.
+    static let readOnly: UInt64 = 1 << 11 | 1 << 12
+}
+
 extension SoftCPU {
     func readMSR(_ p: P) -> P {
         guard s.cpu.pointee.cpl == 0 else { return raise(s, p, Vector.gp, code: 0) }
@@ -83,7 +92,7 @@ extension SoftCPU {
         case MSR.microcode: break
         case MSR.debugControl: return value == 0
         case MSR.sysenterCS: cpu.pointee.msrs.sysenterCS = value & 0xffff_ffff
-        case MSR.miscEnable: cpu.pointee.msrs.miscEnable = value & 1
+        case MSR.miscEnable: return setMiscEnable(value)
         case MSR.pat:
             guard isValidPAT(value) else { return false }
             cpu.pointee.msrs.pat = value
@@ -124,11 +133,20 @@ extension SoftCPU {
         return true
     }
 
+    /// Bits of features that CPUID denies are reserved, and the read-only ones stay. NX cannot be taken away while it is in use.
+    private func setMiscEnable(_ value: UInt64) -> Bool {
+        guard value & ~(MiscEnable.writable | MiscEnable.readOnly) == 0 else { return false }
+        if value & MiscEnable.xdDisable != 0, s.cpu.pointee.efer & EFER.nxe != 0 { return false }
+        s.cpu.pointee.msrs.miscEnable = value & MiscEnable.writable | MiscEnable.readOnly
+        return true
+    }
+
     /// SDM volume 3, 2.2.1: LMA is read-only, LME cannot change under paging.
     private func setEFER(_ value: UInt64) -> Bool {
         let cpu = s.cpu
         let old = cpu.pointee.efer
         guard value & ~(EFER.sce | EFER.lme | EFER.lma | EFER.nxe) == 0 else { return false }
+        if value & EFER.nxe != 0, cpu.pointee.msrs.miscEnable & MiscEnable.xdDisable != 0 { return false }
         if (old ^ value) & EFER.lme != 0, cpu.pointee.cr0 & CR0.pg != 0 { return false }
         cpu.pointee.efer = value & ~EFER.lma | old & EFER.lma
         if (old ^ value) & EFER.nxe != 0 { flushTranslations(keepsGlobal: false) }

@@ -286,6 +286,12 @@ let storeFlags: Handler = { s, p in
     return next(s, p)
 }
 
+/// SALC: AL is FF or 0 as CF says, and no flag changes (the opcode table of AMD's manual, volume 3, names it).
+let setALFromCarry: Handler = { s, p in
+    s.put(Register.rax, s.cpu.carry ? 0xff as UInt8 : 0)
+    return next(s, p)
+}
+
 let clearCarry: Handler = { s, p in
     s.cpu.setCarry(false)
     return next(s, p)

@@ -85,6 +85,7 @@ let portIn: Handler = { s, p in
     let port = port(s, p)
     let size = p.op.pointee.extra
     if !s.mayUsePorts, !ioAllowed(s, p, port: port, size: Int(size)) { return abort(s, p) }
+    if s.cpu.pointee.mode.contains(.dataBreakpoints) { s.notePortAccess(port, UInt64(size)) }
     guard let value = s.portRead(p, port, UInt8(truncatingIfNeeded: size)) else { return abort(s, p) }
     s.putRegister(Register.rax, size, value)
     return afterExit(s, p)
@@ -94,6 +95,7 @@ let portOut: Handler = { s, p in
     let port = port(s, p)
     let size = p.op.pointee.extra
     if !s.mayUsePorts, !ioAllowed(s, p, port: port, size: Int(size)) { return abort(s, p) }
+    if s.cpu.pointee.mode.contains(.dataBreakpoints) { s.notePortAccess(port, UInt64(size)) }
     guard s.portWrite(p, port, UInt8(truncatingIfNeeded: size), s[Register.rax]) else { return abort(s, p) }
     return afterExit(s, p)
 }

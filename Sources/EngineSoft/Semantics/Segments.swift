@@ -113,13 +113,17 @@ extension SoftCPU {
         return true
     }
 
-    /// A return to an outer ring takes away segments that it may not use (SDM volume 3, 5.8.6).
+    /// A return to an outer ring takes away segments that it may not use (SDM volume 3, 5.8.6; volume 2, IRET: null selectors too, whatever
+    /// their hidden part says). Bases stay: in 64-bit mode those of FS and GS count without a segment.
     func dropPrivilegedSegments() {
         for number in [Segment.es, Segment.ds, Segment.fs, Segment.gs] {
-            let register = s.segment(number).pointee
-            guard register.isUsable else { continue }
-            let isConforming = register.attributes & 0xc == 0xc
-            if !isConforming, register.dpl < s.cpu.pointee.cpl { setNull(number, 0) }
+            let register = s.segment(number)
+            let isNull = register.pointee.selector & 0xfffc == 0
+            let isConforming = register.pointee.attributes & 0xc == 0xc
+            guard isNull || !isConforming && register.pointee.dpl < s.cpu.pointee.cpl else { continue }
+            register.pointee.selector = 0
+            register.pointee.attributes = 0x100
+            register.pointee.limit = 0
         }
     }
 
@@ -139,8 +143,8 @@ extension SoftCPU {
 
     private func didLoad(_ number: Int, _ p: P) -> P {
         updateMode()
-        // After a load of SS the stack pointer may follow (SDM volume 3, 6.8.3).
-        if number == Segment.ss {
+        // After a load of SS the stack pointer may follow (SDM volume 3, 6.8.3). Of loads in a row only the first holds events.
+        if number == Segment.ss, !followsStackLoad {
             s.cpu.pointee.inShadow = true
             s.cpu.pointee.isStackShadow = true
         }

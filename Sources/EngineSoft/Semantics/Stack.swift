@@ -128,10 +128,12 @@ let popChecked: Handler = { s, p in
     return next(s, p)
 }
 
-/// POP to memory: the value first.
+/// POP to memory: the value first. An address with RSP as its base has RSP as it is after the pop.
 let popLoad: Handler = { s, p in
     guard let value = s.readStack(p, s.stackPointer, p.op.pointee.extra) else { return abort(s, p) }
     s[Register.temporary] = value
+    let (pointer, mask) = (s[Register.rsp], s.stackMask)
+    s[Register.popped] = pointer & ~mask | (pointer &+ UInt64(p.op.pointee.extra)) & mask
     return next(s, p)
 }
 
@@ -179,13 +181,15 @@ let popAll: Handler = { s, p in
     return next(s, p)
 }
 
-/// ENTER. imm64: bytes; extra2: nesting level.
+/// ENTER. imm64: bytes; extra2: nesting level. The operand size says how wide the frame pointer is, the stack size how far SP wraps: of a
+/// 16-bit stack the upper half of ESP stays, and is part of a 32-bit frame pointer.
 let enterFrame: Handler = { s, p in
     let size = p.op.pointee.extra & 15
     let step = UInt64(size)
     let level = UInt64(p.op.pointee.extra2) & 31
-    let top = s.stackPointer
-    let frame = (top &- step) & s.stackMask
+    let mask = s.stackMask
+    let old = s[Register.rsp]
+    let frame = old & ~mask | (old &- step) & mask
     guard s.writeStack(p, frame, size, s[Register.rbp]) else { return abort(s, p) }
     var new = frame
     if level > 0 {
@@ -198,7 +202,7 @@ let enterFrame: Handler = { s, p in
         new = new &- step
         guard s.writeStack(p, new, size, frame) else { return abort(s, p) }
     }
-    new = (new &- (p.op.pointee.imm64 & 0xffff)) & s.stackMask
+    new = (new &- (p.op.pointee.imm64 & 0xffff)) & mask
     // The processor checks that the last byte of the new frame can be written (SDM volume 2, "ENTER").
     guard s.probeStack(p, new, size) else { return abort(s, p) }
     s.setStackPointer(new)

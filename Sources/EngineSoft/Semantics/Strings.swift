@@ -338,6 +338,7 @@ let inString: Handler = { s, p in
     guard ioAllowed(s, p, port: port, size: Int(state.size)) else { return abort(s, p) }
     var left = state.count(s)
     while left > 0 {
+        if s.cpu.pointee.mode.contains(.dataBreakpoints) { s.notePortAccess(port, state.size) }
         guard let to = state.address(s, Register.rdi, Segment.es, isWrite: true) else { return abort(s, p) }
         var run = min(left, state.room(s, Register.rdi, Segment.es, to), 512)
         // That the write will not fault is made sure before the device is read.
@@ -369,6 +370,7 @@ let outString: Handler = { s, p in
     guard ioAllowed(s, p, port: port, size: Int(state.size)) else { return abort(s, p) }
     var left = state.count(s)
     while left > 0 {
+        if s.cpu.pointee.mode.contains(.dataBreakpoints) { s.notePortAccess(port, state.size) }
         guard let from = state.address(s, Register.rsi, state.sourceSegment, isWrite: false) else { return abort(s, p) }
         var run = min(left, state.room(s, Register.rsi, state.sourceSegment, from), 512)
         if run > 1, let source = s.hostForReading(p, from) {

@@ -32,13 +32,15 @@ struct CPUModel {
     }
 
     func cpuid(leaf: UInt32, subleaf: UInt32, _ s: S) -> Leaf {
-        switch leaf {
-        case 0...Self.lastBasic: basic(leaf, subleaf, s)
+        let lastBasic = s.cpu.pointee.msrs.miscEnable & MiscEnable.limitsCPUID == 0 ? Self.lastBasic : 2
+        return switch leaf {
+        case 0: (lastBasic, Self.word(Self.vendor, 0), Self.word(Self.vendor, 2), Self.word(Self.vendor, 1))
+        case 1...lastBasic: basic(leaf, subleaf, s)
         case 0x4000_0000:
             (0x4000_0000, Self.word("Backplane VM", 0), Self.word("Backplane VM", 1), Self.word("Backplane VM", 2))
-        case 0x8000_0000...Self.lastExtended: extended(leaf)
+        case 0x8000_0000...Self.lastExtended: extended(leaf, s)
         // Beyond the last one, the answer is that of the last basic leaf.
-        default: basic(Self.lastBasic, subleaf, s)
+        default: basic(lastBasic, subleaf, s)
         }
     }
 
@@ -58,7 +60,6 @@ struct CPUModel {
 
     private func basic(_ leaf: UInt32, _ subleaf: UInt32, _ s: S) -> Leaf {
         switch leaf {
-        case 0: (Self.lastBasic, Self.word(Self.vendor, 0), Self.word(Self.vendor, 2), Self.word(Self.vendor, 1))
         case 1: (Self.signature, Self.lines, versionECX(s), Self.versionEDX)
         // Descriptors: none, but for "see leaf 4".
         case 2: (1, 0, 0, 0)
@@ -87,8 +88,8 @@ struct CPUModel {
         return bits
     }
 
-    /// FPU, DE, PSE, TSC, MSR, PAE, CX8, SEP, PGE, CMOV, PAT, PSE-36, CLFSH, MMX, FXSR, SSE, SSE2. No VME, MCE, APIC, MTRR.
-    private static let versionEDX: UInt32 = [0, 2, 3, 4, 5, 6, 8, 11, 13, 15, 16, 17, 19, 23, 24, 25, 26]
+    /// FPU, VME, DE, PSE, TSC, MSR, PAE, CX8, SEP, PGE, CMOV, PAT, PSE-36, CLFSH, MMX, FXSR, SSE, SSE2. No MCE, APIC, MTRR, MCA.
+    private static let versionEDX: UInt32 = [0, 1, 2, 3, 4, 5, 6, 8, 11, 13, 15, 16, 17, 19, 23, 24, 25, 26]
         .reduce(0) { $0 | 1 << $1 }
 
     /// FSGSBASE, SMEP, ERMS, INVPCID, CLFLUSHOPT, SMAP
@@ -103,11 +104,13 @@ struct CPUModel {
 
     // MARK: Extended leaves
 
-    private func extended(_ leaf: UInt32) -> Leaf {
+    private func extended(_ leaf: UInt32, _ s: S) -> Leaf {
         switch leaf {
         case 0x8000_0000: return (Self.lastExtended, 0, 0, 0)
         // LAHF, PREFETCHW; SYSCALL, NX, 1 GiB pages, RDTSCP, long mode
-        case 0x8000_0001: return (0, 0, 1 << 0 | 1 << 8, 1 << 11 | 1 << 20 | 1 << 26 | 1 << 27 | 1 << 29)
+        case 0x8000_0001:
+            let noNX = s.cpu.pointee.msrs.miscEnable & MiscEnable.xdDisable != 0
+            return (0, 0, 1 << 0 | 1 << 8, 1 << 11 | (noNX ? 0 : 1 << 20) | 1 << 26 | 1 << 27 | 1 << 29)
         case 0x8000_0002...0x8000_0004:
             let first = Int(leaf - 0x8000_0002) * 4
             return (

@@ -27,6 +27,8 @@ enum Register {
     static let address: UInt8 = 144
     /// What one operation of an instruction leaves for another, if not an address.
     static let temporary: UInt8 = 152
+    /// RSP as POP to memory leaves it.
+    static let popped: UInt8 = 160
 
     static func general(_ number: Int) -> UInt8 { UInt8(truncatingIfNeeded: number &* 8) }
 }
@@ -196,7 +198,7 @@ struct CPUState {
     var watchesData = false
     /// Each round of a repeated string instruction ends the step: TF or a debugger (SDM volume 3, 17.3.1.4).
     var stepsRounds = false
-    /// A repeated string instruction has done a round, and RIP is still at it.
+    /// The repeated string instruction that ran last has done a round, and RIP is still at it.
     var didRound = false
     /// PAE's four page-directory-pointer entries, loaded with CR3.
     var pageDirectoryPointers: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
@@ -229,7 +231,7 @@ struct ModelSpecificRegisters {
     /// Added to the clock's ticks.
     var tscOffset: UInt64 = 0
     var pat: UInt64 = 0x0007_0406_0007_0406
-    var miscEnable: UInt64 = 1
+    var miscEnable = MiscEnable.fastStrings | MiscEnable.readOnly
 }
 
 /// x87 registers but for the stack itself. `tag`: a bit set for each physical register that is not empty.

@@ -38,8 +38,6 @@ private func isAboutUndefined(_ d: Disagreement) -> Bool {
     if d.starts(0x0f, 0x01), (0xd8...0xdf).contains(d.modRM), d.ours == nil { return true }
     // MOV to CS is #UD.
     if d.starts(0x8e), d.ours == nil { return true }
-    // SALC is in no manual of Intel's.
-    if d.starts(0xd6), d.bits != 64 { return true }
     // SYSCALL and SYSRET are #UD outside of 64-bit mode on Intel's processors.
     if d.starts(0x0f, 0x05) || d.starts(0x0f, 0x07), d.bits != 64 { return true }
     return false

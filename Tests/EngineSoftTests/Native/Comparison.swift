@@ -87,7 +87,9 @@ final class Comparison {
         }
         states[0].rip = address
         states[0].rflags = 0x202 | random.next() & (FlagRules.status | (random.chance(20) ? 0x400 : 0))
-        states[0].is32 = bits == 32 ? 1 : 0
+        states[0].cs = UInt16(bits == 32 ? nc_code32 : nc_code64)
+        let data = UInt16(nc_data)
+        (states[0].ss, states[0].ds, states[0].es) = (data, data, data)
         states[0].cr2 = 0
         FXState.fill(raw + FXImage.offset, &random, isPlain: !program.usesVectors)
     }

@@ -19,6 +19,7 @@ final class SoftSide {
     private static let codeAt: UInt64 = 0x10000
     private static let writableAt: [UInt64] = [0x22000, 0x20000]
     private static let readOnlyAt: UInt64 = 0x21000
+    private static let localTableAt: UInt64 = 0x23000
 
     var code: UnsafeMutableRawPointer { ram + Int(SoftSide.codeAt) }
     func page(_ number: Int) -> UnsafeMutableRawPointer {
@@ -59,6 +60,7 @@ final class SoftSide {
         let noExecute: UInt64 = 1 << 63
         for page in 0..<2 { map(Places.data + UInt64(page) * 4096, SoftSide.writableAt[page], 7 | noExecute) }
         map(Places.readOnly, SoftSide.readOnlyAt, 5 | noExecute)
+        map(SoftSide.localTable, SoftSide.localTableAt, 3 | noExecute)
     }
 
     private func setMode() {
@@ -92,6 +94,23 @@ final class SoftSide {
         guard bits == 32 else { return }
         cpu.updateMode()
         if !isFlat { cpu.s.cpu.pointee.mode.remove(.flat) }
+    }
+
+    private static let localTable = Places.base + 0x1f_0000
+
+    /// Segments of an LDT, from its first entry on.
+    func setLocalTable(_ descriptors: [UInt64]) {
+        for (index, descriptor) in descriptors.enumerated() {
+            ram.storeBytes(of: descriptor, toByteOffset: Int(SoftSide.localTableAt) + index * 8, as: UInt64.self)
+        }
+        cpu.s.segment(Segment.ldtr).pointee = SegmentRegister(
+            base: SoftSide.localTable, limit: UInt32(descriptors.count * 8 - 1), selector: 0, attributes: 0x82)
+    }
+
+    /// Loads segment registers as if by their selectors.
+    func setSegments(_ selectors: [Int: UInt16], _ register: (UInt16) -> SegmentRegister) {
+        for (number, selector) in selectors { cpu.s.segment(number).pointee = register(selector) }
+        cpu.updateMode()
     }
 
     /// Bytes of the code region have changed.
@@ -142,6 +161,10 @@ final class SoftSide {
         for number in 0..<16 { raw.storeBytes(of: s[UInt8(number * 8)], toByteOffset: number * 8, as: UInt64.self) }
         state.pointee.rip = s.rip
         state.pointee.rflags = s.cpu.rflags
+        state.pointee.cs = s.segment(Segment.cs).pointee.selector
+        state.pointee.ss = s.segment(Segment.ss).pointee.selector
+        state.pointee.ds = s.segment(Segment.ds).pointee.selector
+        state.pointee.es = s.segment(Segment.es).pointee.selector
         let fault = s.cpu.pointee.fault
         state.pointee.vector = UInt64(fault.vector)
         state.pointee.error = fault.hasCode ? UInt64(fault.code) : 0

@@ -2,27 +2,6 @@ import ResetControl
 import Testing
 
 @Suite struct ResetControlTests {
-    // MARK: Port 0x64
-
-    @Test func theKeyboardControllerIsIdle() {
-        let chip = ResetControl()
-        // Output and input buffers empty (bits 0 and 1), self-test passed (bit 2), not locked (bit 4).
-        #expect(chip.read(.keyboard) == 0x14)
-    }
-
-    @Test func commandFEPulsesReset() {
-        var chip = ResetControl()
-        let pulses = chip.write(.keyboard, 0xFE)
-        #expect(pulses)
-    }
-
-    @Test func onlyPulsesOfOutputBitZeroReset() {
-        var chip = ResetControl()
-        let resetting = (0...255).filter { chip.write(.keyboard, UInt8($0)) }
-        #expect(resetting == [0xF0, 0xF2, 0xF4, 0xF6, 0xF8, 0xFA, 0xFC, 0xFE])
-        #expect(chip.read(.keyboard) == 0x14)
-    }
-
     // MARK: Port 0x92
 
     @Test func fastResetWorksOnTheRisingEdge() {

@@ -1,35 +1,17 @@
-/// The three ports by which PC guests reboot: 0x64 (keyboard controller), 0x92 (system control port A), 0xCF9 (reset
-/// control register). The chip only; `ResetControlPlugin.swift` connects it.
+/// Two of the three ports by which PC guests reboot: 0x92 (system control port A) and 0xCF9 (reset control register). The
+/// chip only; `ResetControlPlugin.swift` connects it, with `KeyboardController` for the third.
 ///
-/// Sources: IBM PC/AT technical reference, "Keyboard Controller" (status register, commands F0-FF); PS/2 hardware
-/// interface technical reference, "System Control Port A"; 82371SB (PIIX3) data sheet, RC register; ICH10 data sheet,
-/// 13.7.5, RST_CNT.
+/// Sources: PS/2 hardware interface technical reference, "System Control Port A"; 82371SB (PIIX3) data sheet, RC register;
+/// ICH10 data sheet, 13.7.5, RST_CNT.
 ///
 /// Not modelled:
-/// - An 8042. Port 0x64 shows an idle controller, so that a guest which waits for one before it pulses reset does not
-///   wait in vain; but no command is ever answered, and port 0x60 is not there. A guest that looks for a keyboard
-///   finds none.
 /// - A20. Bit 1 of port 0x92 is kept and masks nothing; it is set after reset, which is how the machine starts.
 /// - Kinds of reset. The CPU alone (INIT), the system (SRST) and a power cycle (FULL_RST) all reset the machine as
 ///   RESET does.
 public struct ResetControl: Sendable {
     // MARK: Registers
 
-    public enum Register: UInt8, Sendable { case keyboard = 0, systemControlA = 1, resetControl = 2 }
-
-    /// Port 0x64, read.
-    public struct KeyboardStatus: OptionSet, Equatable, Sendable {
-        public let rawValue: UInt8
-        public init(rawValue: UInt8) { self.rawValue = rawValue }
-        public static let outputBufferFull = Self(rawValue: 1 << 0)
-        public static let inputBufferFull = Self(rawValue: 1 << 1)
-        /// The self-test has passed.
-        public static let systemFlag = Self(rawValue: 1 << 2)
-        /// The keyboard lock is open.
-        public static let unlocked = Self(rawValue: 1 << 4)
-
-        static let idle: Self = [.systemFlag, .unlocked]
-    }
+    public enum Register: Sendable { case systemControlA, resetControl }
 
     /// Port 0x92.
     public struct SystemControlA: OptionSet, Equatable, Sendable {
@@ -84,7 +66,6 @@ public struct ResetControl: Sendable {
     /// Has no side effect, so that it is the peek too.
     public func read(_ register: Register) -> UInt8 {
         switch register {
-        case .keyboard: KeyboardStatus.idle.rawValue
         case .systemControlA: state.systemControlA.rawValue
         case .resetControl: state.resetControl.subtracting(.resetCPU).rawValue
         }
@@ -93,9 +74,6 @@ public struct ResetControl: Sendable {
     /// True: the write pulses the machine's reset.
     public mutating func write(_ register: Register, _ value: UInt8) -> Bool {
         switch register {
-        case .keyboard:
-            // F0-FF pulse those of output bits 3:0 whose bit is 0. Output bit 0 is the system's reset.
-            return value & 0xF1 == 0xF0
         case .systemControlA:
             let old = state.systemControlA
             state.systemControlA = SystemControlA(rawValue: value).intersection(.kept)
