@@ -146,7 +146,8 @@ extension ScaffoldSwift {
         }
 
         let library = Library(
-            "@NAME@", version: "0.1", summary: "an echo", licence: "NONE", classes: [@TYPE@Plugin.definition])
+            "@NAME@", version: "0.1", summary: "an echo", licence: "NONE", needsMinor: 0,
+            classes: [@TYPE@Plugin.definition])
 
         /// The one symbol of the library.
         @c(backplane_plugin)
