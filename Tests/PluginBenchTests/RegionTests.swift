@@ -27,7 +27,8 @@ private final class PageDevice: Instance {
     }
 }
 
-private let pages = Library("pages", version: "1", summary: "for a test", needsMinor: 0, classes: [PageDevice.definition])
+private let pages = Library(
+    "pages", version: "1", summary: "for a test", needsMinor: 0, classes: [PageDevice.definition])
 
 /// The bench judges by the header: a reset changes no byte of a region.
 @Suite(.serialized) struct RegionTests {

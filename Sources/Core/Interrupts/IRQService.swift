@@ -38,7 +38,8 @@ extension ServiceTables {
                     }
                     let answer = owner.machine.setOutput(of: owner, vcpu, level != 0)
                     guard answer == status(BP_REFUSED) else { return answer }
-                    let why = "goes nowhere: neither 'cpu: interrupts:' names this instance, nor is another wired to it as a controller"
+                    let why =
+                        "goes nowhere: neither 'cpu: interrupts:' names this instance, nor is another wired to it as a controller"
                     return owner.refuse("irq/1 output", "INTR", why, BP_REFUSED)
                 }
             },

@@ -31,11 +31,18 @@ struct Bench {
 
     /// By physical address.
     mutating func poke(_ address: UInt32, _ value: UInt8) {
-        var span = memory.mutableSpan
+        // Taken out for the while: the chip and its memory are both accessed.
+        var taken: [UInt8] = []
+        swap(&taken, &memory)
+        var span = taken.mutableSpan
         chip.writeMemory(address - 0xA0000, value, to: &span)
+        swap(&taken, &memory)
     }
 
-    mutating func peek(_ address: UInt32) -> UInt8 { chip.readMemory(address - 0xA0000, from: memory.span) }
+    mutating func peek(_ address: UInt32) -> UInt8 {
+        let memory = memory
+        return chip.readMemory(address - 0xA0000, from: memory.span)
+    }
 
     func plane(_ plane: Int, _ offset: Int) -> UInt8 { memory[offset * 4 + plane] }
 

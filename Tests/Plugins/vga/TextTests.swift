@@ -52,8 +52,8 @@ import Testing
         var b = Bench.text()
         b.print("bottom", at: 0)
         b.print("top", at: 400)
-        b.set(0x3D4, 0x0C, 400 >> 8)
-        b.set(0x3D4, 0x0D, 400 & 0xFF)
+        b.set(0x3D4, 0x0C, UInt8(400 >> 8))
+        b.set(0x3D4, 0x0D, UInt8(400 & 0xFF))
         b.set(0x3D4, 0x18, 0x3F)  // line 0x3F of 16 a row: row 4; bits 8 and 9 off
         b.set(0x3D4, 0x09, 0x0F)
         b.set(0x3D4, 0x11, 0x0E)
