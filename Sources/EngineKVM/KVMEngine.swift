@@ -51,6 +51,9 @@ public final class KVMEngine: Engine {
         self.kvm = kvm
         self.vm = vm
         cpuLimit = cpuCount
+        // Bits 7:0 of EAX: physical address bits.
+        let bits = cpuid.first { $0.function == 0x8000_0008 }.map { UInt64($0.eax & 0xff) } ?? 36
+        slots.limit = 1 << min(max(bits, 32), 52)
         hold = .allocate(capacity: 1)
         hold.initialize(to: 0)
         cpusLock = .allocate(capacity: 1)

@@ -20,6 +20,10 @@ struct MemorySlot: Equatable {
         isReadOnly = memory.write != read
     }
 
+    func continues(into next: MemorySlot) -> Bool {
+        address &+ length == next.address && host + Int(truncatingIfNeeded: length) == next.host
+    }
+
     /// The part from `first` to `last`, which lie inside.
     func part(_ first: UInt64, _ last: UInt64) -> MemorySlot {
         var part = self
@@ -41,9 +45,14 @@ struct SlotTable {
     /// By slot number; nil: free.
     private(set) var entries: [MemorySlot?] = []
 
+    /// KVM refuses slots beyond the host's physical addresses; of the guest's space only what lies below is memory.
+    var limit = UInt64(1) << 52
+    /// From so many slots on, what a change adds is joined with what it continues.
+    private static let crowd = 512
+
     /// What makes `range`, of whole pages, hold `memory` and nothing else. Removals first: KVM refuses overlapping slots.
     func changes(_ range: ClosedRange<UInt64>, _ memory: [MappedMemory]) -> [Change] {
-        var wanted = memory.compactMap { MemorySlot($0) }
+        var wanted = memory.compactMap { $0.clipped(to: 0...(limit - 1)).flatMap { MemorySlot($0) } }
         var removed: [UInt32] = []
         var free: [UInt32] = []
         for (number, entry) in entries.enumerated() {
@@ -58,6 +67,7 @@ struct SlotTable {
             if entry.address < range.lowerBound { wanted.append(entry.part(entry.address, range.lowerBound - 1)) }
             if entry.last > range.upperBound { wanted.append(entry.part(range.upperBound + 1, entry.last)) }
         }
+        if entries.count - free.count > Self.crowd { join(&wanted, &removed) }
         free = removed + free
         var end = UInt32(entries.count)
         var changes = removed.map { Change.remove(slot: $0) }
@@ -70,6 +80,27 @@ struct SlotTable {
             }
         }
         return changes
+    }
+
+    /// Neighbours that a wanted piece continues, or that continue it, are taken into it.
+    private func join(_ wanted: inout [MemorySlot], _ removed: inout [UInt32]) {
+        for place in wanted.indices {
+            for (number, entry) in entries.enumerated() {
+                guard let entry, !removed.contains(UInt32(number)), entry.isReadOnly == wanted[place].isReadOnly else {
+                    continue
+                }
+                let piece = wanted[place]
+                if entry.continues(into: piece) {
+                    wanted[place] = entry
+                } else if piece.continues(into: entry) {
+                    wanted[place] = piece
+                } else {
+                    continue
+                }
+                wanted[place].length = piece.length + entry.length
+                removed.append(UInt32(number))
+            }
+        }
     }
 
     /// Whether what a slot says of `range` is wanted just so: then it is taken out of `wanted`.

@@ -185,7 +185,7 @@ public final class SoftCPU: CountedCPU {
         }
         jumpCache[JumpEntry.index(rip)] = JumpEntry(rip: rip, key: key, target: block.first)
         guard let chain, cpu.pointee.chainTarget == rip else { return }
-        let isPermanent = chain.pointee.isOwnPage && block.pointee.secondPage == 0
+        let isPermanent = chain.pointee.isOwnPage && block.pointee.secondPage == Block.noPage
         chain.pointee.rip = rip
         chain.pointee.key = isPermanent ? 0 : key
         chain.pointee.target = block.first
@@ -225,7 +225,7 @@ public final class SoftCPU: CountedCPU {
         // Outside of RAM and ROM each instruction is fetched when it runs, and only then.
         let isKnown = memory.canKeep(physical)
         let limit = mode.contains(.single) || !isKnown ? 1 : BlockBuilder.maximumInstructions
-        var secondPage: UInt64 = 0
+        var secondPage = Block.noPage
         var i = Instruction()
         while !builder.isEnded, builder.instructionCount < limit {
             if mayStop(at: linear, builder) {
@@ -241,16 +241,18 @@ public final class SoftCPU: CountedCPU {
                 // It goes on behind the page: a block of its own.
                 if builder.instructionCount > 0 {
                     builder.finish()
-                    return store(builder, physical, 0, mode)
+                    return store(builder, physical, Block.noPage, mode)
                 }
                 let next = ((linear | 0xfff) &+ 1) & s.cpu.pointee.linearMask
                 guard let second = memory.translateFetch(s, next) else { return nil }
                 secondPage = second
+                // The walk may have written an A bit to the first page, and so taken back its mark.
+                memory.watchCode(physical)
                 memory.watchCode(second)
                 window.append(memory, s, second)
                 continue
             }
-            if secondPage != 0 { break }
+            if secondPage != Block.noPage { break }
             if builder.length + Int(linear & 0xfff) >= 4096 { break }
         }
         builder.finish()
@@ -273,7 +275,8 @@ public final class SoftCPU: CountedCPU {
         }
         block.initialize(
             to: Block(
-                address: memory.codePlace(physical), secondPage: secondPage == 0 ? 0 : memory.codePlace(secondPage),
+                address: memory.codePlace(physical),
+                secondPage: secondPage == Block.noPage ? secondPage : memory.codePlace(secondPage),
                 mode: mode, length: UInt32(builder.length),
                 instructionCount: UInt16(builder.instructionCount), operationCount: UInt16(builder.count),
                 isValid: true, isKept: false, nextInBucket: nil,
@@ -282,7 +285,7 @@ public final class SoftCPU: CountedCPU {
                 )))
         block.operations.update(from: builder.operations, count: builder.count)
         block.operations[0].imm64 = UInt64(builder.instructionCount)
-        if memory.canKeep(physical), secondPage == 0 || memory.canKeep(secondPage) {
+        if memory.canKeep(physical), secondPage == Block.noPage || memory.canKeep(secondPage) {
             block.pointee.isKept = true
             memory.blocks.insert(block)
         }
@@ -398,6 +401,9 @@ public final class SoftCPU: CountedCPU {
         let mail = mailbox.take()
         for page in mail.written { memory.blocks.drop(page << 12, 4096) }
         for change in mail.memory { memory.update(change.range, change.pieces) }
-        if !mail.memory.isEmpty { translationsChanged() }
+        guard !mail.memory.isEmpty else { return }
+        // What was left to be linked would be linked to what is there now.
+        s.cpu.pointee.chain = nil
+        translationsChanged()
     }
 }

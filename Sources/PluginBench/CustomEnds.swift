@@ -290,6 +290,15 @@ final class CustomEnd {
             if type == .inStruct { return fnv(CustomEnd.withoutPointers(Array(bytes)), hash) }
             for index in bytes.indices.dropFirst(4) { bytes[index] = 0 }
             return hash
+        case .outU32, .outU64:
+            guard let pointer else {
+                board.violate("it called '\(function)' of '\(interface.name)' with NULL for a number")
+                return hash
+            }
+            let count = CustomEnd.fixedSize(type)
+            UnsafeMutableRawBufferPointer(start: pointer, count: count).initializeMemory(
+                as: UInt8.self, repeating: 0x55)
+            return hash
         case .pointer: return hash
         default: return (hash ^ CustomEnd.narrow(value, type)) &* 0x100_0000_01b3
         }
@@ -365,6 +374,7 @@ final class CustomEnd {
         case .number(let count): bytes = [UInt8](repeating: 0, count: Int(min(count, 1 << 20)))
         }
         if type == .text { bytes = bytes.filter { $0 != 0 } + [0] }
+        if fixedSize(type) > 0 { bytes = [UInt8](repeating: 0, count: fixedSize(type)) }
         let isStruct = type == .inStruct || type == .outStruct
         if isStruct, bytes.count < 8 { bytes += [UInt8](repeating: 0, count: 8 - bytes.count) }
         let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count + guardBytes, alignment: 16)
@@ -382,7 +392,7 @@ final class CustomEnd {
             board.violate("its '\(function)' wrote beyond the \(buffer.count) bytes that it was given")
         }
         switch buffer.type {
-        case .outBuffer: return Array(buffer.memory.prefix(buffer.count))
+        case .outBuffer, .outU32, .outU64: return Array(buffer.memory.prefix(buffer.count))
         case .outStruct: return CustomEnd.withoutPointers(Array(buffer.memory.prefix(buffer.count)))
         default: return []
         }
@@ -391,13 +401,16 @@ final class CustomEnd {
     // MARK: Values
 
     static func isPointer(_ type: WireType) -> Bool {
-        [.inBuffer, .outBuffer, .inStruct, .outStruct, .text, .pointer].contains(type)
+        [.inBuffer, .outBuffer, .inStruct, .outStruct, .outU32, .outU64, .text, .pointer].contains(type)
     }
+
+    /// Bytes behind a pointer to a number that the callee fills in; 0: it is none.
+    static func fixedSize(_ type: WireType) -> Int { type == .outU32 ? 4 : type == .outU64 ? 8 : 0 }
 
     /// The bits that the type has.
     static func narrow(_ value: UInt64, _ type: WireType) -> UInt64 {
         switch type {
-        case .void, .text, .pointer, .inBuffer, .outBuffer, .inStruct, .outStruct: 0
+        case .void, .text, .pointer, .inBuffer, .outBuffer, .inStruct, .outStruct, .outU32, .outU64: 0
         case .bool: value & 0xff == 0 ? 0 : 1
         case .u8: value & 0xff
         case .u16: value & 0xffff

@@ -25,7 +25,7 @@ extension ScaffoldRust {
         }
 
         pub const BP_ABI_MAJOR: u32 = 1;
-        pub const BP_ABI_MINOR: u32 = 3;
+        pub const BP_ABI_MINOR: u32 = 4;
         pub const BP_NO_VCPU: u32 = u32::MAX;
         pub const BP_REQUESTER_HOST: u32 = u32::MAX;
         pub const BP_WANT_ALL: u32 = 0xffff;
@@ -89,7 +89,9 @@ extension ScaffoldRust {
         pub const BP_T_IN_STRUCT: u32 = 12;
         pub const BP_T_OUT_STRUCT: u32 = 13;
         pub const BP_T_POINTER: u32 = 14;
-        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_function { pub size: u32, pub result: u16, pub flags: u16, pub name: *const c_char, pub parameters: *const u16, pub parameter_count: u32, pub reserved: u32, }
+        pub const BP_T_OUT_U32: u32 = 15;
+        pub const BP_T_OUT_U64: u32 = 16;
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_function { pub size: u32, pub result: u16, pub flags: u16, pub name: *const c_char, pub parameters: *const u16, pub parameter_count: u32, pub since: u32, }
         whole!(bp_function);
         pub const BP_FUNCTION_ASYNC: u32 = 1;
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_interface { pub size: u32, pub provider_count: u32, pub client_count: u32, pub name: *const c_char, pub provider: *const *const bp_function, pub client: *const *const bp_function, }
@@ -104,8 +106,10 @@ extension ScaffoldRust {
         pub const BP_PROVIDED_MAY_CYCLE: u32 = 2;
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_irq_line { pub size: u32, pub reserved: u32, pub set: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, level: u32)>, }
         whole!(bp_irq_line);
-        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_irq_controller { pub size: u32, pub reserved: u32, pub acknowledge: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, vcpu: u32) -> u32>, }
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_irq_controller { pub size: u32, pub reserved: u32, pub acknowledge: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, vcpu: u32) -> u32>, pub message: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, address: u64, data: u64, requester: u64)>, }
         whole!(bp_irq_controller);
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_irq_controller_client { pub size: u32, pub reserved: u32, pub intr: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, vcpu: u32, level: u32)>, pub eoi: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, vcpu: u32, vector: u32)>, }
+        whole!(bp_irq_controller_client);
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_stream { pub size: u32, pub reserved: u32, pub write: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, bytes: *const c_void, length: u64)>, pub ready: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, room: u64)>, pub event: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, event: u32)>, }
         whole!(bp_stream);
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_stream_client { pub size: u32, pub reserved: u32, pub receive: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, bytes: *const c_void, length: u64)>, pub throttle: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, on: u32)>, pub event: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, event: u32)>, }
@@ -133,6 +137,11 @@ extension ScaffoldRust {
         whole!(bp_net);
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_net_client { pub size: u32, pub reserved: u32, pub receive: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, frame: *const c_void, length: u64)>, pub link: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, up: u32)>, }
         whole!(bp_net_client);
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_pci { pub size: u32, pub reserved: u32, pub intx: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, pin: u32, level: u32)>, pub location: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32) -> u32>, }
+        whole!(bp_pci);
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_pci_client { pub size: u32, pub reserved: u32, pub config_read: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, offset: u32, width: u32, flags: u32, out: *mut u32) -> bp_status>, pub config_write: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, offset: u32, width: u32, value: u32) -> bp_status>, pub bus_reset: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32)>, }
+        whole!(bp_pci_client);
+        pub const BP_PCI_PEEK: u32 = 1;
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_host { pub size: u32, pub reserved: u32, pub id: *const c_char, pub opaque: *mut c_void, pub service: unsafe extern "C" fn(host: *const bp_host, name: *const c_char) -> *const c_void, pub fail: unsafe extern "C" fn(host: *const bp_host, utf8: *const c_char, length: u64), pub reply: unsafe extern "C" fn(host: *const bp_host, bytes: *const c_void, length: u64), }
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_access { pub size: u32, pub width: u8, pub flags: u8, pub space: u16, pub vcpu: u32, pub requester: u32, pub offset: u64, pub address: u64, pub cookie: u64, pub token: u64, }
         whole!(bp_access);
@@ -145,19 +154,28 @@ extension ScaffoldRust {
         pub type bp_write_handler = unsafe extern "C" fn(self_: *mut c_void, access: *const bp_access, value: u64) -> bp_status;
         pub type bp_bulk_read_handler = unsafe extern "C" fn(self_: *mut c_void, access: *const bp_access, bytes: *mut c_void, count: u64, done: *mut u64) -> bp_status;
         pub type bp_bulk_write_handler = unsafe extern "C" fn(self_: *mut c_void, access: *const bp_access, bytes: *const c_void, count: u64, done: *mut u64) -> bp_status;
-        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_claim { pub size: u32, pub space: u16, pub widths: u8, pub reserved: u8, pub base: u64, pub length: u64, pub priority: i32, pub reserved2: u32, pub cookie: u64, pub name: *const c_char, pub read: Option<bp_read_handler>, pub write: Option<bp_write_handler>, pub read_bulk: Option<bp_bulk_read_handler>, pub write_bulk: Option<bp_bulk_write_handler>, }
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_claim { pub size: u32, pub space: u16, pub widths: u8, pub flags: u8, pub base: u64, pub length: u64, pub priority: i32, pub reserved2: u32, pub cookie: u64, pub name: *const c_char, pub read: Option<bp_read_handler>, pub write: Option<bp_write_handler>, pub read_bulk: Option<bp_bulk_read_handler>, pub write_bulk: Option<bp_bulk_write_handler>, }
         whole!(bp_claim);
+        pub const BP_CLAIM_WHOLE: u32 = 1;
+        pub const BP_CLAIM_READS: u32 = 2;
+        pub const BP_CLAIM_WRITES: u32 = 4;
+        pub const BP_MAP_READ: u32 = 1;
+        pub const BP_MAP_WRITE: u32 = 2;
         pub type bp_id = u64;
-        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_io_1 { pub size: u32, pub reserved: u32, pub claim: unsafe extern "C" fn(host: *const bp_host, claim: *const bp_claim, out: *mut bp_id) -> bp_status, pub release: unsafe extern "C" fn(host: *const bp_host, claim: bp_id) -> bp_status, pub r#move: unsafe extern "C" fn(host: *const bp_host, claim: bp_id, base: u64) -> bp_status, pub complete: unsafe extern "C" fn(host: *const bp_host, token: u64, status: bp_status, value: u64) -> bp_status, }
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_io_1 { pub size: u32, pub reserved: u32, pub claim: unsafe extern "C" fn(host: *const bp_host, claim: *const bp_claim, out: *mut bp_id) -> bp_status, pub release: unsafe extern "C" fn(host: *const bp_host, claim: bp_id) -> bp_status, pub r#move: unsafe extern "C" fn(host: *const bp_host, claim: bp_id, base: u64) -> bp_status, pub complete: unsafe extern "C" fn(host: *const bp_host, token: u64, status: bp_status, value: u64) -> bp_status, pub direct: unsafe extern "C" fn(host: *const bp_host, claim: bp_id, directions: u32) -> bp_status, }
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_span { pub size: u32, pub reserved: u32, pub id: bp_id, pub base: *mut c_void, pub length: u64, }
         whole!(bp_span);
         pub const BP_SPAN_FROM_GUEST: u32 = 1;
         pub const BP_SPAN_TO_GUEST: u32 = 2;
         pub const BP_REGION_RAM: u32 = 0;
         pub const BP_REGION_ROM: u32 = 1;
+        pub const BP_REGION_DEVICE: u32 = 2;
+        pub const BP_REGION_MAIN: u32 = 3;
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_memory_range { pub size: u32, pub kind: u32, pub base: u64, pub length: u64, }
         whole!(bp_memory_range);
-        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_memory_1 { pub size: u32, pub reserved: u32, pub read: unsafe extern "C" fn(host: *const bp_host, address: u64, bytes: *mut c_void, length: u64) -> bp_status, pub write: unsafe extern "C" fn(host: *const bp_host, address: u64, bytes: *const c_void, length: u64) -> bp_status, pub span: unsafe extern "C" fn(host: *const bp_host, address: u64, length: u64, direction: u32, out: *mut bp_span) -> bp_status, pub span_release: unsafe extern "C" fn(host: *const bp_host, span: bp_id, written: u64) -> bp_status, pub region: unsafe extern "C" fn(host: *const bp_host, key: *const c_char, kind: u32, length: u64, out: *mut bp_id, base: *mut *mut c_void) -> bp_status, pub map: unsafe extern "C" fn(host: *const bp_host, region: bp_id, offset: u64, address: u64, length: u64, priority: i32, mapping: *mut bp_id) -> bp_status, pub unmap: unsafe extern "C" fn(host: *const bp_host, mapping: bp_id) -> bp_status, pub r#move: unsafe extern "C" fn(host: *const bp_host, mapping: bp_id, address: u64) -> bp_status, pub layout: unsafe extern "C" fn(host: *const bp_host, index: u32, out: *mut bp_memory_range) -> bp_status, }
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_mapping { pub size: u32, pub directions: u32, pub region: bp_id, pub offset: u64, pub address: u64, pub length: u64, pub priority: i32, pub reserved: u32, }
+        whole!(bp_mapping);
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_memory_1 { pub size: u32, pub reserved: u32, pub read: unsafe extern "C" fn(host: *const bp_host, address: u64, bytes: *mut c_void, length: u64) -> bp_status, pub write: unsafe extern "C" fn(host: *const bp_host, address: u64, bytes: *const c_void, length: u64) -> bp_status, pub span: unsafe extern "C" fn(host: *const bp_host, address: u64, length: u64, direction: u32, out: *mut bp_span) -> bp_status, pub span_release: unsafe extern "C" fn(host: *const bp_host, span: bp_id, written: u64) -> bp_status, pub region: unsafe extern "C" fn(host: *const bp_host, key: *const c_char, kind: u32, length: u64, out: *mut bp_id, base: *mut *mut c_void) -> bp_status, pub map: unsafe extern "C" fn(host: *const bp_host, region: bp_id, offset: u64, address: u64, length: u64, priority: i32, mapping: *mut bp_id) -> bp_status, pub unmap: unsafe extern "C" fn(host: *const bp_host, mapping: bp_id) -> bp_status, pub r#move: unsafe extern "C" fn(host: *const bp_host, mapping: bp_id, address: u64) -> bp_status, pub layout: unsafe extern "C" fn(host: *const bp_host, index: u32, out: *mut bp_memory_range) -> bp_status, pub map_as: unsafe extern "C" fn(host: *const bp_host, mapping: *const bp_mapping, out: *mut bp_id) -> bp_status, pub direct: unsafe extern "C" fn(host: *const bp_host, mapping: bp_id, directions: u32) -> bp_status, }
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_irq_1 { pub size: u32, pub reserved: u32, pub line: unsafe extern "C" fn(host: *const bp_host, slot: *const c_char, position: u32, out: *mut bp_id) -> bp_status, pub set: unsafe extern "C" fn(host: *const bp_host, line: bp_id, level: u32) -> bp_status, pub pulse: unsafe extern "C" fn(host: *const bp_host, line: bp_id) -> bp_status, pub output: unsafe extern "C" fn(host: *const bp_host, vcpu: u32, level: u32) -> bp_status, pub nmi: unsafe extern "C" fn(host: *const bp_host, vcpu: u32) -> bp_status, }
         pub type bp_timer_handler = unsafe extern "C" fn(self_: *mut c_void, cookie: u64, now: u64);
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_clock_1 { pub size: u32, pub reserved: u32, pub now: unsafe extern "C" fn(host: *const bp_host) -> u64, pub timer: unsafe extern "C" fn(host: *const bp_host, handler: bp_timer_handler, cookie: u64, out: *mut bp_id) -> bp_status, pub set: unsafe extern "C" fn(host: *const bp_host, timer: bp_id, deadline: u64) -> bp_status, pub cancel: unsafe extern "C" fn(host: *const bp_host, timer: bp_id) -> bp_status, }
@@ -267,7 +285,7 @@ extension ScaffoldRust {
         pub const BP_CLASS_NOT_SAVABLE: u32 = 1;
         pub const BP_RESET_POWER_ON: u32 = 0;
         pub const BP_RESET_WARM: u32 = 1;
-        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_class { pub size: u32, pub kind: u16, pub flags: u16, pub state_version: u32, pub property_count: u32, pub slot_count: u32, pub provided_count: u32, pub method_count: u32, pub reserved: u32, pub name: *const c_char, pub summary: *const c_char, pub properties: *const *const bp_property, pub slots: *const *const bp_slot, pub provided: *const *const bp_provided, pub methods: *const *const bp_method, pub policy: *const bp_policy, pub user: *mut c_void, pub create: Option<unsafe extern "C" fn(cls: *const bp_class, host: *const bp_host, values: *const bp_value, self_: *mut *mut c_void) -> bp_status>, pub query_interface: Option<unsafe extern "C" fn(self_: *mut c_void, name: *const c_char, index: u32, client: *const bp_peer, out: *mut bp_peer) -> bp_status>, pub connect: Option<unsafe extern "C" fn(self_: *mut c_void) -> bp_status>, pub reset: Option<unsafe extern "C" fn(self_: *mut c_void, kind: u32)>, pub start: Option<unsafe extern "C" fn(self_: *mut c_void) -> bp_status>, pub quiesce: Option<unsafe extern "C" fn(self_: *mut c_void) -> bp_status>, pub save: Option<unsafe extern "C" fn(self_: *mut c_void, state: *mut bp_state) -> bp_status>, pub load: Option<unsafe extern "C" fn(self_: *mut c_void, version: u32, state: *mut bp_state) -> bp_status>, pub disconnect: Option<unsafe extern "C" fn(self_: *mut c_void)>, pub destroy: Option<unsafe extern "C" fn(self_: *mut c_void)>, pub set_property: Option<unsafe extern "C" fn(self_: *mut c_void, property: u32, value: *const bp_value) -> bp_status>, }
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_class { pub size: u32, pub kind: u16, pub flags: u16, pub state_version: u32, pub property_count: u32, pub slot_count: u32, pub provided_count: u32, pub method_count: u32, pub reserved: u32, pub name: *const c_char, pub summary: *const c_char, pub properties: *const *const bp_property, pub slots: *const *const bp_slot, pub provided: *const *const bp_provided, pub methods: *const *const bp_method, pub policy: *const bp_policy, pub user: *mut c_void, pub create: Option<unsafe extern "C" fn(cls: *const bp_class, host: *const bp_host, values: *const bp_value, self_: *mut *mut c_void) -> bp_status>, pub query_interface: Option<unsafe extern "C" fn(self_: *mut c_void, name: *const c_char, index: u32, client: *const bp_peer, out: *mut bp_peer) -> bp_status>, pub connect: Option<unsafe extern "C" fn(self_: *mut c_void) -> bp_status>, pub reset: Option<unsafe extern "C" fn(self_: *mut c_void, kind: u32)>, pub start: Option<unsafe extern "C" fn(self_: *mut c_void) -> bp_status>, pub quiesce: Option<unsafe extern "C" fn(self_: *mut c_void) -> bp_status>, pub save: Option<unsafe extern "C" fn(self_: *mut c_void, state: *mut bp_state) -> bp_status>, pub load: Option<unsafe extern "C" fn(self_: *mut c_void, version: u32, state: *mut bp_state) -> bp_status>, pub disconnect: Option<unsafe extern "C" fn(self_: *mut c_void)>, pub destroy: Option<unsafe extern "C" fn(self_: *mut c_void)>, pub set_property: Option<unsafe extern "C" fn(self_: *mut c_void, property: u32, value: *const bp_value) -> bp_status>, pub check: Option<unsafe extern "C" fn(cls: *const bp_class, host: *const bp_host, values: *const bp_value) -> bp_status>, }
         whole!(bp_class);
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_wiring_1 { pub size: u32, pub reserved: u32, pub peer: unsafe extern "C" fn(host: *const bp_host, slot: *const c_char, position: u32, out: *mut bp_peer) -> bp_status, pub count: unsafe extern "C" fn(host: *const bp_host, slot: *const c_char) -> u32, }
         pub const BP_PLUGIN_UNLOADABLE: u32 = 1;
@@ -282,7 +300,8 @@ extension ScaffoldRust {
         const _: () = assert!(core::mem::size_of::<bp_slot>() == 40);
         const _: () = assert!(core::mem::size_of::<bp_provided>() == 40);
         const _: () = assert!(core::mem::size_of::<bp_irq_line>() == 16);
-        const _: () = assert!(core::mem::size_of::<bp_irq_controller>() == 16);
+        const _: () = assert!(core::mem::size_of::<bp_irq_controller>() == 24);
+        const _: () = assert!(core::mem::size_of::<bp_irq_controller_client>() == 24);
         const _: () = assert!(core::mem::size_of::<bp_stream>() == 32);
         const _: () = assert!(core::mem::size_of::<bp_stream_client>() == 32);
         const _: () = assert!(core::mem::size_of::<bp_block_info>() == 24);
@@ -291,13 +310,16 @@ extension ScaffoldRust {
         const _: () = assert!(core::mem::size_of::<bp_block_client>() == 16);
         const _: () = assert!(core::mem::size_of::<bp_net>() == 24);
         const _: () = assert!(core::mem::size_of::<bp_net_client>() == 24);
+        const _: () = assert!(core::mem::size_of::<bp_pci>() == 24);
+        const _: () = assert!(core::mem::size_of::<bp_pci_client>() == 32);
         const _: () = assert!(core::mem::size_of::<bp_host>() == 48);
         const _: () = assert!(core::mem::size_of::<bp_access>() == 48);
         const _: () = assert!(core::mem::size_of::<bp_claim>() == 80);
-        const _: () = assert!(core::mem::size_of::<bp_io_1>() == 40);
+        const _: () = assert!(core::mem::size_of::<bp_io_1>() == 48);
         const _: () = assert!(core::mem::size_of::<bp_span>() == 32);
         const _: () = assert!(core::mem::size_of::<bp_memory_range>() == 24);
-        const _: () = assert!(core::mem::size_of::<bp_memory_1>() == 80);
+        const _: () = assert!(core::mem::size_of::<bp_mapping>() == 48);
+        const _: () = assert!(core::mem::size_of::<bp_memory_1>() == 96);
         const _: () = assert!(core::mem::size_of::<bp_irq_1>() == 48);
         const _: () = assert!(core::mem::size_of::<bp_clock_1>() == 40);
         const _: () = assert!(core::mem::size_of::<bp_events_1>() == 56);
@@ -317,7 +339,7 @@ extension ScaffoldRust {
         const _: () = assert!(core::mem::size_of::<bp_policy>() == 24);
         const _: () = assert!(core::mem::size_of::<bp_parameter>() == 16);
         const _: () = assert!(core::mem::size_of::<bp_method>() == 48);
-        const _: () = assert!(core::mem::size_of::<bp_class>() == 184);
+        const _: () = assert!(core::mem::size_of::<bp_class>() == 192);
         const _: () = assert!(core::mem::size_of::<bp_wiring_1>() == 24);
         const _: () = assert!(core::mem::size_of::<bp_plugin>() == 56);
 

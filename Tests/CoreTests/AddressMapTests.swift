@@ -21,7 +21,7 @@ struct AddressMapTests {
     {
         var layer = claim(number, range, priority, directions)
         layer.target = .memory(
-            Backing(host: Self.memory + number * 1000, address: UInt64(number) * 1000), isReadOnly: false)
+            Backing(host: Self.memory + number * 1000, address: UInt64(number) * 1000), .main)
         return layer
     }
 

@@ -22,23 +22,23 @@ import Testing
         return machine
     }
 
-    private func select(_ machine: Machine, _ device: UInt32, _ function: UInt32 = 0, _ offset: UInt32) {
+    private func select(_ machine: Machine, _ device: UInt32, function: UInt32 = 0, _ offset: UInt32) {
         let address = 0x8000_0000 | device << 11 | function << 8 | offset & 0xfc
         _ = machine.access(port: 0xcf8, width: 4, value: UInt64(address))
     }
 
-    private func read(_ machine: Machine, _ device: UInt32, _ function: UInt32 = 0, _ offset: UInt32, width: UInt8 = 4)
+    private func read(_ machine: Machine, _ device: UInt32, function: UInt32 = 0, _ offset: UInt32, width: UInt8 = 4)
         -> UInt64
     {
-        select(machine, device, function, offset)
+        select(machine, device, function: function, offset)
         return machine.access(port: 0xcfc + UInt16(offset & 3), width: width)
     }
 
     private func write(
-        _ machine: Machine, _ device: UInt32, _ function: UInt32 = 0, _ offset: UInt32, width: UInt8 = 4,
+        _ machine: Machine, _ device: UInt32, function: UInt32 = 0, _ offset: UInt32, width: UInt8 = 4,
         _ value: UInt64
     ) {
-        select(machine, device, function, offset)
+        select(machine, device, function: function, offset)
         _ = machine.access(port: 0xcfc + UInt16(offset & 3), width: width, value: value)
     }
 
@@ -48,12 +48,12 @@ import Testing
         defer { machine.tearDown() }
         #expect(read(machine, 0, 0) == 0x1237_8086)
         #expect(read(machine, 1, 0) == 0x7000_8086)
-        #expect(read(machine, 1, 1, 0) == 0x7010_8086)
+        #expect(read(machine, 1, function: 1, 0) == 0x7010_8086)
         #expect(read(machine, 3, 0) == 0x1234_1af4)
-        #expect(read(machine, 31, 7, 0) == 0x1234_1af4)
+        #expect(read(machine, 31, function: 7, 0) == 0x1234_1af4)
         // Nobody is there: master abort.
         #expect(read(machine, 2, 0) == 0xffff_ffff)
-        #expect(read(machine, 1, 2, 0) == 0xffff_ffff)
+        #expect(read(machine, 1, function: 2, 0) == 0xffff_ffff)
         // Another bus.
         _ = machine.access(port: 0xcf8, width: 4, value: 0x8001_0000)
         #expect(machine.access(port: 0xcfc, width: 4) == 0xffff_ffff)
@@ -109,10 +109,10 @@ import Testing
         #expect(!machine.interruptPin())
         // Two cards on one line: (31 - 1) & 3 is 2 as well.
         write(machine, 3, 0x40, width: 1, 1)
-        write(machine, 31, 7, 0x40, width: 1, 1)
+        write(machine, 31, function: 7, 0x40, width: 1, 1)
         write(machine, 3, 0x40, width: 1, 0)
         #expect(machine.interruptPin())
-        write(machine, 31, 7, 0x40, width: 1, 0)
+        write(machine, 31, function: 7, 0x40, width: 1, 0)
         #expect(!machine.interruptPin())
     }
 

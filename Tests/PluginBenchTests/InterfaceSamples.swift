@@ -25,7 +25,7 @@ private func function(_ name: String, _ parameters: [Int], result: Int = BP_T_VO
             size: UInt32(MemoryLayout<bp_function>.size), result: UInt16(result),
             flags: UInt16(isAsynchronous ? BP_FUNCTION_ASYNC : 0), name: cText(name),
             parameters: parameters.isEmpty ? nil : array(parameters.map { UInt16($0) }),
-            parameter_count: UInt32(parameters.count), reserved: 0))
+            parameter_count: UInt32(parameters.count), since: 0))
 }
 
 /// "tally/1": add, label, put and clear are asynchronous; sum and fill answer; the client is told of each hundred.
@@ -224,7 +224,7 @@ final class SampleHub: Instance {
 }
 
 private let interfaceLibrary = Library(
-    "interface-samples", version: "1", summary: "for tests of the bench",
+    "interface-samples", version: "1", summary: "for tests of the bench", needsMinor: 0,
     classes: [TallyDevice.definition, TallyUser.definition, SampleCard.definition, SampleHub.definition])
 
 func interfaceDescriptor() -> UnsafePointer<bp_plugin> {

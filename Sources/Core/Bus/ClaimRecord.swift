@@ -52,7 +52,6 @@ struct ClaimTable {
     let records: UnsafeMutablePointer<ClaimRecord>
     private(set) var count = 1
     private var free: [Int] = []
-    private var sequence: UInt64 = 0
     static let capacity = 16384
 
     init() {
@@ -65,8 +64,8 @@ struct ClaimTable {
     /// nil: the table is full.
     mutating func add(_ record: ClaimRecord) -> Int? {
         var record = record
-        sequence += 1
-        record.sequence = sequence
+        // Of one count with the mappings, so that the earlier of the two is known.
+        record.sequence = record.id
         record.isLive = true
         if let number = free.popLast() {
             records[number] = record
@@ -97,10 +96,28 @@ struct ClaimTable {
         }
     }
 
-    /// The strongest of them that answers a direction of one address; those that are WHOLE do not count. 0: none.
+    /// The strongest claim that answers a direction of one address; those that are WHOLE do not count. 0: none.
     func answering(_ space: Int, _ address: UInt64, isWrite: Bool) -> Int {
-        inOrder(of: space, address...address).last { !records[$0].isWhole && records[$0].answers(isWrite: isWrite) }
-            ?? 0
+        strongest { record in
+            Int(record.pointee.space) == space && record.pointee.contains(address) && !record.pointee.isWhole
+                && record.pointee.answers(isWrite: isWrite)
+        }
+    }
+
+    /// Of the live claims on line that `isMeant`; 0: none. On the path of an access: without an array.
+    @inline(__always)
+    private func strongest(_ isMeant: (UnsafeMutablePointer<ClaimRecord>) -> Bool) -> Int {
+        var best = 0
+        for number in 1..<max(1, count) {
+            let record = records + number
+            guard record.pointee.isLive, record.pointee.node?.pointee.is_offline == 0, isMeant(record) else { continue }
+            if best == 0
+                || (record.pointee.priority, records[best].sequence) > (records[best].priority, record.pointee.sequence)
+            {
+                best = number
+            }
+        }
+        return best
     }
 
     func hasWhole(_ space: Int) -> Bool {
@@ -109,11 +126,12 @@ struct ClaimTable {
 
     /// The WHOLE claim that takes an access; nil: none.
     func whole(_ space: Int, _ address: UInt64, _ width: UInt8, isWrite: Bool) -> Int? {
-        inOrder(of: space, address...address).last {
-            let record = records[$0]
-            return record.isWhole && record.answers(isWrite: isWrite) && record.widths & width != 0
-                && UInt64(width) - 1 <= record.last &- address
+        let number = strongest { record in
+            Int(record.pointee.space) == space && record.pointee.contains(address) && record.pointee.isWhole
+                && record.pointee.answers(isWrite: isWrite) && record.pointee.widths & width != 0
+                && UInt64(width) &- 1 <= record.pointee.last &- address
         }
+        return number == 0 ? nil : number
     }
 
     /// The first claim of equal priority that overlaps and answers the same accesses, of any owner.

@@ -28,7 +28,7 @@ extension ExitHandler {
         }
         // The claim may have been moved or released in what the policy called.
         let offset = UInt64(port) &- record.pointee.base
-        guard takes(record, offset, width) else {
+        guard takes(record, offset, width), claimRecords + Int(ports.entries[Int(port)] & 0xffff) == record else {
             return leave(AccessResult(value: perform(vcpu, BP_SPACE_PORT, UInt64(port), width, value)))
         }
         var output: UInt64 = 0

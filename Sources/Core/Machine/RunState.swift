@@ -401,7 +401,7 @@ extension Machine {
     private func performReset() {
         state.wantsReset = false
         state.resetCount += 1
-        spans.removeAll()
+        endSpans()
         for vcpu in vcpus { _ = ch_clear_bits(vcpu.attention, ch_attention_nmi) }
         for instance in instances where instance.description.type.kind != .loader { instance.reset(warm: true) }
         drain()

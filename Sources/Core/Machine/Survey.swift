@@ -85,7 +85,7 @@ extension Machine {
     /// As at power-on (`warm` false) or RESET, for every instance but loaders.
     public func resetInstances(warm: Bool) {
         _ = try? locked { () throws(MachineError) in
-            spans.removeAll()
+            endSpans()
             for instance in instances where instance.description.type.kind != .loader { instance.reset(warm: warm) }
         }
     }

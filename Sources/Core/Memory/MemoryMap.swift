@@ -58,6 +58,15 @@ extension Machine {
         }
     }
 
+    /// The plugin may have changed a region of its own by its own pointer while the guest saw it elsewhere, or not at all (flash, a ROM that is
+    /// loaded again at a reset): code that was decoded from it is stale.
+    func regionsMayHaveChanged(of owner: PluginInstance, _ range: ClosedRange<UInt64> = AddressMap.everything) {
+        for mapping in memory.mappings
+        where mapping.owner == ObjectIdentifier(owner) && mapping.region != 0 && mapping.range.overlaps(range) {
+            didWrite(mapping.backing.address, mapping.length)
+        }
+    }
+
     /// Bytes of backing memory were written by somebody other than the guest's CPU: code that was decoded from them goes.
     func didWrite(_ address: UInt64, _ length: UInt64) {
         guard let engine else { return }

@@ -51,9 +51,10 @@ struct MemoryRegions {
 
     private(set) var regions: [Region] = []
     var mappings: [MemoryMapping] = []
-    private var sequence: UInt64 = 0
     private var ram: (backing: Backing, length: UInt64)?
     private let flags: PageFlags
+    /// Of regions that are gone, until the next ones go.
+    private var retired: [(bytes: UnsafeMutableRawBufferPointer, page: UInt64)] = []
     private static let both = UInt32(BP_MAP_READ | BP_MAP_WRITE)
 
     init(_ flags: PageFlags) { self.flags = flags }
@@ -123,13 +124,12 @@ struct MemoryRegions {
             request.directions != 0, request.directions & ~Self.both == 0
         else { return BP_INVALID }
         guard mappings.count < 65536 else { return BP_NO_MEMORY }
-        sequence += 1
         mappings.append(
             MemoryMapping(
                 id: id, owner: ObjectIdentifier(owner), region: request.region, offset: request.offset,
                 address: request.address, length: request.length, backing: memory.backing.advanced(by: request.offset),
                 kind: memory.kind, directions: request.directions, allowed: request.directions,
-                priority: Int64(request.priority), sequence: sequence))
+                priority: Int64(request.priority), sequence: id))
         return BP_OK
     }
 
@@ -179,19 +179,30 @@ struct MemoryRegions {
         return gone
     }
 
-    /// The regions of an instance that goes while the machine runs, unmapped from the guest before. `forget` is told of their pages.
+    /// The regions of an instance that goes while the machine runs, unmapped from the guest before. `forget` is told of their pages. Their
+    /// bytes go with the next ones that are freed: an instruction that is half done may still have its pointer (a policy is removed
+    /// while an access of a string instruction waits for its answer).
     mutating func free(of owner: PluginInstance, forget: (_ address: UInt64, _ length: UInt64) -> Void) {
-        for region in regions where region.owner === owner {
-            forget(region.backing.address, UInt64(region.bytes.count))
-            flags.release(region.page, region.pageCount)
-            munmap(region.bytes.baseAddress, region.bytes.count)
-        }
+        let own = regions.filter { $0.owner === owner }
+        guard !own.isEmpty else { return }
+        freeRetired()
+        for region in own { forget(region.backing.address, UInt64(region.bytes.count)) }
+        retired = own.map { ($0.bytes, $0.page) }
         regions.removeAll { $0.owner === owner }
+    }
+
+    private mutating func freeRetired() {
+        for (bytes, page) in retired {
+            flags.release(page, UInt64(bytes.count) >> 12)
+            munmap(bytes.baseAddress, bytes.count)
+        }
+        retired = []
     }
 
     func region(of id: bp_id) -> Region? { regions.first { $0.id == id } }
 
     mutating func freeAll() {
+        freeRetired()
         for region in regions { munmap(region.bytes.baseAddress, region.bytes.count) }
         regions = []
         mappings = []

@@ -83,6 +83,20 @@ public final class PageFlags: @unchecked Sendable {
     func release(_ first: UInt64, _ count: UInt64) {
         guard count > 0 else { return }
         for page in first..<first + count where has(.max, page) { clear(.max, page) }
-        if first + count == end { end = first } else { released.append((first, count)) }
+        released.append((first, count))
+        released.sort { $0.first < $1.first }
+        var joined: [(first: UInt64, count: UInt64)] = []
+        for run in released {
+            if let last = joined.last, last.first + last.count == run.first {
+                joined[joined.count - 1].count += run.count
+            } else {
+                joined.append(run)
+            }
+        }
+        if let last = joined.last, last.first + last.count == end {
+            end = last.first
+            joined.removeLast()
+        }
+        released = joined
     }
 }

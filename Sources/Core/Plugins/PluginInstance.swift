@@ -155,6 +155,7 @@ public final class PluginInstance: @unchecked Sendable {
     func reset(warm: Bool) {
         guard let reset = type.pointee.reset, !isOffline else { return }
         call(ch_activity_reset) { reset(raw, UInt32(warm ? BP_RESET_WARM : BP_RESET_POWER_ON)) }
+        machine.regionsMayHaveChanged(of: self)
     }
 
     func start() throws(MachineError) {

@@ -51,6 +51,7 @@ extension ServiceTables {
                     let (result, ranges) = owner.machine.memory.move(id, owner: owner, to: address)
                     if result == BP_NOT_FOUND { return owner.refuse("memory/1 move", id: id, "mapping") }
                     owner.machine.updateMemory(ranges)
+                    for range in ranges { owner.machine.regionsMayHaveChanged(of: owner, range) }
                     return status(result)
                 }
             },
@@ -70,7 +71,10 @@ extension ServiceTables {
                 PluginInstance.serve(host, "memory/1 direct") { owner in
                     let (result, range) = owner.machine.memory.direct(id, owner: owner, directions)
                     if result == BP_NOT_FOUND { return owner.refuse("memory/1 direct", id: id, "mapping") }
-                    if let range { owner.machine.updateMemory([range]) }
+                    if let range {
+                        owner.machine.updateMemory([range])
+                        owner.machine.regionsMayHaveChanged(of: owner, range)
+                    }
                     return status(result)
                 }
             }))
@@ -213,6 +217,12 @@ extension Machine {
         return status(BP_OK)
     }
 
+    /// A reset ends what was begun: code that was decoded from it is stale.
+    func endSpans() {
+        for span in spans.values { didWrite(span.address, span.length) }
+        spans.removeAll()
+    }
+
     func releaseSpan(_ id: bp_id, _ written: UInt64) -> bp_status {
         guard let span = spans.removeValue(forKey: id) else { return status(BP_NOT_FOUND) }
         didWrite(span.address, min(written, span.length))
@@ -240,6 +250,7 @@ extension Machine {
             return status(BP_OVERLAP)
         }
         out.pointee = id
+        regionsMayHaveChanged(of: owner, range)
         // While loading too: loaders ask for the layout in connect.
         updateMemory([range])
         return status(BP_OK)

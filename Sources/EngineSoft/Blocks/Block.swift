@@ -15,8 +15,9 @@ struct ChainSlot {
 struct Block {
     /// Where the first byte lies in the memory behind the machine (`SoftMemory.codePlace`).
     var address: UInt64
-    /// Of the second page's first byte, where the block's only instruction crosses a page; else 0.
+    /// Of the second page's first byte, where the block's only instruction crosses a page; else `noPage`.
     var secondPage: UInt64
+    static let noPage = UInt64.max
     var mode: Mode
     /// Bytes of guest code.
     var length: UInt32

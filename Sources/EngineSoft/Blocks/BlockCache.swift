@@ -59,7 +59,7 @@ final class BlockCache {
         var block = buckets[Self.bucket(address, mode)]
         while let candidate = block {
             if candidate.pointee.address == address, candidate.pointee.mode == mode,
-                candidate.pointee.secondPage == 0 || secondPage(candidate)
+                candidate.pointee.secondPage == Block.noPage || secondPage(candidate)
             {
                 return candidate
             }
@@ -87,7 +87,7 @@ final class BlockCache {
         let first = block.pointee.address
         let room = 4096 - (first & 0xfff)
         note(block, first, min(UInt64(block.pointee.length), room))
-        if block.pointee.secondPage != 0 {
+        if block.pointee.secondPage != Block.noPage {
             note(block, block.pointee.secondPage, UInt64(block.pointee.length) - room)
         }
     }
@@ -117,12 +117,12 @@ final class BlockCache {
         var kept: [UnsafeMutablePointer<Block>] = []
         code.chunks = 0
         for block in code.blocks where block.pointee.isValid {
-            let (first, size) = Self.part(of: block, on: page)
-            if first < end, place < first + size {
+            let parts = Self.parts(of: block, on: page)
+            if parts.contains(where: { $0.first < end && place < $0.first + $0.size }) {
                 retire(block)
             } else {
                 kept.append(block)
-                code.chunks |= Self.chunks(first, size)
+                for part in parts { code.chunks |= Self.chunks(part.first, part.size) }
             }
         }
         if kept.isEmpty {
@@ -137,11 +137,16 @@ final class BlockCache {
         if !sharesFlags { flags.clear(PageFlags.code, page) }
     }
 
-    private static func part(of block: UnsafeMutablePointer<Block>, on page: UInt64) -> (UInt64, UInt64) {
+    /// Both halves of an instruction may lie on one page, which is mapped twice.
+    private static func parts(of block: UnsafeMutablePointer<Block>, on page: UInt64) -> [(first: UInt64, size: UInt64)]
+    {
         let first = block.pointee.address
         let room = 4096 - (first & 0xfff)
-        if first >> 12 == page { return (first, min(UInt64(block.pointee.length), room)) }
-        return (block.pointee.secondPage, UInt64(block.pointee.length) - room)
+        var parts: [(first: UInt64, size: UInt64)] = []
+        if first >> 12 == page { parts.append((first, min(UInt64(block.pointee.length), room))) }
+        let second = block.pointee.secondPage
+        if second != Block.noPage, second >> 12 == page { parts.append((second, UInt64(block.pointee.length) - room)) }
+        return parts
     }
 
     /// The block runs no further than its present instruction, and is never entered again.
