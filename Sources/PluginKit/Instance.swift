@@ -52,6 +52,9 @@ open class Instance {
     open func streamThrottled(slot: Int, _ on: Bool) {}
     open func streamEvent(slot: Int, _ event: StreamEvent) {}
     open func blockCompleted(slot: Int, tag: UInt64, _ status: Status) {}
+    /// Borrowed for the call.
+    open func netReceived(slot: Int, _ frame: UnsafeRawBufferPointer) {}
+    open func netLink(slot: Int, isUp: Bool) {}
 
     // MARK: The provider's side of wires; `index` is the N of `instance.N`
 
@@ -67,6 +70,11 @@ open class Instance {
     open func blockInfo(_ index: UInt32) -> bp_block_info? { nil }
     open func blockSubmitted(_ index: UInt32, _ request: BlockRequest) {}
     open func blockCancelAll(_ index: UInt32) {}
+    open func netClient(_ index: UInt32, is client: NetClient) {}
+    /// The client sends a frame, borrowed for the call.
+    open func netSent(_ index: UInt32, _ frame: UnsafeRawBufferPointer) {}
+    /// The client has room for `frames` in all.
+    open func netReady(_ index: UInt32, frames: UInt64) {}
     /// An interface of the plugin's own: its function table; nil: not provided.
     open func customInterface(_ name: String, index: UInt32, client: bp_peer?) -> UnsafeRawPointer? { nil }
 

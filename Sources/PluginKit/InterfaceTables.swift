@@ -75,11 +75,26 @@ enum Tables {
                 return 0
             }))
 
+    nonisolated(unsafe) static let net = constant(
+        bp_net(
+            size: UInt32(MemoryLayout<bp_net>.size), reserved: 0,
+            send: { raw, index, frame, length in with(raw) { $0.netSent(index, buffer(frame, length)) } },
+            ready: { raw, index, frames in with(raw) { $0.netReady(index, frames: frames) } }))
+
+    nonisolated(unsafe) static let netClient = constant(
+        bp_net_client(
+            size: UInt32(MemoryLayout<bp_net_client>.size), reserved: 0,
+            receive: { raw, index, frame, length in
+                with(raw) { $0.netReceived(slot: slot(index), buffer(frame, length)) }
+            },
+            link: { raw, index, isUp in with(raw) { $0.netLink(slot: slot(index), isUp: isUp != 0) } }))
+
     /// The client's side of an interface of the header, for a slot.
     static func client(of interface: StaticString) -> UnsafeRawPointer? {
         switch interface.description {
         case "stream/1": UnsafeRawPointer(streamClient)
         case "block/1": UnsafeRawPointer(blockClient)
+        case "net/1": UnsafeRawPointer(netClient)
         default: nil
         }
     }
@@ -101,6 +116,9 @@ let queryInterface:
             case "block/1":
                 if let client { instance.blockClient(index, is: BlockClient(peer: client.pointee)) }
                 return UnsafeRawPointer(Tables.block)
+            case "net/1":
+                if let client { instance.netClient(index, is: NetClient(peer: client.pointee)) }
+                return UnsafeRawPointer(Tables.net)
             default:
                 return instance.customInterface(interface, index: index, client: client?.pointee)
             }

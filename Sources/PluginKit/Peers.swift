@@ -100,8 +100,39 @@ public struct BlockRequest: @unchecked Sendable {
     public let tag: UInt64
 }
 
+/// What a "net/1" slot is wired to: a network. Frames are Ethernet's, without FCS.
+public struct NetPeer: @unchecked Sendable {
+    let peer: bp_peer
+    private var table: UnsafePointer<bp_net>? { peer.functions?.assumingMemoryBound(to: bp_net.self) }
+
+    public static let unwired = NetPeer(peer: bp_peer())
+    public var isWired: Bool { peer.functions != nil }
+    /// The provider copies it.
+    public func send(_ frame: UnsafeRawBufferPointer) {
+        table?.pointee.send(peer.`self`, peer.index, frame.baseAddress, UInt64(frame.count))
+    }
+    /// The instance now has room for `frames` in all; they come by `Instance.netReceived`.
+    public func ready(_ frames: Int) { table?.pointee.ready(peer.`self`, peer.index, UInt64(clamping: frames)) }
+}
+
+/// What a provider of "net/1" sees of its client: a network card.
+public struct NetClient: @unchecked Sendable {
+    let peer: bp_peer
+    private var table: UnsafePointer<bp_net_client>? {
+        peer.functions?.assumingMemoryBound(to: bp_net_client.self)
+    }
+
+    public var isWired: Bool { peer.functions != nil }
+    /// Never more frames than the client's last `ready` gave room for, less what was sent since.
+    public func receive(_ frame: UnsafeRawBufferPointer) {
+        table?.pointee.receive(peer.`self`, peer.index, frame.baseAddress, UInt64(frame.count))
+    }
+    /// The cable is plugged in, or not.
+    public func link(_ isUp: Bool) { table?.pointee.link(peer.`self`, peer.index, isUp ? 1 : 0) }
+}
+
 extension Host {
-    /// The other end of a slot, nil where it is not wired. For interfaces of a plugin's own; see `stream` and `block`.
+    /// The other end of a slot, nil where it is not wired. For interfaces of a plugin's own; see `stream`, `block` and `net`.
     public func peer(_ slot: StaticString, position: UInt32 = 0) throws(PluginError) -> bp_peer? {
         let table = try required("wiring/1", as: bp_wiring_1.self)
         var peer = bp_peer()
@@ -118,5 +149,9 @@ extension Host {
 
     public func block(_ slot: StaticString, position: UInt32 = 0) throws(PluginError) -> BlockPeer {
         if let peer = try peer(slot, position: position) { BlockPeer(peer: peer) } else { .unwired }
+    }
+
+    public func net(_ slot: StaticString, position: UInt32 = 0) throws(PluginError) -> NetPeer {
+        if let peer = try peer(slot, position: position) { NetPeer(peer: peer) } else { .unwired }
     }
 }
