@@ -96,6 +96,7 @@ deb: build guests
 
 lint:
 	@scripts/generate-handlers.py --check
+	@scripts/generate-rust-bindings.py --check
 	@swift-format lint --strict --recursive Sources Plugins Tests Guests Package.swift
 
 format:

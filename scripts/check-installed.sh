@@ -151,7 +151,7 @@ was_on_the_bench() { grep -q fuzz "$work/out"; }
 passes() { hidden make -C "$work/$1" test >"$work/out" 2>&1 && was_on_the_bench || { cat "$work/out"; return 1; }; }
 refuses() { "$@"; [ $? -eq 2 ]; }
 
-for kind in device policy; do
+for kind in device policy backend; do
     check "plugin new makes a $kind in C" new "my-c-$kind" c "$kind"
     check "it builds" builds "my-c-$kind"
     check "it passes its tests" passes "my-c-$kind"
@@ -173,6 +173,21 @@ no_backplane() {
 }
 check "its Makefile says what is missing" no_backplane
 
+# ---- Plugins in Rust, without crates ---------------------------------------------------------------------------------------
+
+rust_passes() {
+    PATH=$full_path make -C "$work/$1" test >"$work/out" 2>&1 && was_on_the_bench || { cat "$work/out"; return 1; }
+}
+if command -v cargo >/dev/null; then
+    for kind in device policy backend; do
+        check "plugin new makes a $kind in Rust" new "my-rust-$kind" rust "$kind"
+        check "it builds and passes its tests" rust_passes "my-rust-$kind"
+        check "it builds without a warning" sh -c '! grep -n "^warning" "$1"' - "$work/out"
+    done
+else
+    echo "plugins in Rust are not tried: there is no cargo in PATH"
+fi
+
 # ---- Plugins in Swift -----------------------------------------------------------------------------------------------------
 
 swift_make() { PATH=$full_path make -C "$work/$1"; }
@@ -187,7 +202,7 @@ manifest_explains() {
 loads_without_toolchain() { hidden "$backplane" plugin info "$work/$1/$1.so"; }
 
 if [ -n "$toolchain" ]; then
-    for kind in device policy; do
+    for kind in device policy backend; do
         check "plugin new makes a $kind in Swift" new "my-swift-$kind" swift "$kind"
         check "it builds" swift_make "my-swift-$kind"
         check "it passes its tests" swift_passes "my-swift-$kind"

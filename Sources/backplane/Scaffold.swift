@@ -2,12 +2,12 @@
 /// loads it outside of this repository. In templates `@NAME@` and `@TYPE@` are replaced.
 struct Scaffold {
     enum Language: String, CaseIterable {
-        case swift, c
+        case swift, c, rust
 
-        var title: String { self == .c ? "C" : "Swift" }
+        var title: String { self == .c ? "C" : rawValue.prefix(1).uppercased() + rawValue.dropFirst() }
     }
 
-    enum Kind: String, CaseIterable { case device, policy }
+    enum Kind: String, CaseIterable { case device, policy, backend }
 
     struct File: Equatable {
         /// Relative to the plugin's folder.
@@ -49,21 +49,34 @@ struct Scaffold {
         case (.c, .device): own = ScaffoldC.device
         case (.c, .policy): own = ScaffoldC.policy
         case (.swift, .device): own = ScaffoldSwift.device
+        case (.c, .backend): own = ScaffoldC.backend
         case (.swift, .policy): own = ScaffoldSwift.policy
+        case (.swift, .backend): own = ScaffoldSwift.backend
+        case (.rust, .device): own = ScaffoldRust.device
+        case (.rust, .policy): own = ScaffoldRust.policy
+        case (.rust, .backend): own = ScaffoldRust.backend
         }
         return (own + common).map { File(path: filled($0.path), text: filled($0.text)) }
     }
 
     private var common: [File] {
         [
-            File(path: "machine.yaml", text: kind == .device ? deviceMachine : policyMachine),
+            File(path: "machine.yaml", text: machine),
             File(path: "README.md", text: ScaffoldText.readme(kind, language)),
-            File(path: ".gitignore", text: ".build/\n*.so\n/test-unit\n"),
+            File(path: ".gitignore", text: ".build/\n/target/\n*.so\n/test-unit\n"),
         ]
     }
 
     private func filled(_ text: String) -> String {
         text.replacing("@NAME@", with: name).replacing("@TYPE@", with: typeName)
+    }
+
+    private var machine: String {
+        switch kind {
+        case .device: deviceMachine
+        case .policy: policyMachine
+        case .backend: backendMachine
+        }
     }
 
     private var deviceMachine: String {
@@ -87,6 +100,21 @@ struct Scaffold {
         policies:
           - { id: mine, plugin: ./@NAME@, ports: 0x80-0x8f, reads-as: 0 }
           - { id: rules, plugin: standard }
+
+        """
+    }
+
+    private var backendMachine: String {
+        """
+        # Checked by `make test`. Give it a `boot:` and it runs: backplane run machine.yaml
+        machine: @NAME@-test
+        cpu: { engine: auto, interrupts: pic }
+        memory: 1MiB
+        devices:
+          - { id: pic, plugin: pic8259 }
+          - { id: com1, plugin: uart16550, at: 0x3f8, irq: pic.4, stream: back }
+        backends:
+          - { id: back, plugin: ./@NAME@, upper-case: on }
 
         """
     }

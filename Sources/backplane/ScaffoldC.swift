@@ -11,6 +11,11 @@ enum ScaffoldC {
         Scaffold.File(path: "test.c", text: policyTest),
         Scaffold.File(path: "Makefile", text: makefile),
     ]
+    static let backend = [
+        Scaffold.File(path: "@NAME@.c", text: backendSource),
+        Scaffold.File(path: "test.c", text: backendTest),
+        Scaffold.File(path: "Makefile", text: makefile),
+    ]
 
     /// Tabs are make's.
     private static let makefile = """

@@ -14,6 +14,13 @@ enum ScaffoldSwift {
         Scaffold.File(path: "Sources/@TYPE@Plugin/@TYPE@Plugin.swift", text: policyPlugin),
         Scaffold.File(path: "Tests/@TYPE@DecisionsTests/@TYPE@DecisionsTests.swift", text: decisionsTests),
     ]
+    static let backend = [
+        Scaffold.File(path: "Package.swift", text: manifest("Queue")),
+        Scaffold.File(path: "Makefile", text: makefile),
+        Scaffold.File(path: "Sources/@TYPE@Queue/@TYPE@Queue.swift", text: queue),
+        Scaffold.File(path: "Sources/@TYPE@Plugin/@TYPE@Plugin.swift", text: backendPlugin),
+        Scaffold.File(path: "Tests/@TYPE@QueueTests/@TYPE@QueueTests.swift", text: queueTests),
+    ]
 
     private static func manifest(_ model: String) -> String {
         #"""

@@ -1,9 +1,27 @@
 /// The README of a new plugin.
 enum ScaffoldText {
     static func readme(_ kind: Scaffold.Kind, _ language: Scaffold.Language) -> String {
-        let files = language == .c ? cFiles : swiftFiles(kind)
-        return "# @NAME@\n\n" + (kind == .device ? device : policy) + "\n\n" + files + machine + "\n" + building
-            + (language == .swift ? swiftNeeds : "")
+        let (what, files, needs): (String, String, String)
+        switch kind {
+        case .device: what = device
+        case .policy: what = policy
+        case .backend: what = backend
+        }
+        switch language {
+        case .c: (files, needs) = (cFiles, "")
+        case .swift: (files, needs) = (swiftFiles(kind), swiftNeeds)
+        case .rust: (files, needs) = (rustFiles(kind), rustNeeds)
+        }
+        return "# @NAME@\n\n" + what + "\n\n" + files + machine + "\n" + building + needs
+    }
+
+    /// What the logic is called.
+    private static func model(_ kind: Scaffold.Kind) -> String {
+        switch kind {
+        case .device: "Chip"
+        case .policy: "Decisions"
+        case .backend: "Queue"
+        }
     }
 
     private static let device = """
@@ -21,6 +39,11 @@ enum ScaffoldText {
         Writes to them are dropped. Other accesses go to the next policy of the chain.
         """
 
+    private static let backend = """
+        A Backplane backend for `stream/1`: an echo. What a device writes comes back, in capitals if wanted, as fast as the
+        device can take it.
+        """
+
     private static let cFiles = """
         - `@NAME@.c`: the plugin
         - `test.c`: tests of its logic, without a host
@@ -28,13 +51,21 @@ enum ScaffoldText {
         """
 
     private static func swiftFiles(_ kind: Scaffold.Kind) -> String {
-        let model = kind == .device ? "Chip" : "Decisions"
-        return """
-            - `Sources/@TYPE@\(model)`: the logic, a plain struct that tests link
-            - `Sources/@TYPE@Plugin`: its connection to the host
-            - `Tests`: tests of the logic
+        """
+        - `Sources/@TYPE@\(model(kind))`: the logic, a plain struct that tests link
+        - `Sources/@TYPE@Plugin`: its connection to the host
+        - `Tests`: tests of the logic
 
-            """
+        """
+    }
+
+    private static func rustFiles(_ kind: Scaffold.Kind) -> String {
+        """
+        - `src/\(model(kind).lowercased()).rs`: the logic and its tests, without a host
+        - `src/lib.rs`: its connection to the host
+        - `src/backplane.rs`: the plugin ABI, made from Backplane's header
+
+        """
     }
 
     private static let machine = "- `machine.yaml`: a machine with one of it\n"
@@ -48,6 +79,11 @@ enum ScaffoldText {
 
     private static let swiftNeeds = """
         It needs the Swift release that Backplane was built with: `pkg-config --variable=swift_version backplane`.
+
+        """
+
+    private static let rustNeeds = """
+        It needs Rust 1.82 or later, and no crate: cargo works offline.
 
         """
 }
