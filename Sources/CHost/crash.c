@@ -52,14 +52,9 @@ static void put_machine(message *m, const ch_machine *machine) {
     put(m, "': ");
 }
 
-/* "instance 'com1' (uart16550), in read of 0x3f8" */
-static void put_callback(message *m, const ch_machine *machine, const ch_node *node) {
+/* "read of 0x3f8" */
+static void put_activity(message *m, const ch_machine *machine) {
     uint32_t what = machine->what;
-    put(m, "instance '");
-    put(m, node->id ? node->id : "?");
-    put(m, "' (");
-    put(m, node->plugin ? node->plugin : "?");
-    put(m, "), in ");
     put(m, what < ch_activity_count ? ch_activity_texts[what] : "a callback");
     switch (what) {
     case ch_activity_read:
@@ -77,6 +72,24 @@ static void put_callback(message *m, const ch_machine *machine, const ch_node *n
         break;
     default: break;
     }
+}
+
+/* "instance 'com1' (uart16550), in read of 0x3f8" */
+static void put_callback(message *m, const ch_machine *machine, const ch_node *node) {
+    put(m, "instance '");
+    put(m, node->id ? node->id : "?");
+    put(m, "' (");
+    put(m, node->plugin ? node->plugin : "?");
+    put(m, "), in ");
+    put_activity(m, machine);
+}
+
+void ch_describe_activity(const ch_machine *machine, char text[64]) {
+    message m = {0};
+    put_activity(&m, machine);
+    size_t length = m.length < 63 ? m.length : 63;
+    memcpy(text, m.text, length);
+    text[length] = 0;
 }
 
 /* A parent may have started us with signals blocked (test runners do). */

@@ -3,19 +3,24 @@ import Core
 
 /// One plugin instance in a machine without a CPU: a virtual clock that stands still until told otherwise, RAM for
 /// DMA, and a peer of the bench's own at every slot. Used from one thread.
-/// Not modelled: host descriptors are never ready (`events->watch`), so that what only they bring does not come.
+/// Host descriptors (`events->watch`) are looked at only where something is waited for: an answer, a completion, rest.
 public final class Bench {
     public let plan: BenchPlan
     let machine: Machine
     let board: Board
     let device: PluginInstance
-    private var deferral: Deferral?
     private let driver: PluginInstance?
-    private let streams: PluginInstance
+    let streams: PluginInstance
     let disks: PluginInstance
     private let log: BenchLog
     private let console: BenchConsole
     private var deferredBefore: UInt64 = 0
+    /// The wait for a deferred answer, where there is one (Answers.swift).
+    var wait = AnswerWait()
+    var timeBefore: UInt64 = 0
+    var isOwed = false
+    /// Its record in the journal.
+    private let place: Int?
     /// What the plugin did wrong so far: sentences.
     public private(set) var faults: [String] = []
     /// Called ahead of each operation, so that a child process can say which one it died of.
@@ -41,20 +46,30 @@ public final class Bench {
         beforeStart: (Bench) throws(BenchError) -> Void
     ) throws(BenchError) {
         self.plan = plan
-        let board = Board(BoardState(streams: plan.streamCount, disks: plan.slotDisks, lines: plan.lineCount))
+        let board = Board(
+            BoardState(
+                streams: plan.streamCount, nets: plan.netCount, disks: plan.slotDisks, lines: plan.lineCount))
         let log = BenchLog()
         let console = BenchConsole(board)
         // SAFETY: the board outlives the machine: both are held here, and the machine is torn down in deinit.
         let address = UInt64(UInt(bitPattern: Unmanaged.passUnretained(board).toOpaque()))
-        let options = MachineOptions(
+        let place = plan.journal?.takeMachine()
+        self.place = place?.index
+        let link = AnswerLink()
+        var options = MachineOptions(
             makeEngine: { (_) throws(MachineError) in RegisterEngine() }, log: log.function, logLevel: .warning,
             console: console, manualClock: true,
             loadLibrary: { (instance) throws(LibraryError) in
-                instance.id == BenchPlan.deviceID ? plan.library : plan.peers
+                if instance.id == BenchPlan.deviceID { return plan.library }
+                return plan.customLibrary.map { instance.id.hasPrefix("bench-end-") ? $0.library : plan.peers }
+                    ?? plan.peers
             })
+        options.record = place?.record
+        options.bringAnswer = { link.bench?.bringAnswer() ?? false }
         do throws(MachineError) {
             machine = try Machine(plan.description(boardAddress: address), options: options)
         } catch {
+            if let place { plan.journal?.giveBack(machine: place.index) }
             throw BenchError("\(error)")
         }
         guard let device = machine.instance(named: BenchPlan.deviceID),
@@ -65,9 +80,10 @@ public final class Bench {
         (self.board, self.log, self.console) = (board, log, console)
         board.clock = { [unowned(unsafe) machine] in machine.now }
         board.depth = { [unowned(unsafe) machine] in machine.depth(of: device) }
+        link.bench = self
         machine.adoptThread()
+        if let place { plan.journal?.made(machine: place.index, device: machine.recordName(of: device)) }
         deferredBefore = machine.deferredCount
-        deferral = Deferral(machine) { [unowned(unsafe) self] in self.rescueDeferred() }
         machine.setTime(time)
         beforeReset(self)
         powerOn()
@@ -78,13 +94,18 @@ public final class Bench {
     }
 
     deinit {
-        deferral?.end()
+        if let place { plan.journal?.use(machine: place) }
+        plan.journal?.beat()
         machine.tearDown()
+        if let place { plan.journal?.giveBack(machine: place) }
         board.streamPeers = nil
         board.diskPeers = nil
         board.streamClients = [:]
         board.blockClients = [:]
         board.driver = nil
+        board.netPeers = nil
+        board.netClients = [:]
+        board.customEnds = [:]
         machine.releaseThread()
     }
 
@@ -97,10 +118,15 @@ public final class Bench {
 
     // MARK: Operations
 
-    /// Does it, delivers what follows from it, and says what came of it.
-    public func apply(_ operation: Operation) -> Outcome {
+    /// Does it, delivers what follows from it, and says what came of it. `position`: in the list that is being played.
+    public func apply(_ operation: Operation, at position: Int? = nil) -> Outcome {
         var outcome = Outcome()
         machine.becomeCurrent()
+        if let journal = plan.journal {
+            if let place { journal.use(machine: place) }
+            if let position { journal.begin(operation: position) }
+            journal.beat()
+        }
         onOperation?(operation)
         switch operation {
         case .read, .write, .peek, .readString, .writeString: access(operation, &outcome)
@@ -112,6 +138,9 @@ public final class Bench {
         case .complete(let well): outcome.value = complete(well)
         case .request(let index, let kind, let sector, let count, let pattern):
             outcome.bytes = request(index, kind, sector, count, pattern)
+        case .frame(let index, let bytes): outcome.value = frame(index, bytes)
+        case .link(let index, let isUp): link(index, isUp)
+        case .send(let end, let function, let arguments): send(end, function, arguments, &outcome)
         case .acknowledge: outcome.value = machine.acknowledgeInterrupt().map(UInt64.init) ?? .max
         case .call(let name, let arguments): call(name, arguments)
         case .exit(let reason, let address, let value): outcome.value = exit(reason, address, value)
@@ -131,8 +160,7 @@ public final class Bench {
             outcome.value = machine.peek(space: space == .port ? .ports : .mmio, address: address, width: width) ?? .max
             return
         }
-        guard let deferral else { return }
-        deferral.watch {
+        awaitingAnswers(operation) {
             switch operation {
             case .read(.port, let address, let width):
                 outcome.value = machine.access(port: UInt16(truncatingIfNeeded: address), width: width)
@@ -214,6 +242,55 @@ public final class Bench {
             }, { $0.event(event) })
     }
 
+    // MARK: Networks
+
+    private func withNet(_ index: Int, _ slot: (NetEnds) -> Void, _ client: (NetClientEnd) -> Void) {
+        guard board.state.nets.indices.contains(index) else { return }
+        if index < plan.slotNets {
+            guard let nets = machine.instance(named: "bench-nets") else { return }
+            machine.perform(as: nets) { board.netPeers.map(slot) }
+        } else if let end = board.netClients[index],
+            let instance = machine.instance(named: "bench-net-client-\(index - plan.slotNets)")
+        {
+            machine.perform(as: instance) { client(end) }
+        }
+    }
+
+    private func frame(_ index: Int, _ bytes: [UInt8]) -> UInt64 {
+        var sent = 0
+        withNet(
+            index, { sent = $0.send(index, bytes) },
+            {
+                $0.send(bytes)
+                sent = 1
+            })
+        return UInt64(sent)
+    }
+
+    private func link(_ index: Int, _ isUp: Bool) {
+        withNet(
+            index,
+            {
+                board.state.nets[index].isUp = isUp
+                $0.link(index, isUp)
+            }, { $0.ready(isUp ? NetClientEnd.room : 0) })
+    }
+
+    // MARK: Interfaces of the plugin's own
+
+    private func send(_ name: String, _ function: String, _ arguments: [CallArgument], _ outcome: inout Outcome) {
+        guard let library = plan.customLibrary, let place = plan.customs.first(where: { $0.name == name }) else {
+            return
+        }
+        let interface = library.interfaces[place.interface]
+        let key = CustomEnd.key(place.interface, interface.isProvided ? place.index : 0)
+        guard let end = board.customEnds[key],
+            let position = interface.outgoing.firstIndex(where: { $0.name == function }),
+            let instance = machine.instance(named: BenchPlan.endID(place, interface))
+        else { return }
+        machine.perform(as: instance) { (outcome.value, outcome.bytes) = end.call(place.index, position, arguments) }
+    }
+
     // MARK: Blocks
 
     private func complete(_ well: Bool) -> UInt64 {
@@ -234,7 +311,7 @@ public final class Bench {
             client.submit(kind, sector: sector, count: count, pattern: pattern)
         }
         if !waitForPosts(until: { !client.isWaiting }) {
-            fault("a block request is not completed within \(Bench.patience / 1_000_000_000) s")
+            fault("a block request is not completed within \(plan.patience / 1_000_000_000) s")
             machine.perform(as: instance) { client.cancel() }
         }
         let (bytes, overflow) = count.multipliedReportingOverflow(by: size)
@@ -287,29 +364,23 @@ public final class Bench {
         if faults.count < 20, !faults.contains(sentence) { faults.append(sentence) }
     }
 
-    static let patience: UInt64 = 10_000_000_000
-
-    /// False: it did not happen within `patience` of the host's time.
+    /// False: it did not happen within the plan's patience.
     func waitForPosts(until isDone: () -> Bool) -> Bool {
-        var rounds: UInt64 = 0
+        let began = monotonic()
+        var rounds = 0
         while !isDone() {
-            machine.runPosted()
+            plan.journal?.beat()
+            machine.serveHost(milliseconds: 0)
             if isDone() { return true }
             rounds += 1
-            if rounds > Bench.patience / 50_000 { return false }
+            if monotonic() &- began > plan.patience { return false }
             if rounds > 20 { sleepShortly(50) }
         }
         return true
     }
+}
 
-    /// On the deferral's thread: lets go on what a deferred access may wait for.
-    private func rescueDeferred() {
-        machine.perform(as: streams) {
-            for index in 0..<plan.slotStreams where board.state.streams[index].isThrottled {
-                board.state.streams[index].isThrottled = false
-                board.streamPeers?.throttle(index, false)
-            }
-        }
-        machine.perform(as: disks) { while board.diskPeers?.complete(well: true) == true {} }
-    }
+/// Leads a machine's wait for an answer to the bench, which is made after it.
+private final class AnswerLink {
+    weak var bench: Bench?
 }

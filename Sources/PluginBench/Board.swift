@@ -10,7 +10,16 @@ struct BoardState {
         var isOpen = false
     }
 
+    /// One end of a network.
+    struct Net {
+        /// Frames that the plugin can take; of what it provides: that its client can.
+        var room: UInt64 = 0
+        /// The plugin has been told that its link is up.
+        var isUp = false
+    }
+
     var streams: [Stream]
+    var nets: [Net]
     /// The contents of the bench's disks: 512-byte sectors.
     var disks: [[UInt8]]
     /// What the bench drives on each of the plugin's interrupt inputs.
@@ -18,8 +27,9 @@ struct BoardState {
 
     static let sectors = 512
 
-    init(streams: Int, disks: Int, lines: Int) {
+    init(streams: Int, nets: Int, disks: Int, lines: Int) {
         self.streams = Array(repeating: Stream(), count: streams)
+        self.nets = Array(repeating: Net(), count: nets)
         self.lines = Array(repeating: false, count: lines)
         self.disks = Array(repeating: BoardState.sample, count: disks)
     }
@@ -55,6 +65,10 @@ final class Board {
     var diskPeers: DiskEnds?
     var blockClients: [Int: BlockClientEnd] = [:]
     var driver: LineDriver?
+    var netPeers: NetEnds?
+    var netClients: [Int: NetClientEnd] = [:]
+    /// By `CustomEnd.key`.
+    var customEnds: [Int: CustomEnd] = [:]
 
     init(_ state: BoardState) { self.state = state }
 

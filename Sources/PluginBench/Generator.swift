@@ -65,7 +65,7 @@ struct Generator {
         let dice = random.below(100)
         switch dice {
         case 0..<8: return advance()
-        case 8..<22: if let host = hostSide() { return host }
+        case 8..<(ranges.isEmpty && !plan.customs.isEmpty ? 90 : 22): if let host = hostSide() { return host }
         case 22..<24: return .reset(warm: random.chance(90))
         default: break
         }
@@ -100,6 +100,11 @@ struct Generator {
             choices.append(.complete(true))
         }
         if plan.providedDisks > 0 { choices.append(request()) }
+        if plan.netCount > 0 {
+            choices.append(frame())
+            choices.append(.link(random.below(plan.netCount), random.chance(70)))
+        }
+        if let send = send() { choices.append(send) }
         if plan.isController { choices.append(.acknowledge) }
         if random.chance(10), let method = random.pick(methods) { choices.append(call(method)) }
         return random.pick(choices)
@@ -112,6 +117,33 @@ struct Generator {
             random.below(plan.providedDisks), random.pick(kinds) ?? .flush, sector: sector,
             count: random.chance(95) ? 1 + random.below(8) : random.below(200),
             pattern: UInt8(truncatingIfNeeded: random.next()))
+    }
+
+    /// Ethernet's lengths as a rule; the rest of what a network may bring now and then.
+    private mutating func frame() -> Operation {
+        let length = random.chance(90) ? 14 + random.below(random.chance(80) ? 64 : 1501) : random.below(9100)
+        return .frame(random.below(plan.netCount), random.bytes(length))
+    }
+
+    private mutating func send() -> Operation? {
+        guard let library = plan.customLibrary, let place = random.pick(plan.customs),
+            let function = random.pick(library.interfaces[place.interface].callable)
+        else { return nil }
+        let arguments = CustomEnd.arguments(of: function) { argument($0) }
+        return .send(end: place.name, function: function.name, arguments)
+    }
+
+    /// Structs are zero but for their size, which any callee has to bear: what else would mean something in them is not known.
+    private mutating func argument(_ type: WireType) -> CallArgument {
+        let length = random.chance(80) ? random.below(17) : random.below(random.chance(90) ? 600 : 5000)
+        switch type {
+        case .bool: return .number(random.next() & 1)
+        case .inBuffer: return .bytes(random.bytes(length))
+        case .text: return .bytes((0..<min(length, 200)).map { _ in UInt8(0x20 + random.below(95)) })
+        case .inStruct: return .bytes([UInt8](repeating: 0, count: [8, 16, 32, 64, 256][random.below(5)]))
+        case .outBuffer, .outStruct: return .number(UInt64(type == .outStruct ? max(8, length / 8 * 8) : length))
+        default: return .number(CustomEnd.narrow(value(), type))
+        }
     }
 
     private mutating func call(_ method: MethodDescription) -> Operation {

@@ -65,30 +65,47 @@ extension Scenario {
     /// After `before`, each hostile state in turn: refused without a change, or taken and then survived for `after`.
     func hostileStates(
         before: [Operation], random: inout Random, after: (inout Random) -> [Operation], count: inout Int
-    ) -> (Failure, [Operation])? {
+    ) -> (failure: Failure, operations: [Operation], state: String)? {
         do throws(BenchError) {
-            let bench = try Bench(plan)
-            bench.onOperation = onOperation
-            for operation in before { _ = bench.apply(operation) }
-            try bench.quiesce()
-            let good = try bench.save()
-            try bench.start()
+            let bench = try make()
+            for (position, operation) in before.enumerated() { _ = bench.apply(operation, at: position) }
+            let good = try bench.goodState()
             for (what, state) in HostileStates(of: good, random: &random).list {
                 let operations = after(&random)
-                if let failure = try survive(bench, good, what, state, operations, &count) {
-                    return (failure, operations)
+                plan.journal?.note = what
+                if let failure = try survive(bench, good, what, state, operations, from: before.count + 1) {
+                    return (failure, before + [.mark] + operations, what)
                 }
+                count += operations.count
             }
             return nil
         } catch {
-            return (Failure(sentence: "\(error)", position: .max), [])
+            return (Failure(sentence: "\(error)", position: .max), [], "")
         }
     }
 
+    /// Up to the mark; then only the hostile state that is called `what` is loaded, and the rest done.
+    func hostileState(_ what: String, _ operations: [Operation], random: inout Random) -> Failure? {
+        let (before, after) = parts(operations)
+        do throws(BenchError) {
+            let bench = try make()
+            for (position, operation) in before.enumerated() { _ = bench.apply(operation, at: position) }
+            let good = try bench.goodState()
+            guard let state = HostileStates(of: good, random: &random).list.first(where: { $0.what == what })?.state
+            else { return nil }
+            plan.journal?.note = what
+            return try survive(bench, good, what, state, Array(after), from: before.count + 1)
+        } catch {
+            return Failure(sentence: "\(error)", position: .max)
+        }
+    }
+
+    /// `first`: the position of the first of `operations` in the list that is played; the mark is before it.
     private func survive(
         _ bench: Bench, _ good: StateBuffer, _ what: String, _ state: StateBuffer, _ operations: [Operation],
-        _ count: inout Int
+        from first: Int
     ) throws(BenchError) -> Failure? {
+        plan.journal?.begin(operation: first - 1)
         try bench.quiesce()
         let kept = try bench.save()
         if try bench.load(state) != nil {
@@ -99,18 +116,27 @@ extension Scenario {
                 Failure(
                     sentence: "it refuses a state \(what), and yet its field '\(key)' is \(now.text(of: key)) now and "
                         + "was \(kept.text(of: key))",
-                    position: 0)
+                    position: first - 1)
             }
         }
-        count += operations.count
         for (position, operation) in operations.enumerated() {
-            _ = bench.apply(operation)
+            _ = bench.apply(operation, at: first + position)
             if let fault = bench.faults.first {
-                return Failure(sentence: "after a state \(what): \(fault)", position: position)
+                return Failure(sentence: "after a state \(what): \(fault)", position: first + position)
             }
         }
         return try bench.load(good).map {
-            Failure(sentence: "after a state \(what) it refuses a good one: \($0)", position: 0)
+            Failure(
+                sentence: "after a state \(what) it refuses a good one: \($0)", position: first + operations.count - 1)
         }
+    }
+}
+
+extension Bench {
+    fileprivate func goodState() throws(BenchError) -> StateBuffer {
+        try quiesce()
+        let good = try save()
+        try start()
+        return good
     }
 }

@@ -27,6 +27,14 @@ public enum Operation: Sendable, Equatable {
     case complete(Bool)
     /// A request to block device `index` of a class that provides block/1; the bench waits for its end.
     case request(Int, BlockKind, sector: UInt64, count: UInt64, pattern: UInt8)
+    /// An Ethernet frame from the other end of net `index`, where it has room for one: first come the class's slots, then what it
+    /// provides.
+    case frame(Int, [UInt8])
+    /// The other end of net `index` says that the link is up; of a class that provides net/1: that it has room for 16 frames, or none.
+    case link(Int, Bool)
+    /// A call of a function of an interface of the plugin's own, by its descriptor. `end`: "bus/1.0" for index 0 of what the class
+    /// provides, "bus.0" for position 0 of its slot `bus`.
+    case send(end: String, function: String, [CallArgument])
     /// The INTA cycle, where INTR is high.
     case acknowledge
     case call(String, [String])
@@ -36,6 +44,55 @@ public enum Operation: Sendable, Equatable {
     /// Where a check saves, resets or changes the state.
     case mark
 }
+
+/// As its line in a sequence file.
+extension Operation: Codable {
+    public init(from decoder: any Decoder) throws {
+        let text = try decoder.singleValueContainer().decode(String.self)
+        guard let operation = try parseSequence(text).first else { throw SequenceError(description: "no operation") }
+        self = operation
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(text)
+    }
+}
+
+/// An argument of `send`. Lengths that follow buffers are not among them.
+public enum CallArgument: Sendable, Equatable {
+    /// A number; the size of a buffer or a struct that is to be filled.
+    case number(UInt64)
+    /// Of a buffer, a text, or a struct whose size is their count.
+    case bytes([UInt8])
+
+    var text: String {
+        switch self {
+        case .number(let number): hex(number)
+        case .bytes(let bytes): "[" + bytes.map(hexByte).joined() + "]"
+        }
+    }
+
+    init?(_ text: String) {
+        guard text.hasPrefix("["), text.hasSuffix("]"), text.utf8.count % 2 == 0 else {
+            guard let number = text.hasPrefix("0x") ? UInt64(text.dropFirst(2), radix: 16) : UInt64(text) else {
+                return nil
+            }
+            self = .number(number)
+            return
+        }
+        var bytes: [UInt8] = []
+        var digits = text.dropFirst().dropLast()
+        while !digits.isEmpty {
+            guard let byte = UInt8(digits.prefix(2), radix: 16) else { return nil }
+            bytes.append(byte)
+            digits = digits.dropFirst(2)
+        }
+        self = .bytes(bytes)
+    }
+}
+
+func hexByte(_ byte: UInt8) -> String { byte < 16 ? "0" + String(byte, radix: 16) : String(byte, radix: 16) }
 
 extension Operation {
     /// As in a sequence file.
@@ -55,6 +112,10 @@ extension Operation {
         case .complete(let well): "complete \(well ? "ok" : "error")"
         case .request(let index, let kind, let sector, let count, let pattern):
             "request \(index) \(kind) \(sector) \(count) \(pattern)"
+        case .frame(let index, let bytes): "frame \(index)\(spaced(bytes))"
+        case .link(let index, let isUp): "link \(index) \(isUp ? "up" : "down")"
+        case .send(let end, let function, let arguments):
+            (["send", end, function] + arguments.map(\.text)).joined(separator: " ")
         case .acknowledge: "acknowledge"
         case .call(let name, let arguments): (["call", name] + arguments).joined(separator: " ")
         case .exit(let reason, let address, let value): "exit \(reason) \(hex(address)) \(hex(value))"
@@ -64,10 +125,7 @@ extension Operation {
     }
 
     private func spaced(_ bytes: [UInt8]) -> String {
-        bytes.map { byte in
-            let digits = String(byte, radix: 16)
-            return digits.count == 1 ? " 0" + digits : " " + digits
-        }.joined()
+        bytes.map { " " + hexByte($0) }.joined()
     }
 }
 

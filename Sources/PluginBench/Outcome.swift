@@ -13,6 +13,13 @@ public struct Effect: Equatable, Sendable {
         case request
         /// All requests of disk `index` are cancelled.
         case cancel
+        /// A frame came out of net `index`: a hash of it in 47:0, its length above.
+        case frame
+        /// Net `index` says that its link is up or down.
+        case link
+        /// A function of an end of the bench's own making was called: the end in 31:8 of the index, the function below; a hash of what
+        /// it was given.
+        case call
         /// A request of the bench's ended with status `value`.
         case completion
         /// The machine is asked to end with status `value`.

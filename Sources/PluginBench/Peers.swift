@@ -192,7 +192,7 @@ private let peerLibrary = Library(
     "bench-peers", version: "1.0", summary: "the other ends of what the bench tests",
     classes: [
         LineEnds.definition, LineDriver.definition, StreamEnds.definition, StreamClientEnd.definition,
-        DiskEnds.definition, BlockClientEnd.definition,
+        DiskEnds.definition, BlockClientEnd.definition, NetEnds.definition, NetClientEnd.definition,
     ])
 
 /// The descriptor of the built-in library.

@@ -1,9 +1,17 @@
 import Core
 
 /// Why a list of operations fails a check, and the position of the operation that shows it.
-struct Failure {
-    var sentence: String
-    var position: Int
+public struct Failure: Sendable {
+    public var sentence: String
+    public var position: Int
+    /// What was broken is the process: only another one can show it again.
+    public var isOfProcess: Bool
+
+    public init(sentence: String, position: Int, isOfProcess: Bool = false) {
+        self.sentence = sentence
+        self.position = position
+        self.isOfProcess = isOfProcess
+    }
 }
 
 /// One check's run of a list of operations, from a new instance on. Everything is repeatable, so that lists can be
@@ -11,8 +19,12 @@ struct Failure {
 struct Scenario {
     let plan: BenchPlan
     var onOperation: ((Operation) -> Void)?
+    /// Whether this process is for the test alone, so that what it holds and has set can be looked at.
+    var ownsProcess = false
+    /// Host time after which `bear` goes no further.
+    var deadline = UInt64.max
 
-    private func make() throws(BenchError) -> Bench {
+    func make() throws(BenchError) -> Bench {
         let bench = try Bench(plan)
         bench.onOperation = onOperation
         return bench
@@ -28,12 +40,13 @@ struct Scenario {
     func run(_ check: Check, _ operations: [Operation]) -> Failure? {
         orFailure { () throws(BenchError) in
             switch check {
-            case .hosting: _ = try make(); return nil
+            case .hosting: return try bear([], mode: .patient)
             case .fuzz: return try bear(operations, mode: .patient)
             case .reentry: return try bear(operations, mode: .reentrant)
             case .saveAndLoad: return try saveAndLoad(operations)
             case .reset: return try reset(operations)
             case .peek: return try peek(operations)
+            case .leaks: return try leaks(operations)
             case .hostileState: return nil
             }
         }
@@ -42,13 +55,15 @@ struct Scenario {
     // MARK: Fuzz and re-entry
 
     private func bear(_ operations: [Operation], mode: PeerMode) throws(BenchError) -> Failure? {
+        let process = ownsProcess ? ProcessSettings() : nil
         let bench = try make()
         bench.board.mode = mode
         let others = bench.foreignClaims
         let before = bench.holdings
         for (position, operation) in operations.enumerated() {
-            _ = bench.apply(operation)
+            _ = bench.apply(operation, at: position)
             if let fault = bench.faults.first { return Failure(sentence: fault, position: position) }
+            if deadline != .max, monotonic() > deadline { break }
         }
         let after = bench.holdings
         if let leak = after.leak(since: before) { return Failure(sentence: leak, position: operations.count - 1) }
@@ -56,7 +71,7 @@ struct Scenario {
             return Failure(sentence: "claims of others have changed", position: operations.count - 1)
         }
         try bench.quiesce()
-        return nil
+        return process?.change.map { Failure(sentence: $0, position: operations.count - 1, isOfProcess: true) }
     }
 
     // MARK: Two instances
@@ -67,10 +82,10 @@ struct Scenario {
         _ one: Bench, _ other: Bench, _ operations: ArraySlice<Operation>, _ names: (String, String),
         skipping: (Operation) -> Bool = { _ in false }
     ) -> Failure? {
-        let outcomes = operations.map { one.apply($0) }
+        let outcomes = zip(operations.indices, operations).map { one.apply($1, at: $0) }
         for (position, operation) in zip(operations.indices, operations) where !skipping(operation) {
             let first = outcomes[position - operations.startIndex]
-            let second = other.apply(operation)
+            let second = other.apply(operation, at: position)
             if !agree(first, second) {
                 return Failure(
                     sentence: "'\(operation.text)' gives \(first.text) in \(names.0), and \(second.text) in \(names.1)",
@@ -91,7 +106,7 @@ struct Scenario {
         }
     }
 
-    private func parts(_ operations: [Operation]) -> (before: ArraySlice<Operation>, after: ArraySlice<Operation>) {
+    func parts(_ operations: [Operation]) -> (before: ArraySlice<Operation>, after: ArraySlice<Operation>) {
         let mark = operations.firstIndex(of: .mark) ?? operations.endIndex
         return (operations[..<mark], operations[min(mark + 1, operations.endIndex)...])
     }
@@ -100,7 +115,7 @@ struct Scenario {
     private func saveAndLoad(_ operations: [Operation]) throws(BenchError) -> Failure? {
         let (before, after) = parts(operations)
         let original = try make()
-        for operation in before { _ = original.apply(operation) }
+        for (position, operation) in before.enumerated() { _ = original.apply(operation, at: position) }
         let saved = try original.snapshot()
         let copy = try Bench(plan, from: saved)
         let names = ("the original", "the copy")
@@ -112,7 +127,7 @@ struct Scenario {
     private func reset(_ operations: [Operation]) throws(BenchError) -> Failure? {
         let (before, after) = parts(operations)
         let used = try make()
-        for operation in before { _ = used.apply(operation) }
+        for (position, operation) in before.enumerated() { _ = used.apply(operation, at: position) }
         let regions = plan.type.provided.contains { $0.interface == "block/1" }
         _ = used.apply(.reset(warm: false))
         let around = used.board.state

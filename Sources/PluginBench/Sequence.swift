@@ -54,6 +54,9 @@ private struct LineReader {
         case "event": number(Int.self).flatMap { index in number(UInt32.self).map { .event(index, $0) } }
         case "complete": word().map { .complete($0 == "ok") }
         case "request": request()
+        case "frame": number(Int.self).flatMap { index in bytes().map { .frame(index, $0) } }
+        case "link": pair { .link($0, $1 == "up") }
+        case "send": send()
         case "acknowledge": .acknowledge
         case "call": call()
         case "exit": exit()
@@ -126,6 +129,16 @@ private struct LineReader {
             let count: UInt64 = number(), let pattern: UInt8 = number()
         else { return nil }
         return .request(index, kind, sector: sector, count: count, pattern: pattern)
+    }
+
+    private mutating func send() -> Operation? {
+        guard let end = word(), let function = word() else { return nil }
+        var arguments: [CallArgument] = []
+        while let text = word() {
+            guard let argument = CallArgument(text) else { return nil }
+            arguments.append(argument)
+        }
+        return .send(end: end, function: function, arguments)
     }
 
     private mutating func call() -> Operation? {

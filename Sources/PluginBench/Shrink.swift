@@ -1,9 +1,9 @@
 import Core
 import Glibc
 
-/// Finds a shorter list that still fails: what follows the failing operation goes, then ever smaller pieces.
-/// `limit`: nanoseconds of the host's time.
-func shrink(
+/// Finds a shorter list that still fails: what follows the failing operation goes, then most of what leads to it, then ever smaller
+/// pieces. `limit`: nanoseconds of the host's time.
+public func shrink(
     _ operations: [Operation], _ first: Failure, limit: UInt64 = 4_000_000_000, fails: ([Operation]) -> Failure?
 ) -> (operations: [Operation], failure: Failure) {
     let deadline = monotonic() &+ limit
@@ -16,6 +16,14 @@ func shrink(
         return true
     }
     if first.position < operations.count - 1 { _ = attempt(Array(operations[...first.position])) }
+    // The last few often do: much is saved where each attempt takes long.
+    let reached = best
+    for count in sequence(first: 1, next: { $0 * 4 }).prefix(while: { $0 < reached.count }) {
+        if monotonic() > deadline { return (best, failure) }
+        let left = Array(reached.suffix(count))
+        let mark = reached.contains(.mark) && !left.contains(.mark) ? [Operation.mark] : []
+        if attempt(mark + left) { break }
+    }
     var size = max(1, best.count / 2)
     while true {
         var start = 0

@@ -70,7 +70,7 @@ extension Bench {
             machine.perform(as: disks) { _ = board.diskPeers?.complete(well: true) }
             return machine.hasQuiesced(device)
         })
-        if !isDone { throw BenchError("it does not come to rest within \(Bench.patience / 1_000_000_000) s") }
+        if !isDone { throw BenchError("it does not come to rest within \(plan.patience / 1_000_000_000) s") }
     }
 
     func start() throws(BenchError) {
@@ -124,9 +124,11 @@ extension Bench {
     func surround(_ other: BoardState, keepingRooms: Bool = true) {
         let lines = other.lines
         let own = board.state.streams
+        let nets = board.state.nets
         board.state = other
         // What the plugin has granted is not of its surroundings where it starts anew.
         for index in own.indices where !keepingRooms { board.state.streams[index].room = own[index].room }
+        for index in nets.indices where !keepingRooms { board.state.nets[index].room = nets[index].room }
         for (index, level) in lines.enumerated() where level { _ = apply(.line(index, true)) }
     }
 
@@ -137,6 +139,7 @@ extension Bench {
             if stream.isOpen { _ = apply(.event(index, Bench.openEvent)) }
             if stream.isThrottled { _ = apply(.throttle(index, true)) }
         }
+        for index in 0..<plan.slotNets where board.state.nets[index].isUp { _ = apply(.link(index, true)) }
     }
 
     /// Between quiesce and start, as hostile input. The sentence of a refusal, nil: taken.

@@ -10,21 +10,45 @@ struct ChildProcess {
 
     let pid: pid_t
 
-    /// - Parameter output: what its standard output becomes, while its input and its errors go nowhere; nil: it shares this
-    ///   process's three.
-    init(_ arguments: [String], output: Int32? = nil) throws(HostError) {
+    /// Where a child's standard streams go; its input is empty.
+    enum Streams {
+        /// Its output to a descriptor, its errors nowhere.
+        case output(Int32)
+        /// Both to this process's errors.
+        case errors
+        case nowhere
+    }
+
+    /// What the descriptor `sharing` becomes in a child.
+    static let sharedDescriptor: Int32 = 3
+
+    /// - Parameter sharing: a descriptor that the child gets as `sharedDescriptor`.
+    /// - Parameter inOwnGroup: signals that the child sends to its process group do not reach this process.
+    init(
+        _ arguments: [String], _ streams: Streams, sharing: Int32? = nil, inOwnGroup: Bool = false
+    ) throws(HostError) {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
-        if let output {
-            posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
+        posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
+        switch streams {
+        case .output(let output):
             posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO)
             posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0)
+        case .errors: posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO)
+        case .nowhere:
+            posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0)
+            posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO)
         }
+        if let sharing { posix_spawn_file_actions_adddup2(&actions, sharing, ChildProcess.sharedDescriptor) }
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        if inOwnGroup { posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP)) }
         var words = ([CommandLine.arguments.first ?? "backplane"] + arguments).map { strdup($0) } + [nil]
         defer { words.forEach { free($0) } }
         var pid: pid_t = 0
-        let code = posix_spawn(&pid, "/proc/self/exe", &actions, nil, &words, environ)
+        let code = posix_spawn(&pid, "/proc/self/exe", &actions, &attributes, &words, environ)
         guard code == 0 else { throw HostError("the child process cannot be started", code: code) }
         self.pid = pid
     }
@@ -34,6 +58,16 @@ struct ChildProcess {
     func wait() -> End {
         var status: Int32 = 0
         while waitpid(pid, &status, 0) < 0 && errno == EINTR {}
+        return ChildProcess.end(status)
+    }
+
+    /// nil: it has not ended.
+    func poll() -> End? {
+        var status: Int32 = 0
+        return waitpid(pid, &status, WNOHANG) == pid ? ChildProcess.end(status) : nil
+    }
+
+    private static func end(_ status: Int32) -> End {
         let signal = status & 0x7f
         return signal == 0 ? .exited(status >> 8 & 0xff) : .killed(signal: signal)
     }

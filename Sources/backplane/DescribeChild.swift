@@ -42,7 +42,7 @@ enum DescribeChild {
         let process: ChildProcess
         do throws(HostError) {
             output = try ClosingPipe()
-            process = try ChildProcess(["plugin", "describe-for-parent"] + paths, output: output.writing)
+            process = try ChildProcess(["plugin", "describe-for-parent"] + paths, .output(output.writing))
         } catch {
             return ([], error.description)
         }

@@ -5,7 +5,10 @@ import MachineFile
 struct PluginCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "plugin", abstract: "List, describe, make and test plugins.",
-        subcommands: [PluginList.self, PluginInfo.self, PluginNew.self, PluginTest.self, DescribeForParent.self])
+        subcommands: [
+            PluginList.self, PluginInfo.self, PluginNew.self, PluginTest.self, DescribeForParent.self,
+            BenchForParent.self,
+        ])
 }
 
 struct PluginList: ParsableCommand {

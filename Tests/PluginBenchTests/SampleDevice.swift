@@ -187,7 +187,7 @@ final class Stranger: Instance {
 
 private let sampleLibrary = Library(
     "samples", version: "1", summary: "for tests of the bench",
-    classes: [SampleDevice.definition, RudeStream.definition, Stranger.definition])
+    classes: [SampleDevice.definition, RudeStream.definition, Stranger.definition, TallyUser.definition])
 
 func sampleDescriptor() -> UnsafePointer<bp_plugin> {
     sampleLibrary.descriptor(hostMajor: UInt32(BP_ABI_MAJOR), hostMinor: UInt32(BP_ABI_MINOR)).unsafelyUnwrapped

@@ -24,6 +24,9 @@ void ch_set_activity(const char *text);
 /* From here on an exit() while the calling thread has an activity is reported, and the status is 2. */
 void ch_report_exit(void);
 
+/* What runs in the machine, as reports have it: "read of 0x3f8". Of a copy too, and of another process's. */
+void ch_describe_activity(const ch_machine *machine, char text[64]);
+
 /* ---- Watchdog: ends the process with status 4 when a callback does not return ------------------------------------ */
 /* `watchdog_limit` of the machine holds nanoseconds; looked at every 250 ms by one thread for the process, without any
  * lock of the machine. Time in which the whole process stood still (SIGSTOP, a debugger) does not count. Returns 0 or

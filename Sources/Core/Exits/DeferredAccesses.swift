@@ -101,6 +101,9 @@ extension Machine {
         drain()
         if isCounted { waitForDeferredCounted(index, node: node) }
         ch_lock_release(&host.pointee.lock)
+        if let bringAnswer = options.bringAnswer {
+            while !deferred.isAnswered(index) { if !bringAnswer() { deferred.cancelAll() } }
+        }
         let answer = deferred.wait(index)
         ch_lock_acquire(&host.pointee.lock)
         host.pointee.holder = exits.threads[index]

@@ -156,6 +156,8 @@ final class EventLoop: @unchecked Sendable {
         ch_lock_release(lock)
     }
 
+    var hasWatches: Bool { !watches.isEmpty }
+
     // MARK: Posts, from any thread
 
     /// False: too many wait, or the loop has ended.

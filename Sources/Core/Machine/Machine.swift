@@ -71,7 +71,7 @@ public final class Machine: @unchecked Sendable {
         let name = description.name.utf8CString
         nameText = .allocate(capacity: name.count)
         _ = UnsafeMutableBufferPointer(start: nameText, count: name.count).initialize(from: name)
-        host = .allocate(capacity: 1)
+        host = options.record?.bindMemory(to: ch_machine.self, capacity: 1) ?? .allocate(capacity: 1)
         host.initialize(to: ch_machine())
         host.pointee.name = UnsafePointer(nameText)
         host.pointee.watchdog_limit = description.watchdog
@@ -114,7 +114,7 @@ public final class Machine: @unchecked Sendable {
         memoryNode.deallocate()
         parkWord.deallocate()
         endWord.deallocate()
-        host.deallocate()
+        if options.record == nil { host.deallocate() }
         nameText.deallocate()
         ram?.unmap()
         memory.freeAll()

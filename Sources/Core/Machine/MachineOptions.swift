@@ -76,6 +76,12 @@ public struct MachineOptions {
     public var seat: GuestSeat?
     /// Time stands still unless `advance` says otherwise (the bench).
     public var manualClock: Bool
+    /// Where the machine keeps the record of who is running (a `ch_machine`, zeroed): memory that another process sees too, and that
+    /// outlives the machine. nil: its own.
+    public var record: UnsafeMutableRawPointer?
+    /// Called on the thread of a deferred access, without the lock, until its answer is there: brings it nearer. False: it will not
+    /// come, and the access ends with all ones. nil: the thread sleeps until it comes.
+    public var bringAnswer: (() -> Bool)?
     /// Wires to instances that the description leaves out are left unwired instead of being an error (`show`).
     public var allowsMissingTargets = false
     /// Gives the library of an instance; the default loads it from its file.

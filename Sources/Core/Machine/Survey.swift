@@ -95,6 +95,26 @@ extension Machine {
     /// Runs what other threads have posted.
     public func runPosted() { loop.runPosted() }
 
+    /// Serves host descriptors that are ready and what was posted, after waiting for either for at most `milliseconds`.
+    public func serveHost(milliseconds: Int32) { loop.poll(milliseconds: milliseconds) }
+
+    /// Whether an instance watches a host descriptor.
+    public var watchesDescriptors: Bool {
+        ch_lock_acquire(&host.pointee.lock)
+        defer { ch_lock_release(&host.pointee.lock) }
+        return loop.hasWatches
+    }
+
+    /// When the next timer fires, in virtual nanoseconds; nil: none is set.
+    public var nextTimer: UInt64? {
+        ch_lock_acquire(&host.pointee.lock)
+        defer { ch_lock_release(&host.pointee.lock) }
+        return timers.nextDeadline
+    }
+
+    /// What `MachineOptions.record` calls the instance.
+    public func recordName(of instance: PluginInstance) -> UInt { UInt(bitPattern: instance.node) }
+
     /// A port or memory access as vCPU 0 makes it; `value` nil reads.
     public func access(port: UInt16, width: UInt8, value: UInt64? = nil) -> UInt64 {
         value.map { exits.portWrite(0, port: port, width: width, value: $0, rip: 0).value }
@@ -253,8 +273,6 @@ extension Machine {
 
     /// How many accesses have been deferred so far; from any thread.
     public var deferredCount: UInt64 { ch_load64(exits.tokens) }
-    /// Ends a wait for a deferred answer with all ones; from any thread.
-    public func cancelDeferred() { deferred.cancelAll() }
 
     /// Callbacks of the instance on the call stack.
     public func depth(of instance: PluginInstance) -> Int { Int(instance.node.pointee.depth) }

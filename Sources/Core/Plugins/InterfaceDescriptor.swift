@@ -1,17 +1,17 @@
 import CBackplane
 
 /// The functions of an interface, both ways: what the core must know to put itself between the two ends.
-struct InterfaceDescriptor: Sendable, Equatable {
-    struct Function: Sendable, Equatable {
-        var name: String
-        var parameters: [WireType]
-        var result: WireType
-        var isAsynchronous: Bool
+public struct InterfaceDescriptor: Sendable, Equatable {
+    public struct Function: Sendable, Equatable {
+        public var name: String
+        public var parameters: [WireType]
+        public var result: WireType
+        public var isAsynchronous: Bool
     }
 
-    var name: String
-    var provider: [Function]
-    var client: [Function]
+    public var name: String
+    public var provider: [Function]
+    public var client: [Function]
 
     private static func async(_ name: String, _ parameters: WireType...) -> Function {
         Function(name: name, parameters: parameters, result: .void, isAsynchronous: true)
@@ -45,7 +45,7 @@ struct InterfaceDescriptor: Sendable, Equatable {
 
 extension InterfaceDescriptor {
     /// Copies and checks a plugin's own descriptor.
-    init(_ pointer: UnsafePointer<bp_interface>) throws(LibraryError) {
+    public init(_ pointer: UnsafePointer<bp_interface>) throws(LibraryError) {
         let raw = pointer.pointee
         guard raw.size >= DescriptorReader.LeastSize.interface, let rawName = raw.name else {
             throw LibraryError("an interface descriptor is broken")

@@ -33,6 +33,20 @@ public final class PluginLibrary: @unchecked Sendable {
         description = try DescriptorReader(plugin: plugin).read()
     }
 
+    /// The descriptor of an interface of its own that one of the classes provides.
+    public func interface(named name: String) -> UnsafePointer<bp_interface>? {
+        for index in 0..<Int(plugin.pointee.class_count) {
+            guard let type = plugin.pointee.classes?[index]?.pointee else { continue }
+            for position in 0..<Int(type.provided_count) {
+                guard let provided = type.provided?[position]?.pointee, let raw = provided.name,
+                    String(cString: raw) == name, let descriptor = provided.descriptor
+                else { continue }
+                return descriptor
+            }
+        }
+        return nil
+    }
+
     func classPointer(named name: String) -> UnsafePointer<bp_class>? {
         for index in 0..<Int(plugin.pointee.class_count) {
             if let type = plugin.pointee.classes?[index], let raw = type.pointee.name, String(cString: raw) == name {
