@@ -106,6 +106,10 @@ extension Scenario {
         from first: Int
     ) throws(BenchError) -> Failure? {
         plan.journal?.begin(operation: first - 1)
+        // What peers grant at each start may be in its state.
+        try bench.quiesce()
+        try bench.start()
+        bench.settle()
         try bench.quiesce()
         let kept = try bench.save()
         if try bench.load(state) != nil {

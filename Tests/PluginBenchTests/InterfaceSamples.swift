@@ -221,6 +221,10 @@ final class SampleHub: Instance {
         room -= min(room, 1)
         client?.receive(frame)
     }
+
+    /// What the client grants anew at each start is in its state too, and nothing is wrong with that.
+    override func save(to state: StateWriter) throws(PluginError) { state.put("room", room) }
+    override func load(version: UInt32, from state: StateReader) throws(PluginError) { room = try state.get("room") }
 }
 
 private let interfaceLibrary = Library(
