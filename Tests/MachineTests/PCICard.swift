@@ -5,6 +5,12 @@ final class PCICard: Instance {
     static let definition = ClassDefinition.device(
         "pci-card", summary: "a PCI function with an interrupt",
         slots: [Slot("bus", "pci/1", doc: "its place")],
+        methods: [
+            Method(
+                "place", result: .u64, doc: "where the guest finds it",
+                function: { (raw) in UInt64(instance(raw, as: PCICard.self).bus.location) }
+                    as @convention(c) (UnsafeMutableRawPointer?) -> UInt64)
+        ],
         make: { (host, values) throws(PluginError) in PCICard(host) })
 
     private var bus = PCIBusPeer.unwired
@@ -26,6 +32,5 @@ final class PCICard: Instance {
             registers[Int(offset) + place] = UInt8(truncatingIfNeeded: value >> UInt32(place * 8))
         }
         if offset == 0x40 { bus.setINTx(1, registers[0x40] & 1 != 0) }
-        if offset == 0x44 { registers[0x48] = UInt8(truncatingIfNeeded: bus.location) }
     }
 }

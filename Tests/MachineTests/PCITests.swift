@@ -86,8 +86,10 @@ import Testing
     @Test func aFunctionKnowsItsPlace() throws {
         let machine = try machine()
         defer { machine.tearDown() }
-        write(machine, 3, 0x44, width: 1, 1)
-        #expect(read(machine, 3, 0x48, width: 1) == 3 << 3)
+        let card = try #require(machine.instance(named: "card"))
+        let other = try #require(machine.instance(named: "other"))
+        #expect(try machine.invoke("place", [], on: card) == .unsigned(3 << 3))
+        #expect(try machine.invoke("place", [], on: other) == .unsigned(31 << 3 | 7))
     }
 
     /// INTA# of device 3 is PIRQ (3 - 1 + 1 - 1) & 3, C, and PIIX3's register at 0x62 leads it to an ISA interrupt (bit 7 clear).

@@ -41,9 +41,11 @@ import Testing
         #expect(
             chip.picture == DISPI.Picture(width: 1024, height: 768, bitsPerPixel: 32, pitch: 4096, start: 0))
         #expect(get(&chip, 6) == 1024 && get(&chip, 7) == 4096, "as many lines as the memory holds")
-        #expect(set(&chip, 9, 768) == .picture)
-        #expect(chip.picture?.start == 768 * 4096)
-        #expect(set(&chip, 4, 0) == .picture && chip.picture == nil)
+        let moved = set(&chip, 9, 768)
+        let start = chip.picture?.start
+        #expect(moved == .picture && start == 3_145_728, "768 lines of 4096 bytes")
+        let off = set(&chip, 4, 0)
+        #expect(off == .picture && chip.picture == nil)
         #expect(set(&chip, 4, 0xC1) == .picture, "the memory is kept")
         #expect(get(&chip, 9) == 0)
     }
