@@ -63,6 +63,7 @@ TESTS = $(SWIFT_FLAGS) --scratch-path .build-tests -Xswiftc -enable-testing
 test: setup guests
 	@scripts/setup-qmp.sh .build-tests/qmp-venv
 	swift build $(TESTS) --build-tests
+	BACKPLANE_ALONE=1 swift test $(TESTS) --skip-build --filter 'NativeTests/instructionsWhoseSizesDiffer'
 	swift test $(TESTS) --skip-build
 
 # The software CPU's tests for longer: millions of cases against the host's CPU, thousands against KVM, and random guests, of the CPU alone and with

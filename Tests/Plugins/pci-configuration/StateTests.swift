@@ -22,8 +22,10 @@ import Testing
     @Test(arguments: [ConfigurationSpace.Header.function, .bridge])
     func randomUseNeverTrapsAndARestoredCopyAnswersTheSame(header: ConfigurationSpace.Header) throws {
         let made = try everything(header)
-        var (first, second) = (ConfigurationSpace(made), ConfigurationSpace(made))
-        var (table, copy) = (MSIXTable(vectors: 65), MSIXTable(vectors: 65))
+        var first = ConfigurationSpace(made)
+        var second = ConfigurationSpace(made)
+        var table = MSIXTable(vectors: 65)
+        var copy = MSIXTable(vectors: 65)
         var dice = SplitMix(state: 11)
         // What changes something is called outside of `#expect`, whose closures work on copies in an optimized build.
         for step in 0..<100_000 {
@@ -61,14 +63,18 @@ import Testing
             }
             _ = (first.forwards(port: value), first.forwards(memory: UInt64(value)), first.powerEventAsserted)
             guard step % 16 == 0 else { continue }
-            #expect(first.windows == second.windows && first.interruptAsserted == second.interruptAsserted)
+            #expect(first.windows == second.windows)
+            #expect(first.interruptAsserted == second.interruptAsserted)
             #expect(first.read(offset, width: width) == second.read(offset, width: width))
             guard step % 1024 == 0 else { continue }
-            (second, copy) = (ConfigurationSpace(made), MSIXTable(vectors: 65))
-            let taken = (second.restore(first.state), copy.restore(table.state))
-            #expect(taken.0 && taken.1)
+            second = ConfigurationSpace(made)
+            copy = MSIXTable(vectors: 65)
+            let isSpaceTaken = second.restore(first.state)
+            let isTableTaken = copy.restore(table.state)
+            #expect(isSpaceTaken && isTableTaken)
             second.interruptPending = first.interruptPending
-            #expect(second.state == first.state && copy.state == table.state)
+            #expect(second.state == first.state)
+            #expect(copy.state == table.state)
         }
     }
 
