@@ -153,14 +153,18 @@ public struct ConfigurationSpace: Sendable {
     // MARK: Host side
 
     /// A register's bytes, which need not be writable by the guest: the device's own read-only bits, declared as
-    /// `changing`. Bits that are not so declared stay.
+    /// `changing`. Bits that are not so declared stay, and so does the power state where it would be one that the function does not have.
     public mutating func set(_ offset: UInt32, width: UInt32, to value: UInt32) {
         guard offset < UInt32(Layout.size) else { return }
         for i in 0..<min(width, 4) where offset &+ i < UInt32(Layout.size) {
             let index = Int(offset &+ i)
             let mask = layout.changing[index] | layout.writable[index] | layout.clearable[index]
             let byte = UInt8(truncatingIfNeeded: value &>> (i &* 8))
-            state.bytes[index] = (state.bytes[index] & ~mask) | (byte & mask)
+            let old = state.bytes[index]
+            state.bytes[index] = (old & ~mask) | (byte & mask)
+            guard let power = layout.powerManagement, index == Int(power.offset) &+ 4 else { continue }
+            let code = PowerState(rawValue: state.bytes[index] & 0b11)
+            if code.map(power.has) != true { state.bytes[index] = state.bytes[index] & ~0b11 | old & 0b11 }
         }
     }
 
