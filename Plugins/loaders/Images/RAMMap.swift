@@ -2,11 +2,14 @@
 public struct RAMMap: Equatable, Sendable {
     /// Ascending, disjoint, not touching, none empty. The address 2^64 - 1 is never RAM.
     public private(set) var ranges: [Range<UInt64>]
+    /// Memory that is not RAM: ROM, and what devices have. In the same order.
+    public let reserved: [Range<UInt64>]
 
-    /// From pieces in any order. Where RAM and ROM overlap, ROM wins: nothing can be loaded there.
-    public init(ram: [Range<UInt64>], rom: [Range<UInt64>] = []) {
+    /// From pieces in any order. Where they overlap, what is reserved wins: nothing can be loaded there.
+    public init(ram: [Range<UInt64>], reserved: [Range<UInt64>] = []) {
         ranges = Self.merged(ram)
-        for piece in Self.merged(rom) { remove(piece) }
+        self.reserved = Self.merged(reserved)
+        for piece in self.reserved { remove(piece) }
     }
 
     /// Takes addresses out.

@@ -24,15 +24,17 @@ public struct ZeroPage: Equatable, Sendable {
     /// Where the protected-mode code was loaded. nil: it was not.
     public var codeStart: UInt32?
 
-    /// RAM, and 0xa0000 to 0xfffff reserved: a PC's adapters answer there, and the kernel looks for firmware's tables.
-    /// Other holes stay unnamed: they are free for devices.
+    /// RAM; reserved are ROM, devices' memory, and 0xa0000 to 0xfffff: a PC's adapters answer there, and the kernel looks for
+    /// firmware's tables. Other holes stay unnamed: they are free for devices.
     public static func memoryMap(_ ram: RAMMap) throws(LinuxBootError) -> [Entry] {
         let adapters: Range<UInt64> = 0xA0000..<0x100000
         var available = ram
         available.remove(adapters)
-        var entries = available.ranges.map { Entry(range: $0, kind: .ram) }
-        let place = entries.firstIndex { $0.range.lowerBound >= adapters.upperBound } ?? entries.count
-        entries.insert(Entry(range: adapters, kind: .reserved), at: place)
+        // Adapters and what is reserved around them are one range.
+        let reserved = RAMMap(ram: ram.reserved + [adapters]).ranges
+        let entries =
+            (available.ranges.map { Entry(range: $0, kind: .ram) } + reserved.map { Entry(range: $0, kind: .reserved) })
+            .sorted { $0.range.lowerBound < $1.range.lowerBound }
         guard entries.count <= mostEntries else { throw .tooManyRanges(entries.count) }
         return entries
     }

@@ -2,11 +2,12 @@ public import Images
 public import PluginKit
 
 extension Memory {
-    /// What a loader can load into: the machine's RAM, without what ROM covers.
+    /// What a loader can load into: main memory, without what ROM and devices' memory covers.
     public var ramMap: RAMMap {
         let pieces = layout.map { (kind: $0.kind, range: $0.base..<($0.base &+ min($0.length, .max - $0.base))) }
         return RAMMap(
-            ram: pieces.filter { $0.kind == .ram }.map(\.range), rom: pieces.filter { $0.kind == .rom }.map(\.range))
+            ram: pieces.filter { $0.kind == .ram }.map(\.range),
+            reserved: pieces.filter { $0.kind != .ram }.map(\.range))
     }
 
     /// Writes an image, and zeros after it up to `memorySize` bytes in all. False where not all of it is RAM; what was

@@ -142,8 +142,8 @@ extension ExitHandler {
 
     /// Whether the guest could write there without an exit, were it not watched.
     private func isRAM(_ address: UInt64) -> Bool {
-        guard case .memory(_, let isReadOnly)? = find(BP_SPACE_MEMORY, address).target else { return false }
-        return !isReadOnly
+        guard case .memory(_, let kind)? = find(BP_SPACE_MEMORY, address).target else { return false }
+        return !kind.isReadOnly
     }
 
     /// Who answers an address, and the last address that it answers without a gap.
@@ -202,8 +202,8 @@ extension ExitHandler {
     ) -> UInt64 {
         switch target {
         case nil: return .max
-        case .memory(let host, let isReadOnly)?:
-            return memoryPiece(host + Int(truncatingIfNeeded: address &- first), address, width, value, isReadOnly)
+        case .memory(let host, let kind)?:
+            return memoryPiece(host + Int(truncatingIfNeeded: address &- first), address, width, value, kind.isReadOnly)
         case .claim(let number)?:
             let record = claimRecords + number
             guard record.pointee.widths & width != 0, let node = record.pointee.node else { return .max }

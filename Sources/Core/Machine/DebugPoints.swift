@@ -163,10 +163,10 @@ extension Machine {
     private func patchPlace(_ linear: UInt64, _ cpus: [any CPU]) -> UInt64? {
         for cpu in cpus {
             guard let physical = try? cpu.translate(linear) else { continue }
-            guard let segment = exits.map.find(physical), case .memory(_, let isReadOnly) = segment.target else {
+            guard let segment = exits.map.find(physical), case .memory(_, let kind) = segment.target else {
                 continue
             }
-            if !isReadOnly { return physical }
+            if !kind.isReadOnly { return physical }
         }
         return nil
     }

@@ -15,7 +15,18 @@ public struct ClaimSummary: Sendable, Equatable {
     public var widths: UInt8
     public var kind: Kind
 
-    public enum Kind: String, Sendable { case ports, mmio, ram, rom }
+    /// `device`: memory of a device's own, which the guest reads and writes as it does RAM.
+    public enum Kind: String, Sendable { case ports, mmio, ram, rom, device }
+}
+
+extension MemoryKind {
+    fileprivate var summaryKind: ClaimSummary.Kind {
+        switch self {
+        case .main: .ram
+        case .rom: .rom
+        case .device: .device
+        }
+    }
 }
 
 /// An interrupt line, who drives it, and its level.
@@ -45,7 +56,7 @@ extension Machine {
                 ClaimSummary(
                     owner: owner?.id ?? "memory", name: memory.region(of: mapping.region)?.key ?? "RAM",
                     first: mapping.address, last: mapping.last, priority: mapping.priority, widths: 0,
-                    kind: mapping.isReadOnly ? .rom : .ram))
+                    kind: mapping.kind.summaryKind))
         }
         func rank(_ claim: ClaimSummary) -> (Int, UInt64, Int64) {
             (claim.kind == .ports ? 0 : 1, claim.first, -max(claim.priority, Int64(Int32.min)))

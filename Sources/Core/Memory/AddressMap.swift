@@ -1,13 +1,44 @@
 import CBackplane
 import CHost
 
+/// What memory is to the guest: where loaders may put something, and what firmware's tables say of it.
+enum MemoryKind: Equatable {
+    /// The machine's own RAM, and regions that are to be like it.
+    case main
+    /// Guest writes are dropped.
+    case rom
+    /// It behaves as RAM does, and is a device's: video RAM.
+    case device
+
+    /// Of a region, by BP_REGION_*; nil: there is no such kind.
+    init?(region kind: UInt32) {
+        switch Int(kind) {
+        case BP_REGION_RAM, BP_REGION_DEVICE: self = .device
+        case BP_REGION_ROM: self = .rom
+        case BP_REGION_MAIN: self = .main
+        default: return nil
+        }
+    }
+
+    /// BP_REGION_* in the layout.
+    var layoutKind: UInt32 {
+        switch self {
+        case .main: UInt32(BP_REGION_RAM)
+        case .rom: UInt32(BP_REGION_ROM)
+        case .device: UInt32(BP_REGION_DEVICE)
+        }
+    }
+
+    var isReadOnly: Bool { self == .rom }
+}
+
 /// A part of guest-physical space that one thing answers.
 struct AddressSegment: Equatable {
     enum Target: Equatable {
         /// Number of the claim.
         case claim(Int)
-        /// Plain host memory; `isReadOnly`: guest writes are dropped.
-        case memory(UnsafeMutableRawPointer, isReadOnly: Bool)
+        /// Plain host memory.
+        case memory(UnsafeMutableRawPointer, MemoryKind)
     }
     var first: UInt64
     var last: UInt64
@@ -23,7 +54,7 @@ struct MemoryMapping {
     var address: UInt64
     var length: UInt64
     var host: UnsafeMutableRawPointer
-    var isReadOnly: Bool
+    var kind: MemoryKind
     var priority: Int64
     var sequence: UInt64
     var last: UInt64 { address &+ (length &- 1) }
@@ -46,7 +77,7 @@ struct AddressMap {
         var layers = mappings.map {
             Layer(
                 first: $0.address, last: $0.last, priority: $0.priority, sequence: $0.sequence,
-                target: .memory($0.host, isReadOnly: $0.isReadOnly))
+                target: .memory($0.host, $0.kind))
         }
         for number in claims.inOrder(of: BP_SPACE_MEMORY) {
             let record = claims.records[number]
@@ -92,10 +123,10 @@ struct AddressMap {
     ) -> AddressSegment {
         switch target {
         case .claim: AddressSegment(first: first, last: last, target: target)
-        case .memory(let host, let isReadOnly):
+        case .memory(let host, let kind):
             AddressSegment(
                 first: first, last: last,
-                target: .memory(host + Int(truncatingIfNeeded: first &- origin), isReadOnly: isReadOnly))
+                target: .memory(host + Int(truncatingIfNeeded: first &- origin), kind))
         }
     }
 
@@ -113,13 +144,14 @@ struct AddressMap {
     /// whose writes are to come out, ascending and disjoint, first and last byte.
     func mappedMemory(watched: [ClosedRange<UInt64>]) -> [MappedMemory] {
         let whole: [MappedMemory] = segments.compactMap { segment in
-            guard case .memory(let host, let isReadOnly) = segment.target else { return nil }
+            guard case .memory(let host, let kind) = segment.target else { return nil }
             guard segment.first <= UInt64.max - 4095 else { return nil }
             let first = (segment.first + 4095) & ~4095
             let end = (segment.last &+ 1) & ~4095
             guard end > first || (end == 0 && segment.last == .max) else { return nil }
             return MappedMemory(
-                address: first, length: end &- first, host: host + Int(first - segment.first), isReadOnly: isReadOnly)
+                address: first, length: end &- first, host: host + Int(first - segment.first),
+                isReadOnly: kind.isReadOnly)
         }
         return watched.isEmpty ? whole : whole.flatMap { AddressMap.split($0, at: watched) }
     }

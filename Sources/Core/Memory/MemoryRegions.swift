@@ -7,7 +7,7 @@ struct MemoryRegions {
         var id: bp_id
         var owner: PluginInstance
         var key: String
-        var isReadOnly: Bool
+        var kind: MemoryKind
         /// SAFETY: mapped once, a multiple of 4096 bytes, unmapped when the machine ends.
         var bytes: UnsafeMutableRawBufferPointer
         /// As asked for.
@@ -26,14 +26,14 @@ struct MemoryRegions {
             mappings.append(
                 MemoryMapping(
                     id: newID(), owner: nil, region: 0, offset: piece.offset, address: piece.address,
-                    length: piece.length, host: ram.base + Int(piece.offset), isReadOnly: false,
+                    length: piece.length, host: ram.base + Int(piece.offset), kind: .main,
                     priority: AddressMap.ramPriority, sequence: 0))
         }
     }
 
     /// nil: over a limit, or the key is taken.
     mutating func addRegion(
-        id: bp_id, owner: PluginInstance, key: String, isReadOnly: Bool, length: UInt64
+        id: bp_id, owner: PluginInstance, key: String, kind: MemoryKind, length: UInt64
     ) -> UnsafeMutableRawPointer? {
         let own = regions.filter { $0.owner === owner }
         let total = own.reduce(0) { $0 + UInt64($1.bytes.count) }
@@ -45,7 +45,7 @@ struct MemoryRegions {
         guard let memory, memory != MAP_FAILED else { return nil }
         let bytes = UnsafeMutableRawBufferPointer(start: memory, count: size)
         regions.append(
-            Region(id: id, owner: owner, key: key, isReadOnly: isReadOnly, bytes: bytes, length: length))
+            Region(id: id, owner: owner, key: key, kind: kind, bytes: bytes, length: length))
         return memory
     }
 
@@ -64,7 +64,7 @@ struct MemoryRegions {
         mappings.append(
             MemoryMapping(
                 id: id, owner: ObjectIdentifier(owner), region: region.id, offset: offset, address: address,
-                length: length, host: region.bytes.baseAddress! + Int(offset), isReadOnly: region.isReadOnly,
+                length: length, host: region.bytes.baseAddress! + Int(offset), kind: region.kind,
                 priority: Int64(priority), sequence: sequence))
         return BP_OK
     }

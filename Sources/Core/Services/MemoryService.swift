@@ -52,12 +52,12 @@ extension ServiceTables {
 }
 
 extension Machine {
-    /// RAM and ROM as the guest sees them, ascending; neighbours of one kind joined.
+    /// Memory as the guest sees it, ascending; neighbours of one kind joined.
     var memoryLayout: [bp_memory_range] {
         var ranges: [bp_memory_range] = []
         for segment in exits.map.segments {
-            guard case .memory(_, let isReadOnly) = segment.target else { continue }
-            let kind = UInt32(isReadOnly ? BP_REGION_ROM : BP_REGION_RAM)
+            guard case .memory(_, let memory) = segment.target else { continue }
+            let kind = memory.layoutKind
             let length = segment.last &- segment.first &+ 1
             if let previous = ranges.last, previous.kind == kind, previous.base &+ previous.length == segment.first {
                 ranges[ranges.count - 1].length += length
@@ -79,8 +79,8 @@ extension Machine {
         for isDryRun in [true, false] {
             var at = address
             while true {
-                guard let segment = exits.map.find(at), case .memory(let base, let isReadOnly) = segment.target,
-                    !(isReadOnly && toGuest)
+                guard let segment = exits.map.find(at), case .memory(let base, let kind) = segment.target,
+                    !(kind.isReadOnly && toGuest)
                 else { return false }
                 let end = min(last, segment.last)
                 if !isDryRun { body(base + Int(at - segment.first), Int(at - address), Int(end - at) + 1) }
@@ -104,8 +104,8 @@ extension Machine {
     func makeSpan(_ address: UInt64, _ length: UInt64, _ direction: UInt32, _ out: inout bp_span) -> bp_status {
         let toGuest = direction & UInt32(BP_SPAN_TO_GUEST) != 0
         guard length > 0, spans.count < 65536 else { return status(BP_INVALID) }
-        guard let segment = exits.map.find(address), case .memory(let base, let isReadOnly) = segment.target,
-            !(isReadOnly && toGuest)
+        guard let segment = exits.map.find(address), case .memory(let base, let kind) = segment.target,
+            !(kind.isReadOnly && toGuest)
         else { return status(BP_OUT_OF_RANGE) }
         let id = newID()
         let room = segment.last &- address
@@ -127,12 +127,12 @@ extension Machine {
         _ owner: PluginInstance, _ key: UnsafePointer<CChar>, _ kind: UInt32, _ length: UInt64,
         _ out: UnsafeMutablePointer<bp_id>, _ base: UnsafeMutablePointer<UnsafeMutableRawPointer?>
     ) -> bp_status {
+        guard let kind = MemoryKind(region: kind) else { return status(BP_INVALID) }
         let id = newID()
         let name = HostFunctions.text(key, UInt64(strnlen(key, 256)))
-        guard
-            let bytes = memory.addRegion(
-                id: id, owner: owner, key: name, isReadOnly: kind == UInt32(BP_REGION_ROM), length: length)
-        else { return status(BP_NO_MEMORY) }
+        guard let bytes = memory.addRegion(id: id, owner: owner, key: name, kind: kind, length: length) else {
+            return status(BP_NO_MEMORY)
+        }
         out.pointee = id
         base.pointee = bytes
         return status(BP_OK)

@@ -4,12 +4,17 @@ public struct Memory {
     let table: UnsafePointer<bp_memory_1>
 
     public enum Kind: UInt32, Sendable {
+        /// Of the layout: main memory. Of a region: as `device`.
         case ram = 0
         /// Guest writes are dropped.
         case rom = 1
+        /// The guest reads and writes it as it does RAM, and it is a device's: nothing is loaded there, and firmware's tables reserve it.
+        case device = 2
+        /// Of a region only: main memory, as a memory card's (`ram` in the layout). Hosts older than ABI 1.4 know no other.
+        case main = 3
     }
 
-    /// A region of the plugin's own memory.
+    /// A region of the plugin's own memory: zeros at first, unchanged by a reset.
     public struct Region {
         public let id: bp_id
         /// SAFETY: valid until the instance is destroyed.
@@ -24,12 +29,12 @@ public struct Memory {
         public var length: UInt64
     }
 
-    /// Copies guest RAM out. False, and nothing copied, where any byte is not RAM.
+    /// Copies guest memory out. False, and nothing copied, where any byte is not memory.
     public func read(_ address: UInt64, into bytes: UnsafeMutableRawBufferPointer) -> Bool {
         table.pointee.read(host.raw, address, bytes.baseAddress, UInt64(bytes.count)) == 0
     }
 
-    /// Copies into guest RAM. False, and nothing copied, where any byte is not RAM.
+    /// Copies into guest memory. False, and nothing copied, where any byte is not memory that can be written.
     public func write(_ address: UInt64, _ bytes: UnsafeRawBufferPointer) -> Bool {
         table.pointee.write(host.raw, address, bytes.baseAddress, UInt64(bytes.count)) == 0
     }
@@ -84,7 +89,7 @@ public struct Memory {
         try Status(rawValue: table.pointee.move(host.raw, mapping.id, address)).check("moving a mapping")
     }
 
-    /// The guest's RAM and ROM, ascending.
+    /// All memory that the guest sees, ascending.
     public var layout: [Range] {
         var ranges: [Range] = []
         var range = bp_memory_range()

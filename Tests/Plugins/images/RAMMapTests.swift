@@ -9,8 +9,15 @@ import Testing
     }
 
     @Test func romHidesRAM() {
-        let map = RAMMap(ram: [0..<0x200000], rom: [0xE0000..<0x100000, 0x1FF000..<0x300000])
+        let map = RAMMap(ram: [0..<0x200000], reserved: [0xE0000..<0x100000, 0x1FF000..<0x300000])
         #expect(map.ranges == [0..<0xE0000, 0x100000..<0x1FF000])
+    }
+
+    @Test func whatIsReservedIsKeptApartFromWhatIsTakenOut() {
+        var map = RAMMap(ram: [0..<0x200000], reserved: [0xE000_0000..<0xE010_0000, 0xE010_0000..<0xE020_0000])
+        map.remove(0x1000..<0x2000)
+        #expect(map.ranges == [0..<0x1000, 0x2000..<0x200000])
+        #expect(map.reserved == [0xE000_0000..<0xE020_0000])
     }
 
     @Test func removingTakesOutOnlyWhatIsThere() {

@@ -80,7 +80,7 @@ struct Loaded {
     }
 
     @Test func theMemoryMapIsRAMAndReservesTheAdapters() throws {
-        let split = RAMMap(ram: [0..<0xC000_0000, 0x1_0000_0000..<0x1_4000_0000], rom: [0xE0000..<0x100000])
+        let split = RAMMap(ram: [0..<0xC000_0000, 0x1_0000_0000..<0x1_4000_0000], reserved: [0xE0000..<0x100000])
         let loaded = try load(ram: split)
         #expect(loaded.byte(loaded.plan.zeroPage + 0x1E8) == 4)
         let expected: [(UInt64, UInt64, UInt32)] = [
@@ -92,6 +92,23 @@ struct Loaded {
             #expect(loaded.long(at + 8) == entry.1)
             #expect(loaded.word(at + 16) == entry.2)
         }
+    }
+
+    @Test func theMemoryMapReservesROMAndTheMemoryOfDevices() throws {
+        let map = try ZeroPage.memoryMap(
+            RAMMap(
+                ram: [0..<0x400_0000],
+                reserved: [0xC_0000..<0x11_0000, 0x300_0000..<0x310_0000, 0xE000_0000..<0xE010_0000]
+            ))
+        // The adapters and the ROM over them are one range.
+        #expect(
+            map == [
+                .init(range: 0..<0xA0000, kind: .ram), .init(range: 0xA0000..<0x11_0000, kind: .reserved),
+                .init(range: 0x11_0000..<0x300_0000, kind: .ram),
+                .init(range: 0x300_0000..<0x310_0000, kind: .reserved),
+                .init(range: 0x310_0000..<0x400_0000, kind: .ram),
+                .init(range: 0xE000_0000..<0xE010_0000, kind: .reserved),
+            ])
     }
 
     @Test func moreRangesThanTheZeroPageHoldsAreRefused() throws {

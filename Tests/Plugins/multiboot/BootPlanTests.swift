@@ -66,7 +66,7 @@ struct Memory {
         #expect(throws: MultibootError.outsideRAM(address: 0x100000, size: 0x2000, ram)) {
             try plan(elfKernel(), ram: ram)
         }
-        let covered = RAMMap(ram: [0..<0x400000], rom: [0x101000..<0x102000])
+        let covered = RAMMap(ram: [0..<0x400000], reserved: [0x101000..<0x102000])
         #expect(throws: MultibootError.outsideRAM(address: 0x100000, size: 0x2000, covered)) {
             try plan(elfKernel(), ram: covered)
         }

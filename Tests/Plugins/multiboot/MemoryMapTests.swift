@@ -35,8 +35,17 @@ import Testing
         #expect(map.entries == [.init(range: 0..<0x20000, kind: .available)])
     }
 
+    @Test func memoryOfDevicesIsReservedAboveAllRAMToo() {
+        let map = MemoryMap(RAMMap(ram: [0..<0x400000], reserved: [0x300000..<0x500000, 0xE000_0000..<0xE010_0000]))
+        #expect(
+            map.entries.dropFirst(2) == [
+                .init(range: 0x100000..<0x300000, kind: .available), .init(range: 0x300000..<0x500000, kind: .reserved),
+                .init(range: 0xE000_0000..<0xE010_0000, kind: .reserved),
+            ])
+    }
+
     @Test func romIsReserved() {
-        let map = MemoryMap(RAMMap(ram: [0..<0x400000], rom: [0..<0x1000, 0x200000..<0x300000]))
+        let map = MemoryMap(RAMMap(ram: [0..<0x400000], reserved: [0..<0x1000, 0x200000..<0x300000]))
         #expect(map.lowerKiB == 0)
         #expect(map.upperKiB == 1024)
         #expect(map.entries.first == .init(range: 0..<0x1000, kind: .reserved))

@@ -18,7 +18,7 @@ final class ROMDevice: Instance {
                 doc: "how many bytes at the image's end an alias shows; without it 128KiB, or all of a smaller image"),
             Property(
                 "writable", .bool, default: "off",
-                doc: "RAM instead of ROM; it holds the image again after each reset"),
+                doc: "the guest can write it; it holds the image again after each reset"),
             Property(
                 "priority", .signed, default: "0", bounds: Int64(Int32.min)...Int64(Int32.max),
                 doc: "the highest of overlapping mappings and claims answers; RAM is below all"),
@@ -44,7 +44,7 @@ final class ROMDevice: Instance {
             throw PluginError(ImageFile.name(path) + ": " + error.text)
         }
         let isWritable = values.bool("writable")
-        region = try host.memory.region("image", isWritable ? .ram : .rom, length: layout.length)
+        region = try host.memory.region("image", isWritable ? .device : .rom, length: layout.length)
         image = isWritable ? bytes : nil
         priority = Int32(truncatingIfNeeded: values.signed("priority"))
         super.init(host)

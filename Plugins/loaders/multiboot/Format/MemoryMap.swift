@@ -4,7 +4,7 @@ public import Images
 /// Source: Multiboot Specification 0.6.96, section 3.3, mem_* and mmap_*.
 ///
 /// 0xa0000 to 0xfffff is reserved even where it is RAM: a PC's adapters answer there, and kernels take it for granted.
-/// Holes between RAM are reserved too; above the last RAM nothing is said.
+/// Holes between RAM are reserved too; above the last RAM only ROM and devices' memory are.
 public struct MemoryMap: Equatable, Sendable {
     public enum Kind: UInt32, Sendable { case available = 1, reserved = 2 }
 
@@ -24,7 +24,7 @@ public struct MemoryMap: Equatable, Sendable {
         self.available = available
     }
 
-    /// Ascending and without gaps, from 0 to the end of RAM.
+    /// Ascending; without gaps from 0 to the end of RAM.
     public var entries: [Entry] {
         var entries: [Entry] = []
         var end: UInt64 = 0
@@ -32,6 +32,9 @@ public struct MemoryMap: Equatable, Sendable {
             if range.lowerBound > end { entries.append(Entry(range: end..<range.lowerBound, kind: .reserved)) }
             entries.append(Entry(range: range, kind: .available))
             end = range.upperBound
+        }
+        for range in available.reserved where range.upperBound > end {
+            entries.append(Entry(range: max(end, range.lowerBound)..<range.upperBound, kind: .reserved))
         }
         return entries
     }

@@ -1,4 +1,4 @@
-/* backplane/plugin.h - the Backplane plugin ABI, major 1, minor 3.
+/* backplane/plugin.h - the Backplane plugin ABI, major 1, minor 4.
  *
  * This header is the reference: a plugin needs nothing else, and the bundled plugins use nothing else. C11, no variadic
  * function in any table, no type of any other language. SPDX-License-Identifier: Apache-2.0
@@ -30,7 +30,7 @@ extern "C" {
 #endif
 
 #define BP_ABI_MAJOR 1
-#define BP_ABI_MINOR 3
+#define BP_ABI_MINOR 4
 
 /* ---- Status ------------------------------------------------------------------------------------------------------ */
 
@@ -326,8 +326,8 @@ typedef struct bp_io_1 {
     bp_status (*complete)(const bp_host *host, uint64_t token, bp_status status, uint64_t value); /* [any] BP_STALE: cancelled */
 } bp_io_1;
 
-/* "memory/1": guest-physical memory. Copies are bounded by RAM: BP_OUT_OF_RANGE where any byte is not RAM, nothing copied
- * then. From connect on; contents may be written from reset on (reset of a machine does not clear RAM). */
+/* "memory/1": guest-physical memory. Copies are bounded by memory: BP_OUT_OF_RANGE where any byte is none (or ROM, of a
+ * write), nothing copied then. From connect on, but `region`; contents may be written from reset on (reset of a machine does not clear RAM). */
 typedef struct bp_span {       /* memory for DMA */
     uint32_t size;
     uint32_t reserved;
@@ -336,7 +336,15 @@ typedef struct bp_span {       /* memory for DMA */
     uint64_t length;           /* may be less than asked for: what is contiguous */
 } bp_span;
 enum { BP_SPAN_FROM_GUEST = 1, BP_SPAN_TO_GUEST = 2 };
-enum { BP_REGION_RAM = 0, BP_REGION_ROM = 1 }; /* ROM: guest writes are dropped */
+/* What a range of `layout` is, and what a region is to be. Memory of a device - video RAM, a card's buffers - is never main memory: loaders
+ * put nothing there, and firmware's tables tell the guest that it is reserved. So a region of the kind RAM is device memory too; one
+ * that is to be main memory, as a memory card's is, says so. */
+enum {
+    BP_REGION_RAM = 0,         /* layout: main memory. region: as BP_REGION_DEVICE */
+    BP_REGION_ROM = 1,         /* guest writes are dropped */
+    BP_REGION_DEVICE = 2,      /* 1.4: the guest reads and writes it as it does RAM, and it is a device's. Hosts before 1.4: as RAM */
+    BP_REGION_MAIN = 3         /* 1.4, of a region only: main memory, BP_REGION_RAM in the layout */
+};
 typedef struct bp_memory_range {
     uint32_t size;
     uint32_t kind;             /* BP_REGION_* */
@@ -349,12 +357,14 @@ typedef struct bp_memory_1 {
     bp_status (*span)(const bp_host *host, uint64_t address, uint64_t length, uint32_t direction, bp_span *out);
     bp_status (*span_release)(const bp_host *host, bp_id span, uint64_t written); /* marks pages dirty, drops decoded code; a
                                                                                      reset of the machine ends spans too */
-    /* A region of the plugin's own memory, saved with the machine by the core under `key`. At most 256 MiB a region, 1 GiB an instance. */
+    /* A region of the plugin's own memory, saved with the machine by the core under `key`. At most 256 MiB a region, 1 GiB an instance. It
+     * begins as zeros; a reset changes no byte of it and moves no mapping: what must be there after a reset, the instance's `reset` puts
+     * there. */
     bp_status (*region)(const bp_host *host, const char *key, uint32_t kind, uint64_t length, bp_id *out, void **base);
     bp_status (*map)(const bp_host *host, bp_id region, uint64_t offset, uint64_t address, uint64_t length, int32_t priority, bp_id *mapping);
     bp_status (*unmap)(const bp_host *host, bp_id mapping);
     bp_status (*move)(const bp_host *host, bp_id mapping, uint64_t address);
-    bp_status (*layout)(const bp_host *host, uint32_t index, bp_memory_range *out); /* the guest's RAM and ROM, ascending; BP_NOT_FOUND ends */
+    bp_status (*layout)(const bp_host *host, uint32_t index, bp_memory_range *out); /* all memory that the guest sees, ascending; BP_NOT_FOUND ends */
 } bp_memory_1;
 
 /* "irq/1": pins. Levels are recorded at once and delivered when the outermost callback has returned. */
