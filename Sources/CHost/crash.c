@@ -165,6 +165,7 @@ void ch_tty_release(void) {
 /* ---- Crash reporter ---------------------------------------------------------------------------------------------- */
 static int backtrace_signal(void) { return SIGRTMIN + 1; } /* the watchdog asks a thread where it is */
 enum { STACK_BYTES = 128 * 1024, GUARD_BYTES = 4096, FRAMES = 48 };
+static ch_machine *watched;
 static __thread ch_machine *thread_machine;
 static __thread void *thread_stack; /* the alternate one, with its guard page below */
 static __thread char thread_activity[512];
@@ -196,9 +197,18 @@ static void put_signal(message *m, int number, const siginfo_t *info, const ucon
     if (number == SIGSEGV && distance < 0x20000) put(m, ": probably the stack overflowed");
 }
 
+/* The one whose callback this thread runs, as an operator's thread does too; else the one that it serves. The list is read without its
+ * lock: machines come and go seldom, and the alternative is not to know. */
+static ch_machine *machine_of_thread(void) {
+    int32_t me = ch_thread_id();
+    for (ch_machine *machine = watched; machine; machine = machine->watchdog_next)
+        if (machine->holder == me && machine->depth > 0) return machine;
+    return thread_machine;
+}
+
 static void report(int number, const siginfo_t *info, const ucontext_t *context) {
     message m = {0};
-    ch_machine *machine = thread_machine;
+    ch_machine *machine = machine_of_thread();
     put_machine(&m, machine);
     ch_node *node = machine ? __atomic_load_n(&machine->node, __ATOMIC_RELAXED) : NULL;
     /* Another thread may be in a callback of the same machine: then it is not the callback that crashed. */
@@ -316,7 +326,6 @@ void ch_report_exit(void) {
 static const uint64_t tick = 250000000;
 static pthread_mutex_t watchdog_lock = PTHREAD_MUTEX_INITIALIZER; /* of the list only */
 static pthread_cond_t watchdog_changed;
-static ch_machine *watched;
 static bool watchdog_runs;
 static uint32_t backtrace_done;
 
@@ -351,10 +360,28 @@ static _Noreturn void end_hung(const ch_machine *machine, const ch_node *node) {
     _exit(CH_STATUS_PLUGIN_FAULT);
 }
 
+/* Asked for, and not answered: nothing hangs, so the machine goes on and only says so, once. */
+static void look_at_debt(ch_machine *machine, ch_debt *debt, uint64_t passed, uint64_t limit) {
+    uint32_t progress = ch_load(&debt->progress);
+    if (!ch_load(&debt->count) || progress != debt->seen || debt->node->is_offline) {
+        debt->seen = progress;
+        debt->since = 0;
+        debt->is_told = 0;
+        return;
+    }
+    if (ch_load(&machine->is_standing)) return;
+    debt->since += passed;
+    if (debt->since < limit || debt->is_told) return;
+    debt->is_told = 1;
+    if (machine->owed) machine->owed(machine, debt);
+}
+
 /* `watchdog_since` adds up how long the same entry has lasted. */
 static void look_at(ch_machine *machine, uint64_t passed) {
     ch_node *node = __atomic_load_n(&machine->node, __ATOMIC_RELAXED);
     uint64_t entries = ch_load64(&machine->entries), limit = ch_load64(&machine->watchdog_limit);
+    ch_debt *debt = limit ? __atomic_load_n(&machine->debts, __ATOMIC_ACQUIRE) : NULL;
+    for (; debt; debt = debt->next) look_at_debt(machine, debt, passed, limit);
     if (!node || !limit || entries != machine->watchdog_entries) {
         machine->watchdog_entries = entries;
         machine->watchdog_since = 0;

@@ -43,7 +43,8 @@ void ch_lock_wait(ch_lock *lock, uint32_t ticket) {
 
 void ch_lock_wake(ch_lock *lock) { ch_wake(&lock->serving); }
 
-int32_t ch_thread_id(void) { return (int32_t)syscall(SYS_gettid); }
+__thread int32_t ch_kept_thread_id;
+int32_t ch_ask_thread_id(void) { return ch_kept_thread_id = (int32_t)syscall(SYS_gettid); }
 
 uint64_t ch_monotonic(void) {
     struct timespec now;

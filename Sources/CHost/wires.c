@@ -4,8 +4,17 @@
 
 typedef uint64_t (*forwarded)(void *self, uint32_t index, uint64_t a, uint64_t b, uint64_t c, uint64_t d);
 
+static void account(ch_wire *wire, uint32_t function) {
+    if (function == wire->asks) ch_debt_ask(wire->debt);
+    if (function == wire->answers) ch_debt_answer(wire->debt);
+    if (function == wire->forgets) ch_debt_forget(wire->debt);
+}
+
 static inline uint64_t forward(ch_wire *wire, uint32_t function, uint64_t a, uint64_t b, uint64_t c, uint64_t d) {
     ch_node *node = wire->node;
+    if (__builtin_expect(__atomic_load_n(&wire->machine->holder, __ATOMIC_RELAXED) != ch_thread_id(), 0))
+        return wire->machine->call_refused(wire->machine, wire, function);
+    if (__builtin_expect(wire->debt != NULL, 0)) account(wire, function);
     if (__builtin_expect(node->depth != 0 || node->is_offline || !wire->self, 0)) {
         uint64_t arguments[4] = {a, b, c, d};
         return wire->machine->call_later(wire->machine, wire, function, arguments);

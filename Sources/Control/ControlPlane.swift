@@ -226,6 +226,8 @@ public final class ControlPlane: QMPResponder {
             return (
                 "BACKPLANE_INSTANCE_OFFLINE", .members(("instance", .string(instance)), ("reason", .string(reason)))
             )
+        case .answerOwed(let instance, let what):
+            return ("BACKPLANE_ANSWER_OWED", .members(("instance", .string(instance)), ("what", .string(what))))
         case .online(let instance): return ("BACKPLANE_INSTANCE_ONLINE", .members(("instance", .string(instance))))
         }
     }

@@ -357,6 +357,7 @@ public final class Bench {
             machine.clearRequests()
         }
         for violation in board.violations { fault(violation) }
+        for breach in machine.takeContractBreaches() where breach.instance == BenchPlan.deviceID { fault(breach.text) }
         for line in log.takeErrors() where line.contains("too many calls wait") { fault(line) }
     }
 

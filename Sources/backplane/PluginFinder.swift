@@ -17,6 +17,8 @@ final class PluginFinder: PluginCatalog {
     private let isolation: Isolation
     private var described: [String: Result<PluginDescription, LibraryProblem>] = [:]
     private var cache = LibraryCache()
+    /// Guests run in this process: a library that is new is described by a child before it is loaded here.
+    var guestsRun = false
 
     init(paths: [String], isolation: Isolation) {
         self.isolation = isolation
@@ -110,7 +112,12 @@ final class PluginFinder: PluginCatalog {
 
     func description(of path: String) -> Result<PluginDescription, LibraryProblem> {
         // In this process a library that was built anew since is loaded anew.
-        if isolation == .inProcess { return load(path).map(\.description) }
+        if isolation == .inProcess {
+            if guestsRun, !cache.isLoaded(path), case .failure(let problem)? = DescribeChild.describe([path])[path] {
+                return .failure(problem)
+            }
+            return load(path).map(\.description)
+        }
         if let known = described[path] { return known }
         let result = DescribeChild.describe([path])[path] ?? .failure(.init(text: "no answer"))
         described[path] = result

@@ -91,6 +91,7 @@ extension Run {
             let log = try LogWriter(level: level)
             let console = try Console(log: log)
             let guests = try GuestRunner(descriptions, finder: finder, log: log, console: console)
+            finder.guestsRun = true
             let plane = ControlPlane(version: Version.text, catalog: finder, log: log)
             for machine in guests.machines { plane.attach(machine) }
             console.useMonitor(of: plane)

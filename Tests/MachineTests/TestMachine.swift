@@ -19,7 +19,7 @@ final class TestPlugins: PluginCatalog {
         "test", version: "1", summary: "test classes",
         classes: [
             RecorderInstance.definition, FaultyDevice.definition, ProbeDevice.definition, TallyDevice.definition,
-            WatcherPolicy.definition, SwitcherPolicy.definition, CardDevice.definition,
+            WatcherPolicy.definition, SwitcherPolicy.definition, CardDevice.definition, StuckDisk.definition,
         ])
     static let own = Result { () throws(LibraryError) in
         try PluginLibrary(builtIn: ownLibrary.descriptor(hostMajor: 1, hostMinor: 0)!)

@@ -27,12 +27,12 @@ private final class PageDevice: Instance {
     }
 }
 
-private let library = Library("pages", version: "1", summary: "for a test", classes: [PageDevice.definition])
+private let pages = Library("pages", version: "1", summary: "for a test", classes: [PageDevice.definition])
 
 /// The bench judges by the header: a reset changes no byte of a region.
 @Suite(.serialized) struct RegionTests {
     @Test(arguments: ["off", "on"]) func aResetMayLeaveOrSetARegion(_ clears: String) throws {
-        let library = try PluginLibrary(builtIn: library.descriptor(hostMajor: 1, hostMinor: 4).unsafelyUnwrapped)
+        let library = try PluginLibrary(builtIn: pages.descriptor(hostMajor: 1, hostMinor: 4).unsafelyUnwrapped)
         let report = try testPlugin(
             library: library, className: "page", properties: ["clears": clears], operations: 20_000)
         #expect(report.passed, "\(report.text)")

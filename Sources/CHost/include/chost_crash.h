@@ -29,8 +29,8 @@ void ch_describe_activity(const ch_machine *machine, char text[64]);
 
 /* ---- Watchdog: ends the process with status 4 when a callback does not return ------------------------------------ */
 /* `watchdog_limit` of the machine holds nanoseconds; looked at every 250 ms by one thread for the process, without any
- * lock of the machine. Time in which the whole process stood still (SIGSTOP, a debugger) does not count. Returns 0 or
- * -errno. */
+ * lock of the machine. Time in which the whole process stood still (SIGSTOP, a debugger) does not count. Of its debts the
+ * machine is told (`owed`), and goes on. Returns 0 or -errno. */
 int32_t ch_watchdog_add(ch_machine *machine);
 /* Before the machine is freed. */
 void ch_watchdog_remove(ch_machine *machine);

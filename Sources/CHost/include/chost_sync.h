@@ -48,6 +48,11 @@ static inline void ch_lock_release(ch_lock *lock) {
     if (__builtin_expect(__atomic_load_n(&lock->sleepers, __ATOMIC_RELAXED) != 0, 0)) ch_lock_wake(lock);
 }
 
+/* The calling thread's id, kept where it costs a load: the kernel's own answer costs 50 ns. */
+extern __thread int32_t ch_kept_thread_id __attribute__((tls_model("initial-exec")));
+int32_t ch_ask_thread_id(void);
+static inline int32_t ch_thread_id(void) { return ch_kept_thread_id ? ch_kept_thread_id : ch_ask_thread_id(); }
+
 /* ---- Who is running: read by the crash reporter on the thread itself, and by the watchdog ------------------------- */
 /* What a crash report calls the running callback: static texts. */
 enum ch_activity {
@@ -67,6 +72,26 @@ typedef struct ch_node {      /* one for each plugin instance */
     const char *plugin;       /* class name */
 } ch_node;
 
+/* Answers that an instance owes: counted under the machine's lock, looked at by the watchdog. */
+typedef struct ch_debt {
+    ch_node *node;            /* who owes them */
+    uint32_t count;           /* outstanding */
+    uint32_t progress;        /* changes with each that is given, and with the first that is asked for */
+    uint32_t seen;            /* the watchdog's own: progress, ns without any, and whether it has said so */
+    uint32_t is_told;
+    uint64_t since;
+    struct ch_debt *next;     /* set before it is linked */
+} ch_debt;
+static inline void ch_debt_ask(ch_debt *debt) {
+    if (debt->count == 0) ch_store(&debt->progress, debt->progress + 1);
+    ch_store(&debt->count, debt->count + 1);
+}
+static inline void ch_debt_answer(ch_debt *debt) {
+    if (debt->count != 0) ch_store(&debt->count, debt->count - 1);
+    ch_store(&debt->progress, debt->progress + 1);
+}
+static inline void ch_debt_forget(ch_debt *debt) { ch_store(&debt->count, 0); }
+
 typedef struct ch_machine {   /* one for each machine; guarded by `lock` but for the words that the watchdog reads */
     ch_lock lock;
     int32_t depth;            /* callbacks on the call stack, of all instances */
@@ -81,8 +106,19 @@ typedef struct ch_machine {   /* one for each machine; guarded by `lock` but for
     struct ch_machine *watchdog_next;
     void *owner;              /* the Swift object, unretained */
     uint64_t (*call_later)(struct ch_machine *machine, void *wire, uint32_t function, const uint64_t *arguments);
+    /* A wire's function was called from a thread of a plugin's own: refused. */
+    uint64_t (*call_refused)(struct ch_machine *machine, void *wire, uint32_t function);
     int32_t holder;           /* thread id that runs callbacks, 0: none */
+    uint32_t is_standing;     /* paused, or another guest's turn: nobody need answer */
+    ch_debt *debts;
+    /* On the watchdog's thread, without any lock: answers have been owed for as long as the watchdog waits. */
+    void (*owed)(struct ch_machine *machine, ch_debt *debt);
 } ch_machine;
+
+/* Whether the calling thread is in a callback of this instance. Any thread may ask, and no other one can be told yes. */
+static inline bool ch_may_call(const ch_machine *machine, const ch_node *node) {
+    return node->depth != 0 && __atomic_load_n(&machine->holder, __ATOMIC_RELAXED) == ch_thread_id();
+}
 
 typedef struct ch_frame {     /* what an entry covers up, put back on leaving */
     ch_node *node;
@@ -129,15 +165,17 @@ typedef struct ch_wire {      /* what a plugin holds as its peer's `self` */
     void *self;               /* of the target; NULL once disconnected */
     const void *functions;    /* the target's table; function k at byte 8 + 8k */
     ch_node *node;            /* the target's */
+    ch_node *caller;          /* of the instance that holds it */
     ch_machine *machine;
     uint32_t index;           /* handed to the target */
     uint32_t function_count;
     const void *descriptor;   /* the core's, of the called side */
+    ch_debt *debt;            /* NULL: none of its functions is about one. Functions by number, 0xff: none */
+    uint8_t asks, answers, forgets;
 } ch_wire;
 /* A table with the layout of every interface: size, then CH_WIRE_FUNCTIONS forwarding functions. */
 const void *ch_wire_table(uint32_t function_count);
 
 
-int32_t ch_thread_id(void);
 uint64_t ch_monotonic(void);  /* CLOCK_MONOTONIC, ns */
 #endif

@@ -12,7 +12,8 @@ struct InfoTopic: Sendable {
             let machine = try call.machine()
             let status = machine.runStatus
             let name = machine.description.name
-            let text = "VM status: \(status.rawValue)\nmachine: \(name), engine \(machine.engineName ?? "none")\n"
+            var text = "VM status: \(status.rawValue)\nmachine: \(name), engine \(machine.engineName ?? "none")\n"
+            for debt in machine.debtSummaries { text += "'\(debt.instance)' \(debt.text)\n" }
             guard let place = Guests.summary(of: machine), !place.mayRun else { return text }
             return text + "it stands still until " + (place.mode == .turn ? "its turn" : "it comes to the foreground")
                 + "\n"

@@ -111,7 +111,7 @@ struct MonitorCommand: Sendable {
         MonitorCommand("stop", "", "the guest and its clock stand still") { call in
             let machine = try call.machine()
             machine.setStopped(true)
-            _ = machine.atQuietPoint {}
+            if !machine.atQuietPoint({}), machine.runStatus != .shutdown { throw CommandError.notAtRest }
             return ""
         },
         MonitorCommand("cont", short: "c", "", "the guest goes on") { call in

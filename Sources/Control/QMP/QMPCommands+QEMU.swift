@@ -38,7 +38,7 @@ extension QMPCommand {
         QMPCommand("stop", ["machine?"], doc: "the guest and its clock stand still") { call in
             let machine = try call.machine
             machine.setStopped(true)
-            _ = machine.atQuietPoint {}
+            if !machine.atQuietPoint({}), machine.runStatus != .shutdown { throw CommandError.notAtRest }
             return .empty
         },
         QMPCommand("cont", ["machine?"], doc: "the guest goes on") { call in

@@ -4,6 +4,10 @@ package struct CommandError: Error, Sendable, Equatable {
     package var kind: String
     package var text: String
 
+    /// Of `stop`.
+    static let notAtRest = CommandError(
+        "the CPU does not come back from what it does: the guest stands still as soon as it does")
+
     package init(_ text: String, kind: String = "GenericError") {
         self.kind = kind
         self.text = text

@@ -42,7 +42,7 @@ extension ExitHandler {
             ch_lock_release(&host.pointee.lock)
             return AccessResult(value: output & allOnes(width))
         }
-        return leave(AccessResult(value: settle(status, record, output, vcpu) & allOnes(width)))
+        return leave(AccessResult(value: settle(status, record, output, vcpu, UInt64(port)) & allOnes(width)))
     }
 
     /// What an access gives that a policy has answered.
@@ -55,6 +55,10 @@ extension ExitHandler {
         switch Int(action) {
         case BP_VERDICT_HANDLED: result.value = exit.value & ones
         case BP_VERDICT_INJECT:
+            guard machine.canInject(verdict, at: exit, of: answerer) else {
+                result.value = ones
+                break
+            }
             result.control = .inject
             result.vector = UInt8(truncatingIfNeeded: verdict.vector)
             result.hasErrorCode = verdict.has_error_code != 0

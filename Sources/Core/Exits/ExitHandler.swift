@@ -104,7 +104,7 @@ public final class ExitHandler {
             ch_lock_release(&host.pointee.lock)
             return AccessResult(value: value & allOnes(width))
         }
-        return leave(AccessResult(value: settle(status, record, value, vcpu) & allOnes(width)))
+        return leave(AccessResult(value: settle(status, record, value, vcpu, UInt64(port)) & allOnes(width)))
     }
 
     public func portWrite(_ vcpu: UInt32, port: UInt16, width: UInt8, value: UInt64, rip: UInt64) -> AccessResult {
@@ -123,7 +123,7 @@ public final class ExitHandler {
             ch_lock_release(&host.pointee.lock)
             return AccessResult(value: 0)
         }
-        _ = settle(status, record, 0, vcpu)
+        _ = settle(status, record, 0, vcpu, UInt64(port))
         return leave(AccessResult(value: 0))
     }
 
@@ -143,7 +143,7 @@ public final class ExitHandler {
             ch_lock_release(&host.pointee.lock)
             return AccessResult(value: value & allOnes(width))
         }
-        return leave(AccessResult(value: settle(status, record, value, vcpu) & allOnes(width)))
+        return leave(AccessResult(value: settle(status, record, value, vcpu, address) & allOnes(width)))
     }
 
     public func memoryWrite(_ vcpu: UInt32, address: UInt64, width: UInt8, value: UInt64, rip: UInt64) -> AccessResult {
@@ -159,7 +159,7 @@ public final class ExitHandler {
             ch_lock_release(&host.pointee.lock)
             return AccessResult(value: 0)
         }
-        _ = settle(status, record, 0, vcpu)
+        _ = settle(status, record, 0, vcpu, address)
         return leave(AccessResult(value: 0))
     }
 
@@ -297,14 +297,14 @@ public final class ExitHandler {
     /// Makes a value of a status: waits for a deferred answer, reports a fault, gives all ones for what is not there.
     @inline(never)
     func settle(
-        _ status: bp_status, _ record: UnsafeMutablePointer<ClaimRecord>, _ value: UInt64, _ vcpu: UInt32
+        _ status: bp_status, _ record: UnsafeMutablePointer<ClaimRecord>, _ value: UInt64, _ vcpu: UInt32,
+        _ address: UInt64
     ) -> UInt64 {
         switch Int(status) {
         case BP_OK: return value
         case BP_NO_REGISTER, BP_BAD_WIDTH: return .max
         case BP_DEFERRED:
-            guard let node = record.pointee.node else { return .max }
-            return machine.waitForDeferred(vcpu, node: node)
+            return machine.waitForDeferred(vcpu, record, address)
         default:
             if let node = record.pointee.node { machine.fault(node, status: status) }
             return .max

@@ -79,6 +79,7 @@ extension ExitHandler {
         case BP_VERDICT_CONTINUE: return .unhandled
         case BP_VERDICT_HANDLED: return .handled
         case BP_VERDICT_INJECT:
+            guard machine.canInject(verdict, at: exit, of: answerer) else { return .handled }
             return .inject(
                 vector: UInt8(truncatingIfNeeded: verdict.vector),
                 errorCode: verdict.has_error_code != 0 ? verdict.error_code : nil)
@@ -212,11 +213,11 @@ extension ExitHandler {
             let offset = address &- record.pointee.base
             if let value {
                 let status = callWrite(record, vcpu, offset, address, width, value)
-                return settle(status, record, 0, vcpu)
+                return settle(status, record, 0, vcpu, address)
             }
             var output: UInt64 = 0
             let status = callRead(record, vcpu, offset, address, width, &output)
-            return settle(status, record, output, vcpu)
+            return settle(status, record, output, vcpu, address)
         }
     }
 

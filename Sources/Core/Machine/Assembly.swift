@@ -13,6 +13,7 @@ extension Machine {
         }
         for index in 0..<max(1, description.cpuCount) {
             vcpus.append(VCPU(index: UInt32(index), exits: exits, retired: index == 0 ? clock.retired : nil))
+            _ = addDebt(.access(vcpu: index), of: memoryNode)
         }
         for instance in description.instances {
             let library: PluginLibrary
@@ -74,7 +75,7 @@ extension Machine {
             let slot = instance.description.type.slots[wire.slot]
             let descriptor = try descriptor(of: slot.interface, from: provider, at: wire.location)
             let clientTable = instance.type.pointee.slots?[wire.slot]?.pointee.client
-            let client = try clientPeer(instance, wire, clientTable, descriptor)
+            let client = try clientPeer(instance, wire, clientTable, of: provider, descriptor)
             let target = try provider.query(slot.interface, wire.target.index, client: client)
             guard WireTable.isComplete(target.functions, count: descriptor.provider.count) else {
                 throw MachineError(
@@ -86,14 +87,16 @@ extension Machine {
                 let place = lines.attach(wire.target, provider: provider, target: target, driver: instance)
                 (end.line, end.driver) = (place.line, place.driver)
             }
-            end.peer = wireTable.forward(to: target, of: provider, slot.interface, descriptor.provider)
+            end.peer = wireTable.forward(
+                to: target, of: provider, for: instance, slot.interface, descriptor.provider)
+            if slot.interface == "block/1", let client { watchBlockWire(provider, instance, (end.peer, client)) }
             instance.wires[wire.slot].append(end)
         }
     }
 
     private func clientPeer(
         _ instance: PluginInstance, _ wire: InstanceDescription.Wire, _ table: UnsafeRawPointer?,
-        _ descriptor: InterfaceDescriptor
+        of provider: PluginInstance, _ descriptor: InterfaceDescriptor
     ) throws(MachineError) -> bp_peer? {
         guard !descriptor.client.isEmpty else { return nil }
         guard WireTable.isComplete(table, count: descriptor.client.count) else {
@@ -104,7 +107,7 @@ extension Machine {
         let raw = bp_peer(
             size: UInt32(MemoryLayout<bp_peer>.size), index: UInt32(wire.slot) << 16 | UInt32(wire.position),
             self: instance.raw, functions: table)
-        return wireTable.forward(to: raw, of: instance, descriptor.name, descriptor.client)
+        return wireTable.forward(to: raw, of: instance, for: provider, descriptor.name, descriptor.client)
     }
 
     private func descriptor(
@@ -161,6 +164,7 @@ extension Machine {
     /// Releases everything that the instance holds of the machine.
     func forget(_ instance: PluginInstance) {
         loop.removeAll(of: instance)
+        deferred.cancel(of: instance.node)
         forgetRunMode(of: instance)
         timers.removeAll(of: instance)
         alarms.removeAll { $0.owner === instance }

@@ -104,6 +104,10 @@ final class EventLoop: @unchecked Sendable {
             | (events & UInt32(BP_EVENT_WRITE) != 0 ? ch_event_write : 0)
     }
 
+    static func areKnown(_ events: UInt32) -> Bool {
+        events & ~UInt32(BP_EVENT_READ | BP_EVENT_WRITE | BP_EVENT_HANGUP | BP_EVENT_ERROR) == 0
+    }
+
     func watch(_ watch: Watch) -> bp_status {
         guard watches.count < 4096 else { return status(BP_NO_MEMORY) }
         let result = arm(watch, from: 0)

@@ -22,16 +22,48 @@ extension Machine {
             } catch {
                 log(.error, answerer?.id, "\(error)")
             }
+        case BP_VERDICT_HANDLED, BP_VERDICT_INJECT, BP_VERDICT_DELAY, BP_VERDICT_CONTINUE:
+            if let policy { fault(policy, "the verdict \(action) is no answer to this") }
         default:
-            if let policy { fault(policy, status: Int32(BP_FAULT)) }
+            if let policy { fault(policy, "it answers the unknown verdict \(action)") }
         }
         answerer?.failure = ""
     }
 
+    /// Whether a policy's exception can be raised at this exit. Where it cannot, that is the policy's fault.
+    func canInject(_ verdict: bp_verdict, at exit: bp_exit, of policy: UnsafeMutablePointer<ch_node>?) -> Bool {
+        let reason = Int(exit.reason)
+        var problem: String?
+        if verdict.vector >= Machine.exceptions {
+            problem = "it injects vector \(verdict.vector): exceptions are 0 to \(Machine.exceptions - 1)"
+        } else if let engine, !engine.abilities.preciseInject {
+            let isMSR = reason == BP_EXIT_RDMSR || reason == BP_EXIT_WRMSR
+            if !isMSR || verdict.vector != Machine.generalProtection {
+                problem =
+                    "the engine '\(engine.name)' cannot inject it: a want with BP_WANT_PRECISE asks for one that can"
+            }
+        }
+        guard let problem else { return true }
+        if let policy { fault(policy, problem) }
+        return false
+    }
+
+    /// SDM volume 3, 6.3.1: vectors of exceptions, and #GP.
+    private static let exceptions: UInt32 = 32
+    private static let generalProtection: UInt32 = 13
+
     /// A callback answered something that it must not, or BP_FAULT.
     func fault(_ node: UnsafeMutablePointer<ch_node>, status: bp_status) {
+        let isFault = Int(status) == BP_FAULT
+        fault(
+            node, isFault ? "it gives no reason" : "it answers '\(statusText(status))', which is no answer of a handler"
+        )
+    }
+
+    /// `what` is said where the instance has said nothing.
+    private func fault(_ node: UnsafeMutablePointer<ch_node>, _ what: String) {
         guard let instance = instance(of: node), !instance.isOffline else { return }
-        let said = instance.failure.isEmpty ? statusText(status) : instance.failure
+        let said = instance.failure.isEmpty ? what : instance.failure
         instance.failure = ""
         let sentence = "plugin fault: '\(instance.id)' (\(instance.description.type.name)): \(said)"
         switch instance.description.onFault {

@@ -62,6 +62,9 @@ public final class Machine: @unchecked Sendable {
 
     let loop: EventLoop
     let deferred = DeferredAccesses()
+    let contract = ContractLog()
+    /// Guarded by the lock; all are there when the machine is assembled.
+    var debts: [Debt] = []
 
     /// Creates, wires and connects all instances, then the engine. Nothing runs yet.
     public init(_ description: MachineDescription, options: MachineOptions) throws(MachineError) {
@@ -89,6 +92,11 @@ public final class Machine: @unchecked Sendable {
                 wire.unsafelyUnwrapped.assumingMemoryBound(to: ch_wire.self), Int(function),
                 arguments.unsafelyUnwrapped)
         }
+        host.pointee.call_refused = { machine, wire, function in
+            Machine.of(machine).refuseCall(
+                wire.unsafelyUnwrapped.assumingMemoryBound(to: ch_wire.self), Int(function))
+        }
+        host.pointee.owed = { machine, debt in debt.map { Machine.of(machine).noteDebt($0) } }
         exits = ExitHandler(host: host, machine: self)
         loop.machine = self
         ch_thread_begin(host)

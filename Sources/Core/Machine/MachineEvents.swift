@@ -14,6 +14,8 @@ public enum MachineEvent: Sendable, Equatable {
     case propertySet(instance: String, name: String)
     case offline(instance: String, reason: String)
     case online(instance: String)
+    /// For longer than the watchdog waits: "owes the answer to an access to port 0x2e0".
+    case answerOwed(instance: String, what: String)
 }
 
 /// A policy in the chain, or any other instance, as it is now.
@@ -157,6 +159,7 @@ extension Machine {
         return result
     }
 
+    static let restless = MachineError("the vCPUs did not come to rest within 10 s")
     private static let largestDump = 64 << 20
     private static let tooMuch = MachineError("at most 64 MiB can be read at once")
 
@@ -171,7 +174,7 @@ extension Machine {
         switch runQuiet(timeout: Machine.quietLimit, body) {
         case .done: return
         case .ended: throw Machine.hasEnded
-        case .timedOut: throw MachineError("the vCPUs did not come to rest within 10 s")
+        case .timedOut: throw Machine.restless
         }
     }
 }

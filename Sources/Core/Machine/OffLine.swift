@@ -31,7 +31,8 @@ extension Machine {
         try locked { () throws(MachineError) in
             let instance = try changeable(id)
             if instance.isOffline { throw MachineError("'\(id)' is off line; bringing it on line resets it") }
-            deferred.cancelAll()
+            deferred.cancel(of: instance.node)
+            forgetDebts(of: instance)
             try restart(instance)
         }
     }
@@ -54,7 +55,7 @@ extension Machine {
         instance.offlineReason = reason
         timers.cancelAll(of: instance)
         loop.mute(instance, true)
-        deferred.cancelAll()
+        deferred.cancel(of: instance.node)
         if controller?.instance === instance {
             for vcpu in vcpus { _ = ch_clear_bits(vcpu.attention, ch_attention_interrupt) }
         }
@@ -69,6 +70,7 @@ extension Machine {
         instance.node.pointee.is_offline = 0
         applyRunMode()
         instance.offlineReason = ""
+        forgetDebts(of: instance)
         rebuildTables(ports: true, memory: true)
         loop.mute(instance, false)
         if lines.repeatLevels(of: instance) { host.pointee.has_pending = 1 }

@@ -30,6 +30,8 @@ struct RunState {
     var haltedSince: UInt64?
     /// The tables are built once at the end of a change, whatever it asks for.
     var isChangingPolicies = false
+    /// `stopped` has been told, and `resumed` not yet.
+    var isStoppedTold = false
     /// How long vCPU 0 has stood still for quiet work.
     var pauseTimes = PauseTimes()
     /// vCPUs that wait in HLT.
@@ -73,6 +75,7 @@ extension Machine {
         for (vcpu, cpu) in zip(vcpus, cpus) {
             vcpu.set(ch_attention_leave)
             cpu.kick()
+            deferred.nudge(Int(vcpu.index))
         }
         // An idle vCPU waits there.
         if isCounted { loop.wake() }
@@ -166,10 +169,11 @@ extension Machine {
         ch_lock_release(&host.pointee.lock)
     }
 
-    /// Runs `body` on vCPU 0's thread, with the lock held and all vCPUs between instructions. False: the machine has ended.
+    /// Runs `body` on vCPU 0's thread, with the lock held and all vCPUs between instructions (or in an access whose answer is owed). False:
+    /// the machine has ended, or its vCPUs did not come to rest within 10 s; `body` never runs then.
     public func atQuietPoint(_ body: @escaping () -> Void) -> Bool {
         guard state.isStarted else { return false }
-        return runQuiet(timeout: .max, body) == .done
+        return runQuiet(timeout: Machine.quietLimit, body) == .done
     }
 
     enum QuietOutcome { case done, ended, timedOut }
@@ -285,7 +289,7 @@ extension Machine {
                 do throws(EngineError) { try cpu.completePending() } catch { requestEnd(6, "\(error)") }
                 state.parked += 1
                 if vcpu.index == 0 {
-                    if becomeQuiet() { begin = .max }
+                    if becomeQuiet(isAmidAccess: false) { begin = .max }
                 } else {
                     waitParked(seen)
                 }
@@ -300,34 +304,44 @@ extension Machine {
         return true
     }
 
+    /// In an access whose answer is owed: the vCPU is as good as between two instructions for all but a reset and the end, which cancel
+    /// the wait and come right after the instruction. What it has been asked meanwhile it is told again then: the leave bit stays.
+    func standStill(_ vcpu: Int) {
+        state.parked += 1
+        if vcpu == 0 { _ = becomeQuiet(isAmidAccess: true) } else { waitParked(ch_load(parkWord)) }
+        state.parked -= 1
+    }
+
     /// On vCPU 0's thread: waits for the others, then does what waits for a quiet machine. True: the machine was paused too.
-    private func becomeQuiet() -> Bool {
+    private func becomeQuiet(isAmidAccess: Bool) -> Bool {
         while true {
             let seen = ch_load(parkWord)
             if state.parked >= vcpus.count { break }
             waitParked(seen)
         }
         clock.pause()
+        ch_store(&host.pointee.is_standing, 1)
         unpatchAll()
-        var isStopped = false
         var hasWaited = false
         repeat {
             let seen = ch_load(parkWord)
             // Before the work of a command that comes after `stop` or `cont`, so that its answer comes after the event.
-            if isStopped != !state.pauses.isEmpty {
-                isStopped.toggle()
+            if state.isStoppedTold != !state.pauses.isEmpty {
+                state.isStoppedTold.toggle()
                 hasWaited = true
-                tell(isStopped ? .stopped : .resumed)
+                tell(state.isStoppedTold ? .stopped : .resumed)
             }
             let work = state.quietWork
             state.quietWork = []
             for item in work { item() }
+            if isAmidAccess, state.mustEndDeferred { break }
             if state.wantsReset, state.pendingEnd == nil {
                 performReset()
                 // Who looks at the CPU while the machine is paused sees it reset.
                 if !state.pauses.isEmpty { carryOutReset(vcpus[0], cpus[0]) }
             }
             drain()
+            if isAmidAccess, state.mustEndDeferred { break }
             if let end = state.pendingEnd {
                 state.end = end
                 break
@@ -339,6 +353,7 @@ extension Machine {
             }
         } while mustPark
         noteBusy()
+        ch_store(&host.pointee.is_standing, 0)
         if state.end == nil {
             let duration = clock.resume()
             for cpu in cpus where duration > 0 { cpu.didPause(nanoseconds: duration) }
@@ -347,7 +362,8 @@ extension Machine {
         if let end = state.end {
             tell(.ended(end))
             debugger.notify?()
-        } else if isStopped {
+        } else if state.isStoppedTold, state.pauses.isEmpty {
+            state.isStoppedTold = false
             tell(.resumed)
         }
         unpark()
@@ -479,7 +495,7 @@ extension Machine {
         return end
     }
 
-    /// Devices first, then the rest; a backend that flushes gets ten seconds.
+    /// Devices first, then the rest. Who flushes gets ten seconds, and is named where the watchdog's time is shorter.
     private func quiesceAll() {
         // The guest is no more: what comes from the host may come at once.
         loop.forgetAllExpected()
@@ -490,8 +506,14 @@ extension Machine {
             let isDone = instance.quiesce()
             drain()
             if isDone { continue }
-            let deadline = ch_monotonic() &+ 10_000_000_000
-            while !instance.hasQuiesced, ch_monotonic() < deadline {
+            let begin = ch_monotonic()
+            let patience = max(10_000_000_000, description.watchdog)
+            var isNamed = description.watchdog == 0
+            while !instance.hasQuiesced, ch_monotonic() &- begin < patience {
+                if !isNamed, ch_monotonic() &- begin >= description.watchdog {
+                    isNamed = true
+                    log(.warning, instance.id, "owes the end of quiesce, for \(durationText(description.watchdog))")
+                }
                 if isCounted { pollHost(milliseconds: 0) }
                 ch_lock_release(&host.pointee.lock)
                 usleep(500)
@@ -499,7 +521,9 @@ extension Machine {
                 host.pointee.holder = ch_thread_id()
                 drain()
             }
-            if !instance.hasQuiesced { log(.warning, instance.id, "does not come to rest within 10 s") }
+            if !instance.hasQuiesced {
+                log(.warning, instance.id, "does not come to rest within \(durationText(patience))")
+            }
         }
         drain()
     }

@@ -106,6 +106,11 @@ extension Machine {
     /// Runs what other threads have posted.
     public func runPosted() { loop.runPosted() }
 
+    /// Of a machine that nothing else drives, the calling thread is vCPU 0's.
+    private func driveCPU() {
+        if !state.isStarted || cpus.isEmpty { exits.threads[0] = ch_thread_id() }
+    }
+
     /// Serves host descriptors that are ready and what was posted, after waiting for either for at most `milliseconds`.
     public func serveHost(milliseconds: Int32) { loop.poll(milliseconds: milliseconds) }
 
@@ -128,12 +133,14 @@ extension Machine {
 
     /// A port or memory access as vCPU 0 makes it; `value` nil reads.
     public func access(port: UInt16, width: UInt8, value: UInt64? = nil) -> UInt64 {
-        value.map { exits.portWrite(0, port: port, width: width, value: $0, rip: 0).value }
+        driveCPU()
+        return value.map { exits.portWrite(0, port: port, width: width, value: $0, rip: 0).value }
             ?? exits.portRead(0, port: port, width: width, rip: 0).value
     }
 
     public func access(address: UInt64, width: UInt8, value: UInt64? = nil) -> UInt64 {
-        value.map { exits.memoryWrite(0, address: address, width: width, value: $0, rip: 0).value }
+        driveCPU()
+        return value.map { exits.memoryWrite(0, address: address, width: width, value: $0, rip: 0).value }
             ?? exits.memoryRead(0, address: address, width: width, rip: 0).value
     }
 
@@ -141,6 +148,7 @@ extension Machine {
     public func accessString(port: UInt16, width: UInt8, _ bytes: UnsafeMutableRawBufferPointer, isWrite: Bool) {
         guard let base = bytes.baseAddress, width > 0 else { return }
         let count = bytes.count / Int(width)
+        driveCPU()
         if isWrite {
             _ = exits.portWriteString(0, port: port, width: width, count: count, from: base, rip: 0)
         } else {
@@ -156,7 +164,10 @@ extension Machine {
         return exits.peek(space == .ports ? BP_SPACE_PORT : BP_SPACE_MEMORY, address, width)
     }
 
-    public func acknowledgeInterrupt() -> UInt8? { exits.acknowledgeInterrupt(0) }
+    public func acknowledgeInterrupt() -> UInt8? {
+        driveCPU()
+        return exits.acknowledgeInterrupt(0)
+    }
 
     /// What a plugin, a policy or an operator has asked for.
     public var requestedEnd: MachineEnd? { state.pendingEnd }
@@ -232,7 +243,10 @@ extension Machine {
     }
 
     /// An exit that is neither I/O nor memory, as the engine of vCPU 0 reports it.
-    public func event(_ exit: inout bp_exit) -> EventResult { exits.event(&exit) }
+    public func event(_ exit: inout bp_exit) -> EventResult {
+        driveCPU()
+        return exits.event(&exit)
+    }
 
     /// A loader's part of a reset; the CPU is the engine's.
     public func resetLoaders(warm: Bool) {

@@ -32,6 +32,9 @@ public struct LibraryCache {
 
     public init() {}
 
+    /// Whether the build that is there now is loaded.
+    public func isLoaded(_ path: String) -> Bool { loaded[path].map { $0.identity == FileIdentity(path) } ?? false }
+
     /// The build that is there now, which is loaded if it is not yet.
     public mutating func library(_ path: String) throws(LibraryError) -> PluginLibrary {
         let identity = FileIdentity(path)

@@ -6,11 +6,14 @@ import CBackplane
 import CHost
 
 public final class PluginInstance: @unchecked Sendable {
-    enum Phase: Int { case none, created, connected, disconnected }
+    /// `connected` from the beginning of connect on, `disconnected` and `destroyed` likewise.
+    enum Phase: Int { case none, created, connected, disconnected, destroyed }
 
     unowned(unsafe) let machine: Machine
     /// The machine's, to be read without a retain: devices ask for the time at every access.
     let clock: Unmanaged<VirtualClock>
+    /// The same, for the check of the thread.
+    let running: UnsafeMutablePointer<ch_machine>
     public let description: InstanceDescription
     let library: PluginLibrary
     let type: UnsafePointer<bp_class>
@@ -23,6 +26,11 @@ public final class PluginInstance: @unchecked Sendable {
     var failure = ""
     /// What the core knows of a conflict that the plugin only sees as a status: both owners.
     var conflict = ""
+    /// In create or connect, and what was refused there: part of their error, or told once they are done.
+    var isComingUp = false
+    var comingUp: [String] = []
+    /// In save and load: what state/1 works on.
+    var openState: (buffer: StateBuffer, isLoading: Bool)?
     /// Why it is off line.
     var offlineReason = ""
     var reply: [UInt8] = []
@@ -43,6 +51,7 @@ public final class PluginInstance: @unchecked Sendable {
         }
         self.machine = machine
         clock = .passUnretained(machine.clock)
+        running = machine.host
         self.description = description
         self.library = library
         values = description.values
@@ -77,17 +86,9 @@ public final class PluginInstance: @unchecked Sendable {
         return UnsafePointer(copy)
     }
 
-    /// The instance behind a host context.
-    static func of(_ host: UnsafePointer<bp_host>?) -> PluginInstance {
-        Unmanaged<PluginInstance>.fromOpaque(host.unsafelyUnwrapped.pointee.opaque.unsafelyUnwrapped)
-            .takeUnretainedValue()
-    }
-
-    /// The same for services on the path of an access: nothing is retained (two locked instructions, 10 ns).
-    @inline(__always)
-    static func with<R>(_ host: UnsafePointer<bp_host>?, _ body: (PluginInstance) -> R) -> R {
-        Unmanaged<PluginInstance>.fromOpaque(host.unsafelyUnwrapped.pointee.opaque.unsafelyUnwrapped)
-            ._withUnsafeGuaranteedRef { body($0) }
+    /// The instance behind a host context, for what any thread may call.
+    static func of(_ host: UnsafePointer<bp_host>?) -> PluginInstance? {
+        host?.pointee.opaque.map { Unmanaged<PluginInstance>.fromOpaque($0).takeUnretainedValue() }
     }
 
     /// Runs a callback of the plugin with the bookkeeping that the crash reporter and the re-entrancy rule need.
@@ -101,10 +102,12 @@ public final class PluginInstance: @unchecked Sendable {
     // MARK: Lifecycle
 
     func create() throws(MachineError) {
-        failure = ""
         let values = CValues(description.values, given: description.isGiven, types: description.type.properties)
         var result: UnsafeMutableRawPointer?
-        let status = call(ch_activity_create) { type.pointee.create(type, context, values.base, &result) }
+        let status = comeUp { call(ch_activity_create) { type.pointee.create(type, context, values.base, &result) } }
+        if status == 0, result == nil, failure.isEmpty {
+            failure = "create answers that all is well, and gives no instance"
+        }
         guard status == 0, let result else { throw error("cannot be created", status) }
         raw = result
         phase = .created
@@ -128,9 +131,8 @@ public final class PluginInstance: @unchecked Sendable {
 
     func connect() throws(MachineError) {
         phase = .connected
-        failure = ""
         guard let connect = type.pointee.connect else { return }
-        let status = call(ch_activity_connect) { connect(raw) }
+        let status = comeUp { call(ch_activity_connect) { connect(raw) } }
         if status != 0 { throw error("cannot be connected", status) }
     }
 
@@ -159,7 +161,9 @@ public final class PluginInstance: @unchecked Sendable {
         let state = StateBuffer(version: type.pointee.state_version)
         guard description.type.savable, let save = type.pointee.save else { return state }
         failure = ""
-        let status = call(ch_activity_save) { save(raw, OpaquePointer(Unmanaged.passUnretained(state).toOpaque())) }
+        openState = (state, false)
+        let status = call(ch_activity_save) { save(raw, stateHandle) }
+        openState = nil
         if status != 0 { throw error("cannot be saved", status, code: 4) }
         return state
     }
@@ -185,11 +189,14 @@ public final class PluginInstance: @unchecked Sendable {
         guard let load = type.pointee.load else { return (0, []) }
         failure = ""
         state.beginReading()
-        let status = call(ch_activity_load) {
-            load(raw, state.version, OpaquePointer(Unmanaged.passUnretained(state).toOpaque()))
-        }
+        openState = (state, true)
+        let status = call(ch_activity_load) { load(raw, state.version, stateHandle) }
+        openState = nil
         return (status, state.endReading())
     }
+
+    /// What the plugin holds as its `bp_state`. It is the instance, so that one that is kept for later is found out.
+    private var stateHandle: OpaquePointer { OpaquePointer(Unmanaged.passUnretained(self).toOpaque()) }
 
     func disconnect() {
         guard phase == .connected else { return }
@@ -198,8 +205,8 @@ public final class PluginInstance: @unchecked Sendable {
     }
 
     func destroy() {
-        guard phase != .none else { return }
-        phase = .none
+        guard phase != .none, phase != .destroyed else { return }
+        phase = .destroyed
         call(ch_activity_destroy) { type.pointee.destroy(raw) }
         raw = nil
     }
@@ -207,7 +214,9 @@ public final class PluginInstance: @unchecked Sendable {
     /// The instance, its plugin and the plugin's sentence.
     func error(_ what: String, _ status: bp_status, code: Int32 = 2) -> MachineError {
         let sentence = failure.isEmpty ? (status == 0 ? "" : ": \(statusText(status))") : ": \(failure)"
-        let detail = conflict.isEmpty ? "" : ": \(conflict)"
+        let details = (conflict.isEmpty ? [] : [conflict]) + comingUp
+        comingUp = []
+        let detail = details.isEmpty ? "" : ": " + details.joined(separator: "; ")
         var error = MachineError(
             "'\(id)' (\(description.type.name)) \(what)\(sentence)\(detail)", status: code,
             location: description.location)

@@ -25,7 +25,7 @@ public final class StateBuffer: @unchecked Sendable {
     /// Bytes lent to the reader until load returns.
     private var lent: [UnsafeMutableRawBufferPointer] = []
     /// Fields, and bytes in all, that one instance may save.
-    private static let limits = (fields: 65536, bytes: 256 << 20)
+    static let limits = (fields: 65536, bytes: 256 << 20)
     private var byteCount = 0
 
     public init(version: UInt32, fields: [String: Field] = [:]) {

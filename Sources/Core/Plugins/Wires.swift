@@ -24,18 +24,20 @@ final class WireTable {
         for wire in wires { wire.deallocate() }
     }
 
-    /// A peer that forwards to `target`, whose table was checked to hold all functions of the interface.
+    /// A peer for `caller` that forwards to `target`, whose table was checked to hold all functions of the interface.
     func forward(
-        to target: bp_peer, of instance: PluginInstance, _ name: String, _ functions: [InterfaceDescriptor.Function]
+        to target: bp_peer, of instance: PluginInstance, for caller: PluginInstance, _ name: String,
+        _ functions: [InterfaceDescriptor.Function]
     ) -> bp_peer {
         let info = WireFunctions(name, functions)
         kept.append(info)
         let wire = UnsafeMutablePointer<ch_wire>.allocate(capacity: 1)
         wire.initialize(
             to: ch_wire(
-                self: target.`self`, functions: target.functions, node: instance.node, machine: instance.machine.host,
+                self: target.`self`, functions: target.functions, node: instance.node, caller: caller.node,
+                machine: instance.machine.host,
                 index: target.index, function_count: UInt32(functions.count),
-                descriptor: Unmanaged.passUnretained(info).toOpaque()))
+                descriptor: Unmanaged.passUnretained(info).toOpaque(), debt: nil, asks: 0, answers: 0, forgets: 0))
         wires.append(wire)
         return bp_peer(
             size: UInt32(MemoryLayout<bp_peer>.size), index: target.index, self: wire,
@@ -70,6 +72,16 @@ struct QueuedCall {
 private let queueLimits = (calls: 65536, bytes: 64 << 20)
 
 extension Machine {
+    /// From a forwarding function, on a thread that holds no lock.
+    func refuseCall(_ wire: UnsafeMutablePointer<ch_wire>, _ function: Int) -> UInt64 {
+        guard let descriptor = wire.pointee.descriptor, let caller = wire.pointee.caller.pointee.id else { return 0 }
+        let info = Unmanaged<WireFunctions>.fromOpaque(descriptor).takeUnretainedValue()
+        guard info.functions.indices.contains(function) else { return 0 }
+        let service = "\(info.name) \(info.functions[function].name)"
+        nameBreach(String(cString: caller), service, ContractBreach.strayThread)
+        return info.functions[function].result == .status ? UInt64(BP_REFUSED) : 0
+    }
+
     /// From a forwarding function whose target is on the stack, off line or gone.
     func callLater(_ wire: UnsafeMutablePointer<ch_wire>, _ function: Int, _ arguments: UnsafePointer<UInt64>) -> UInt64
     {

@@ -9,65 +9,129 @@ extension ServiceTables {
         bp_vcpu_1(
             size: HostFunctions.size(bp_vcpu_1.self), reserved: 0,
             get: { host, vcpu, out in
-                guard let out else { return status(BP_INVALID) }
-                return PluginInstance.of(host).withCPU(vcpu) { (cpu) throws(EngineError) in
-                    PassedStruct.write(try cpu.registers(), to: out, least: LeastPassedSize.registers)
+                PluginInstance.serve(host, "vcpu/1 get") { owner in
+                    guard let out else { return owner.refuse("vcpu/1 get", "out", "is NULL") }
+                    return owner.withCPU("vcpu/1 get", vcpu) { (cpu) throws(EngineError) in
+                        PassedStruct.write(try cpu.registers(), to: out, least: LeastPassedSize.registers)
+                    }
                 }
             },
             set: { host, vcpu, registers in
-                guard let registers,
-                    let copy = PassedStruct.read(
-                        registers, least: LeastPassedSize.registers, empty: bp_registers())
-                else { return status(BP_INVALID) }
-                return PluginInstance.of(host).withCPU(vcpu) { (cpu) throws(EngineError) in
-                    try cpu.setRegisters(copy)
+                PluginInstance.serve(host, "vcpu/1 set") { owner in
+                    guard let registers else { return owner.refuse("vcpu/1 set", "registers", "is NULL") }
+                    let copy = PassedStruct.read(registers, least: LeastPassedSize.registers, empty: bp_registers())
+                    guard let copy else {
+                        return owner.refuse(
+                            "vcpu/1 set", "size", "is less than that of ABI 1.0, \(LeastPassedSize.registers)")
+                    }
+                    return owner.withCPU("vcpu/1 set", vcpu) { (cpu) throws(EngineError) in try cpu.setRegisters(copy) }
                 }
             },
             read_linear: { host, vcpu, address, bytes, length in
-                guard let bytes, length <= 1 << 20 else { return status(BP_INVALID) }
-                return PluginInstance.of(host).readLinear(vcpu, address, bytes, Int(length))
+                PluginInstance.serve(host, "vcpu/1 read_linear") { owner in
+                    guard let bytes else { return owner.refuse("vcpu/1 read_linear", "bytes", "is NULL") }
+                    guard length <= 1 << 20 else {
+                        return owner.refuse("vcpu/1 read_linear", "length", "is more than 1 MiB")
+                    }
+                    return owner.readLinear(vcpu, address, bytes, Int(length))
+                }
             },
             retired: { host, vcpu, out in
-                guard let out else { return status(BP_INVALID) }
-                guard let count = PluginInstance.of(host).machine.retired(vcpu) else { return status(BP_UNSUPPORTED) }
-                out.pointee = count
-                return status(BP_OK)
+                PluginInstance.serve(host, "vcpu/1 retired") { owner in
+                    guard let out else { return owner.refuse("vcpu/1 retired", "out", "is NULL") }
+                    guard let count = owner.machine.retired(vcpu) else { return status(BP_UNSUPPORTED) }
+                    out.pointee = count
+                    return status(BP_OK)
+                }
             },
             at_retired: { host, vcpu, count, handler, argument in
-                PluginInstance.of(host).setInstructionAlarm(vcpu, count, handler, argument)
+                PluginInstance.serve(host, "vcpu/1 at_retired") {
+                    $0.setInstructionAlarm(vcpu, count, handler, argument)
+                }
             }))
 
     nonisolated(unsafe) static let exit = HostFunctions.constant(
         bp_exit_1(
             size: HostFunctions.size(bp_exit_1.self), reserved: 0,
             want: { host, want, out in
-                guard let want, let out,
+                PluginInstance.serve(host, "exit/1 want") { owner in
+                    guard let want else { return owner.refuse("exit/1 want", "want", "is NULL") }
+                    guard let out else { return owner.refuse("exit/1 want", "out", "is NULL") }
                     let copy = PassedStruct.read(want, least: LeastPassedSize.want, empty: bp_want())
-                else { return status(BP_INVALID) }
-                let owner = PluginInstance.of(host)
-                return owner.machine.addWant(copy, of: owner, &out.pointee)
+                    guard let copy else {
+                        return owner.refuse(
+                            "exit/1 want", "size", "is less than that of ABI 1.0, \(LeastPassedSize.want)")
+                    }
+                    if let wrong = owner.problem(of: copy) {
+                        return owner.refuse("exit/1 want", wrong.field, wrong.why)
+                    }
+                    return owner.machine.addWant(copy, of: owner, &out.pointee)
+                }
             },
             unwant: { host, id in
-                let owner = PluginInstance.of(host)
-                return owner.machine.removeWant(id, of: owner)
+                PluginInstance.serve(host, "exit/1 unwant", .always) { $0.machine.removeWant(id, of: $0) }
             },
             nearest_claim: { host, space, address, text, length in
-                guard let text, let length else { return status(BP_INVALID) }
-                guard let nearest = PluginInstance.of(host).machine.nearestClaim(Int(space), address) else {
-                    return status(BP_NOT_FOUND)
+                PluginInstance.serve(host, "exit/1 nearest_claim") { owner in
+                    guard let text else { return owner.refuse("exit/1 nearest_claim", "utf8", "is NULL") }
+                    guard let length else { return owner.refuse("exit/1 nearest_claim", "length", "is NULL") }
+                    guard let nearest = owner.machine.nearestClaim(Int(space), address) else {
+                        return status(BP_NOT_FOUND)
+                    }
+                    HostFunctions.give(nearest, text, length)
+                    return status(BP_OK)
                 }
-                let bytes = Array(nearest.utf8.prefix(Int(clamping: length.pointee)))
-                memcpy(text, bytes, bytes.count)
-                length.pointee = UInt64(bytes.count)
-                return status(BP_OK)
             }))
 }
 
 extension PluginInstance {
-    fileprivate func withCPU(_ index: UInt32, _ body: (any CPU) throws(EngineError) -> Void) -> bp_status {
-        guard machine.cpus.indices.contains(Int(index)) else { return status(BP_NOT_FOUND) }
+    /// What no want can be; nil: nothing.
+    fileprivate func problem(of want: bp_want) -> (field: String, why: String)? {
+        let flags = Int(want.flags)
+        let known =
+            BP_WANT_REQUIRED | BP_WANT_DECIDE | BP_WANT_OBSERVE | BP_WANT_UNCLAIMED | BP_WANT_PRECISE | BP_WANT_COUNTED
+            | BP_WANT_RAM_WRITES
+        guard Int(want.reason) < BP_EXIT_REASONS || Int(want.reason) == BP_WANT_ALL else {
+            return ("reason", "\(want.reason) is no exit reason: they are 0 to \(BP_EXIT_REASONS - 1), or BP_WANT_ALL")
+        }
+        guard want.first <= want.last else {
+            return ("first", "\(hexText(want.first)) is beyond last, \(hexText(want.last))")
+        }
+        guard flags & ~known == 0 else {
+            return ("flags", "\(hexText(UInt64(want.flags))) has bits that are no BP_WANT")
+        }
+        let table = type.pointee.policy?.pointee
+        let decides = flags & BP_WANT_DECIDE != 0 && table?.decide != nil
+        let observes = flags & BP_WANT_OBSERVE != 0 && table?.observe != nil
+        guard flags & (BP_WANT_DECIDE | BP_WANT_OBSERVE | BP_WANT_COUNTED) != 0 else {
+            return (
+                "flags",
+                "\(hexText(UInt64(want.flags))) has none of BP_WANT_DECIDE, BP_WANT_OBSERVE and BP_WANT_COUNTED"
+            )
+        }
+        guard decides || observes || flags & BP_WANT_COUNTED != 0 else {
+            return ("flags", "\(hexText(UInt64(want.flags))) asks for functions that the policy's table has not")
+        }
+        if flags & BP_WANT_RAM_WRITES != 0, Int(want.reason) != BP_EXIT_EPT_VIOLATION {
+            return ("flags", "has BP_WANT_RAM_WRITES, which is of BP_EXIT_EPT_VIOLATION only")
+        }
+        return nil
+    }
+}
+
+extension PluginInstance {
+    fileprivate func withCPU(
+        _ service: StaticString, _ index: UInt32, _ body: (any CPU) throws(EngineError) -> Void
+    ) -> bp_status {
+        guard machine.cpus.indices.contains(Int(index)) else {
+            return refuse(service, "vcpu", "\(index) is none: there are \(machine.cpus.count)", BP_NOT_FOUND)
+        }
         // The vCPU's own thread: loaders in reset, policies in decide and observe.
-        guard machine.exits.threads[Int(index)] == machine.host.pointee.holder else { return status(BP_REFUSED) }
+        guard machine.exits.threads[Int(index)] == machine.host.pointee.holder else {
+            let why =
+                "\(index) runs on another thread than this callback: it is for loaders in reset, and policies in decide and observe"
+            return refuse(service, "vcpu", why, BP_REFUSED)
+        }
         do throws(EngineError) {
             try body(machine.cpus[Int(index)])
             return status(BP_OK)
@@ -81,7 +145,7 @@ extension PluginInstance {
         _ index: UInt32, _ address: UInt64, _ bytes: UnsafeMutableRawPointer, _ length: Int
     ) -> bp_status {
         var result = status(BP_OK)
-        let answer = withCPU(index) { (cpu) throws(EngineError) in
+        let answer = withCPU("vcpu/1 read_linear", index) { (cpu) throws(EngineError) in
             var done = 0
             while done < length {
                 let at = address &+ UInt64(done)
@@ -101,12 +165,7 @@ extension PluginInstance {
 
 extension Machine {
     fileprivate func addWant(_ want: bp_want, of owner: PluginInstance, _ out: inout bp_id) -> bp_status {
-        guard want.first <= want.last,
-            Int(want.reason) < BP_EXIT_REASONS || Int(want.reason) == BP_WANT_ALL,
-            let position = chain.firstIndex(where: { $0 === owner })
-        else { return status(BP_INVALID) }
-        let watchesRAM = want.flags & UInt16(BP_WANT_RAM_WRITES) != 0
-        guard !watchesRAM || Int(want.reason) == BP_EXIT_EPT_VIOLATION else { return status(BP_INVALID) }
+        guard let position = chain.firstIndex(where: { $0 === owner }) else { return status(BP_INVALID) }
         for ability in Self.abilities(of: want) {
             if let engine, !engine.abilities.has(ability) {
                 owner.conflict = "the engine '\(engine.name)' cannot deliver \(ability)"
@@ -135,7 +194,7 @@ extension Machine {
 
     fileprivate func removeWant(_ id: bp_id, of owner: PluginInstance) -> bp_status {
         guard let index = wants.firstIndex(where: { $0.id == id && chain[$0.policy] === owner }) else {
-            return status(BP_NOT_FOUND)
+            return owner.refuse("exit/1 unwant", id: id, "want")
         }
         wants.remove(at: index)
         wantsChanged()

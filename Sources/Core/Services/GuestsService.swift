@@ -8,32 +8,46 @@ extension ServiceTables {
     nonisolated(unsafe) static let guests = HostFunctions.constant(
         bp_guests_1(
             size: HostFunctions.size(bp_guests_1.self), reserved: 0,
-            count: { host in UInt32(clamping: PluginInstance.of(host).machine.seat.board.count) },
-            own: { host in UInt32(clamping: PluginInstance.of(host).machine.seat.index + 1) },
+            count: { host in
+                PluginInstance.serve(host, "guests/1 count", refused: 0) {
+                    UInt32(clamping: $0.machine.seat.board.count)
+                }
+            },
+            own: { host in
+                PluginInstance.serve(host, "guests/1 own", refused: 0) { UInt32(clamping: $0.machine.seat.index + 1) }
+            },
             foreground: { host in
-                UInt32(clamping: (PluginInstance.of(host).machine.seat.board.foreground ?? -1) + 1)
+                PluginInstance.serve(host, "guests/1 foreground", refused: 0) {
+                    UInt32(clamping: ($0.machine.seat.board.foreground ?? -1) + 1)
+                }
             },
             name: { host, number, text, length in
-                let names = PluginInstance.of(host).machine.seat.board.names
-                guard let text, let length else { return status(BP_INVALID) }
-                guard number > 0, names.indices.contains(Int(number) - 1) else { return status(BP_NOT_FOUND) }
-                let bytes = Array(names[Int(number) - 1].utf8.prefix(Int(clamping: length.pointee)))
-                memcpy(text, bytes, bytes.count)
-                length.pointee = UInt64(bytes.count)
-                return status(BP_OK)
+                PluginInstance.serve(host, "guests/1 name") { owner in
+                    let names = owner.machine.seat.board.names
+                    guard let text else { return owner.refuse("guests/1 name", "utf8", "is NULL") }
+                    guard let length else { return owner.refuse("guests/1 name", "length", "is NULL") }
+                    guard number > 0, names.indices.contains(Int(number) - 1) else { return status(BP_NOT_FOUND) }
+                    HostFunctions.give(names[Int(number) - 1], text, length)
+                    return status(BP_OK)
+                }
             },
             bring: { host, number in
-                do throws(MachineError) {
-                    try PluginInstance.of(host).machine.bring(number)
-                    return status(BP_OK)
-                } catch {
-                    return status(BP_NOT_FOUND)
+                PluginInstance.serve(host, "guests/1 bring") { owner in
+                    do throws(MachineError) {
+                        try owner.machine.bring(number)
+                        return status(BP_OK)
+                    } catch {
+                        return status(BP_NOT_FOUND)
+                    }
                 }
             },
             run_when: { host, mode, quantum in
-                guard let mode = RunMode(rawValue: mode) else { return status(BP_INVALID) }
-                let owner = PluginInstance.of(host)
-                owner.machine.setRunMode(mode, quantum: quantum, of: owner)
-                return status(BP_OK)
+                PluginInstance.serve(host, "guests/1 run_when") { owner in
+                    guard let mode = RunMode(rawValue: mode) else {
+                        return owner.refuse("guests/1 run_when", "mode", "\(mode) is no BP_RUN")
+                    }
+                    owner.machine.setRunMode(mode, quantum: quantum, of: owner)
+                    return status(BP_OK)
+                }
             }))
 }

@@ -7,8 +7,7 @@ import CHost
 enum HostFunctions {
     static let service: @convention(c) (UnsafePointer<bp_host>?, UnsafePointer<CChar>?) -> UnsafeRawPointer? = {
         host, name in
-        guard let name else { return nil }
-        let instance = PluginInstance.of(host)
+        guard let name, let instance = PluginInstance.of(host) else { return nil }
         switch String(cString: name) {
         case "io/1": return UnsafeRawPointer(ServiceTables.io)
         case "memory/1": return UnsafeRawPointer(ServiceTables.memory)
@@ -32,14 +31,16 @@ enum HostFunctions {
 
     static let fail: @convention(c) (UnsafePointer<bp_host>?, UnsafePointer<CChar>?, UInt64) -> Void = {
         host, text, length in
-        PluginInstance.of(host).failure = HostFunctions.text(text, length)
+        PluginInstance.serve(host, "fail", .always, refused: ()) { $0.failure = HostFunctions.text(text, length) }
     }
 
     static let reply: @convention(c) (UnsafePointer<bp_host>?, UnsafeRawPointer?, UInt64) -> Void = {
         host, bytes, length in
         guard let bytes else { return }
         let count = Int(min(length, 16 << 20))
-        PluginInstance.of(host).reply = [UInt8](UnsafeRawBufferPointer(start: bytes, count: count))
+        PluginInstance.serve(host, "reply", refused: ()) {
+            $0.reply = [UInt8](UnsafeRawBufferPointer(start: bytes, count: count))
+        }
     }
 
     /// At most 64 KiB; control characters but newline and tab are shown as '?', so that a plugin cannot drive a terminal.
@@ -50,6 +51,13 @@ enum HostFunctions {
             (scalar.value < 32 && scalar != "\n" && scalar != "\t") || scalar.value == 127 ? "?" : Character(scalar)
         }
         return String(clean)
+    }
+
+    /// A text for the caller's buffer of `length` bytes, which then says how many were filled in.
+    static func give(_ text: String, _ buffer: UnsafeMutablePointer<CChar>, _ length: UnsafeMutablePointer<UInt64>) {
+        let bytes = Array(text.utf8.prefix(Int(clamping: length.pointee)))
+        UnsafeMutableRawPointer(buffer).copyMemory(from: bytes, byteCount: bytes.count)
+        length.pointee = UInt64(bytes.count)
     }
 
     static func constant<T>(_ value: T) -> UnsafePointer<T> {

@@ -7,22 +7,16 @@ extension ServiceTables {
         bp_io_1(
             size: HostFunctions.size(bp_io_1.self), reserved: 0,
             claim: { host, claim, out in
-                let owner = PluginInstance.of(host)
-                guard let claim, let out,
-                    let copy = PassedStruct.read(claim, least: LeastPassedSize.claim, empty: bp_claim())
-                else { return status(BP_INVALID) }
-                return owner.machine.addClaim(copy, owner: owner, out)
+                PluginInstance.serve(host, "io/1 claim") { $0.claim(claim, out) }
             },
             release: { host, id in
-                let owner = PluginInstance.of(host)
-                return owner.machine.releaseClaim(id, owner: owner)
+                PluginInstance.serve(host, "io/1 release", .always) { $0.machine.releaseClaim(id, owner: $0) }
             },
             move: { host, id, base in
-                let owner = PluginInstance.of(host)
-                return owner.machine.moveClaim(id, owner: owner, to: base)
+                PluginInstance.serve(host, "io/1 move") { $0.machine.moveClaim(id, owner: $0, to: base) }
             },
             complete: { host, token, answer, value in
-                let machine = PluginInstance.of(host).machine
+                guard let machine = PluginInstance.of(host)?.machine else { return status(BP_INVALID) }
                 let isKnown = machine.deferred.complete(token, answer, value) { token in
                     let vcpu = Int(token >> 48) - 1
                     return ch_load64(machine.exits.tokens + vcpu) == token
@@ -31,13 +25,33 @@ extension ServiceTables {
             }))
 }
 
-extension Machine {
-    private func isValid(_ claim: bp_claim) -> Bool {
-        guard claim.length > 0, claim.widths != 0, claim.widths < 16 else { return false }
-        return isInside(Int(claim.space), claim.base, claim.length)
+extension PluginInstance {
+    fileprivate func claim(_ claim: UnsafePointer<bp_claim>?, _ out: UnsafeMutablePointer<bp_id>?) -> bp_status {
+        let service: StaticString = "io/1 claim"
+        guard let claim else { return refuse(service, "claim", "is NULL") }
+        guard let out else { return refuse(service, "out", "is NULL") }
+        guard let copy = PassedStruct.read(claim, least: LeastPassedSize.claim, empty: bp_claim()) else {
+            return refuse(service, "size", "is less than that of ABI 1.0, \(LeastPassedSize.claim)")
+        }
+        guard [BP_SPACE_PORT, BP_SPACE_MEMORY].contains(Int(copy.space)) else {
+            return refuse(service, "space", "\(copy.space) is no BP_SPACE")
+        }
+        guard copy.widths != 0, copy.widths < 16 else {
+            return refuse(service, "widths", "\(copy.widths) is no OR of 1, 2, 4 and 8")
+        }
+        guard copy.length > 0 else { return refuse(service, "length", "is 0") }
+        guard machine.isInside(Int(copy.space), copy.base, copy.length) else {
+            let end = Int(copy.space) == BP_SPACE_PORT ? "port 0xffff" : "the last address"
+            return refuse(service, "length", "\(hexText(copy.length)) from \(hexText(copy.base)) goes beyond \(end)")
+        }
+        return machine.addClaim(copy, owner: self, out)
     }
+}
 
-    private func isInside(_ space: Int, _ base: UInt64, _ length: UInt64) -> Bool {
+func hexText(_ number: UInt64) -> String { "0x" + String(number, radix: 16) }
+
+extension Machine {
+    fileprivate func isInside(_ space: Int, _ base: UInt64, _ length: UInt64) -> Bool {
         switch space {
         case BP_SPACE_PORT:
             base < UInt64(PortSpace.count) && length <= UInt64(PortSpace.count) - base
@@ -47,7 +61,6 @@ extension Machine {
     }
 
     func addClaim(_ claim: bp_claim, owner: PluginInstance, _ out: UnsafeMutablePointer<bp_id>) -> bp_status {
-        guard isValid(claim) else { return status(BP_INVALID) }
         if isLoading, let conflict = conflict(claim.space, claim.base, claim.length, claim.priority) {
             owner.conflict = describe(conflict, claim.space, claim.base, claim.length)
             return status(BP_OVERLAP)
@@ -67,7 +80,7 @@ extension Machine {
 
     func releaseClaim(_ id: bp_id, owner: PluginInstance) -> bp_status {
         guard let number = exits.claims.number(of: id), exits.claimRecords[number].node == owner.node else {
-            return status(BP_NOT_FOUND)
+            return owner.refuse("io/1 release", id: id, "claim")
         }
         let space = exits.claimRecords[number].space
         exits.claims.remove(number)
@@ -77,7 +90,7 @@ extension Machine {
 
     func moveClaim(_ id: bp_id, owner: PluginInstance, to base: UInt64) -> bp_status {
         guard let number = exits.claims.number(of: id), exits.claimRecords[number].node == owner.node else {
-            return status(BP_NOT_FOUND)
+            return owner.refuse("io/1 move", id: id, "claim")
         }
         let record = exits.claimRecords[number]
         guard isInside(Int(record.space), base, record.length) else { return status(BP_INVALID) }

@@ -6,52 +6,109 @@ extension ServiceTables {
         bp_memory_1(
             size: HostFunctions.size(bp_memory_1.self), reserved: 0,
             read: { host, address, bytes, length in
-                PluginInstance.of(host).machine.copy(address, bytes, length, toGuest: false)
+                PluginInstance.serve(host, "memory/1 read") { owner in
+                    guard length == 0 || bytes != nil else { return owner.refuse("memory/1 read", "bytes", "is NULL") }
+                    return owner.machine.copy(address, bytes, length, toGuest: false)
+                }
             },
             write: { host, address, bytes, length in
-                let machine = PluginInstance.of(host).machine
-                return machine.copy(address, UnsafeMutableRawPointer(mutating: bytes), length, toGuest: true)
+                PluginInstance.serve(host, "memory/1 write") { owner in
+                    guard length == 0 || bytes != nil else { return owner.refuse("memory/1 write", "bytes", "is NULL") }
+                    return owner.machine.copy(address, UnsafeMutableRawPointer(mutating: bytes), length, toGuest: true)
+                }
             },
             span: { host, address, length, direction, out in
-                guard let out else { return status(BP_INVALID) }
-                var span = bp_span()
-                let result = PluginInstance.of(host).machine.makeSpan(address, length, direction, &span)
-                if result == 0 { PassedStruct.write(span, to: out, least: LeastPassedSize.span) }
-                return result
+                PluginInstance.serve(host, "memory/1 span") { $0.span(address, length, direction, out) }
             },
-            span_release: { host, id, written in PluginInstance.of(host).machine.releaseSpan(id, written) },
+            span_release: { host, id, written in
+                // A reset ends spans: one that is not there is nothing to name.
+                PluginInstance.serve(host, "memory/1 span_release", .always) { $0.machine.releaseSpan(id, written) }
+            },
             region: { host, key, kind, length, out, base in
-                let owner = PluginInstance.of(host)
-                guard let key, let out, let base else { return status(BP_INVALID) }
-                return owner.machine.addRegion(owner, key, kind, length, out, base)
+                PluginInstance.serve(host, "memory/1 region", .fromCreate) { $0.region(key, kind, length, out, base) }
             },
             map: { host, region, offset, address, length, priority, out in
-                let owner = PluginInstance.of(host)
-                guard let out else { return status(BP_INVALID) }
-                return owner.machine.addMapping(owner, region, offset, address, length, priority, out)
+                PluginInstance.serve(host, "memory/1 map") { owner in
+                    guard let out else { return owner.refuse("memory/1 map", "mapping", "is NULL") }
+                    return owner.machine.addMapping(owner, region, offset, address, length, priority, out)
+                }
             },
             unmap: { host, id in
-                let owner = PluginInstance.of(host)
-                guard owner.machine.memory.unmap(id, owner: owner) else { return status(BP_NOT_FOUND) }
-                owner.machine.mappingsChanged()
-                return status(BP_OK)
+                PluginInstance.serve(host, "memory/1 unmap", .always) { owner in
+                    guard owner.machine.memory.unmap(id, owner: owner) else {
+                        return owner.refuse("memory/1 unmap", id: id, "mapping")
+                    }
+                    owner.machine.mappingsChanged()
+                    return status(BP_OK)
+                }
             },
             move: { host, id, address in
-                let owner = PluginInstance.of(host)
-                let result = owner.machine.memory.move(id, owner: owner, to: address)
-                if result == BP_OK { owner.machine.mappingsChanged() }
-                return status(result)
+                PluginInstance.serve(host, "memory/1 move") { owner in
+                    let result = owner.machine.memory.move(id, owner: owner, to: address)
+                    if result == BP_NOT_FOUND { return owner.refuse("memory/1 move", id: id, "mapping") }
+                    if result == BP_OK { owner.machine.mappingsChanged() }
+                    return status(result)
+                }
             },
             layout: { host, index, out in
-                guard let out else { return status(BP_INVALID) }
-                let ranges = PluginInstance.of(host).machine.memoryLayout
-                guard Int(index) < ranges.count else { return status(BP_NOT_FOUND) }
-                PassedStruct.write(ranges[Int(index)], to: out, least: LeastPassedSize.memoryRange)
-                return status(BP_OK)
+                PluginInstance.serve(host, "memory/1 layout") { owner in
+                    guard let out else { return owner.refuse("memory/1 layout", "out", "is NULL") }
+                    let ranges = owner.machine.memoryLayout
+                    guard Int(index) < ranges.count else { return status(BP_NOT_FOUND) }
+                    PassedStruct.write(ranges[Int(index)], to: out, least: LeastPassedSize.memoryRange)
+                    return status(BP_OK)
+                }
             }))
 }
 
+extension PluginInstance {
+    fileprivate func span(
+        _ address: UInt64, _ length: UInt64, _ direction: UInt32, _ out: UnsafeMutablePointer<bp_span>?
+    ) -> bp_status {
+        let service: StaticString = "memory/1 span"
+        guard let out else { return refuse(service, "out", "is NULL") }
+        guard direction > 0, direction <= UInt32(BP_SPAN_FROM_GUEST | BP_SPAN_TO_GUEST) else {
+            return refuse(service, "direction", "\(direction) is no OR of BP_SPAN_FROM_GUEST and BP_SPAN_TO_GUEST")
+        }
+        guard machine.spans.count < Machine.spanLimit else {
+            return refuse(service, "out", "is one too many: \(Machine.spanLimit) are not released", BP_NO_MEMORY)
+        }
+        var span = bp_span()
+        let result = machine.makeSpan(address, length, direction, &span)
+        if result == 0 { PassedStruct.write(span, to: out, least: LeastPassedSize.span) }
+        return result
+    }
+
+    fileprivate func region(
+        _ key: UnsafePointer<CChar>?, _ kind: UInt32, _ length: UInt64, _ out: UnsafeMutablePointer<bp_id>?,
+        _ base: UnsafeMutablePointer<UnsafeMutableRawPointer?>?
+    ) -> bp_status {
+        let service: StaticString = "memory/1 region"
+        guard let key else { return refuse(service, "key", "is NULL") }
+        guard let out else { return refuse(service, "out", "is NULL") }
+        guard let base else { return refuse(service, "base", "is NULL") }
+        guard let kind = MemoryKind(region: kind) else { return refuse(service, "kind", "\(kind) is no BP_REGION") }
+        guard length > 0 else { return refuse(service, "length", "is 0") }
+        let name = HostFunctions.text(key, UInt64(strnlen(key, 256)))
+        let own = machine.memory.regions.lazy.filter { $0.owner === self }
+        guard !own.contains(where: { $0.key == name }) else {
+            return refuse(service, "key", "'\(name)' is that of another of its regions")
+        }
+        let id = machine.newID()
+        guard let bytes = machine.memory.addRegion(id: id, owner: self, key: name, kind: kind, length: length) else {
+            conflict =
+                "a region '\(name)' of \(length) bytes: at most 256 MiB a region and 1 GiB an instance can be had"
+            return status(BP_NO_MEMORY)
+        }
+        out.pointee = id
+        base.pointee = bytes
+        return status(BP_OK)
+    }
+}
+
 extension Machine {
+    static let spanLimit = 65536
+
     /// Memory as the guest sees it, ascending; neighbours of one kind joined.
     var memoryLayout: [bp_memory_range] {
         var ranges: [bp_memory_range] = []
@@ -92,7 +149,7 @@ extension Machine {
     }
 
     func copy(_ address: UInt64, _ bytes: UnsafeMutableRawPointer?, _ length: UInt64, toGuest: Bool) -> bp_status {
-        guard length == 0 || bytes != nil, length <= UInt64(Int.max) else { return status(BP_INVALID) }
+        guard length <= UInt64(Int.max) else { return status(BP_OUT_OF_RANGE) }
         let isDone = forEachPiece(address, length, toGuest: toGuest) { memory, done, count in
             guard let bytes else { return }
             if toGuest { memcpy(memory, bytes + done, count) } else { memcpy(bytes + done, memory, count) }
@@ -103,7 +160,7 @@ extension Machine {
 
     func makeSpan(_ address: UInt64, _ length: UInt64, _ direction: UInt32, _ out: inout bp_span) -> bp_status {
         let toGuest = direction & UInt32(BP_SPAN_TO_GUEST) != 0
-        guard length > 0, spans.count < 65536 else { return status(BP_INVALID) }
+        guard length > 0 else { return status(BP_INVALID) }
         guard let segment = exits.map.find(address), case .memory(let base, let kind) = segment.target,
             !(kind.isReadOnly && toGuest)
         else { return status(BP_OUT_OF_RANGE) }
@@ -123,21 +180,6 @@ extension Machine {
         return status(BP_OK)
     }
 
-    func addRegion(
-        _ owner: PluginInstance, _ key: UnsafePointer<CChar>, _ kind: UInt32, _ length: UInt64,
-        _ out: UnsafeMutablePointer<bp_id>, _ base: UnsafeMutablePointer<UnsafeMutableRawPointer?>
-    ) -> bp_status {
-        guard let kind = MemoryKind(region: kind) else { return status(BP_INVALID) }
-        let id = newID()
-        let name = HostFunctions.text(key, UInt64(strnlen(key, 256)))
-        guard let bytes = memory.addRegion(id: id, owner: owner, key: name, kind: kind, length: length) else {
-            return status(BP_NO_MEMORY)
-        }
-        out.pointee = id
-        base.pointee = bytes
-        return status(BP_OK)
-    }
-
     func addMapping(
         _ owner: PluginInstance, _ region: bp_id, _ offset: UInt64, _ address: UInt64, _ length: UInt64,
         _ priority: Int32, _ out: UnsafeMutablePointer<bp_id>
@@ -146,7 +188,13 @@ extension Machine {
         let result = memory.map(
             id: id, region: region, owner: owner, offset: offset, address: address, length: length,
             priority: priority)
-        guard result == BP_OK else { return status(result) }
+        if result == BP_NOT_FOUND { return owner.refuse("memory/1 map", id: region, "region") }
+        guard result == BP_OK else {
+            owner.conflict =
+                "\(hexText(length)) bytes from \(hexText(offset)) of the region, at \(hexText(address)): they must be inside of the "
+                + "region, and all multiples of 0x1000"
+            return status(result)
+        }
         if isLoading, let conflict = mappingConflict(id, address, length, priority) {
             _ = memory.unmap(id, owner: owner)
             owner.conflict =

@@ -10,75 +10,101 @@ extension ServiceTables {
         bp_irq_1(
             size: HostFunctions.size(bp_irq_1.self), reserved: 0,
             line: { host, slot, position, out in
-                guard let end = PluginInstance.of(host).wire(slot, position), let out else {
-                    return status(BP_NOT_FOUND)
+                PluginInstance.serve(host, "irq/1 line") { owner in
+                    guard let out else { return owner.refuse("irq/1 line", "out", "is NULL") }
+                    guard owner.slotIndex(slot) != nil else { return owner.refuseSlot("irq/1 line", slot) }
+                    guard let end = owner.wire(slot, position) else { return status(BP_NOT_FOUND) }
+                    guard let line = end.line else { return owner.refuse("irq/1 line", "slot", "is not of irq-line/1") }
+                    // An id is the driver's place on its line: both are small.
+                    out.pointee = UInt64(line + 1) << 32 | UInt64(end.driver)
+                    return status(BP_OK)
                 }
-                guard let line = end.line else { return status(BP_INVALID) }
-                // An id is the driver's place on its line: both are small.
-                out.pointee = UInt64(line + 1) << 32 | UInt64(end.driver)
-                return status(BP_OK)
             },
             set: { host, id, level in
-                PluginInstance.with(host) { $0.drive(id) { $0.set($1, driver: $2, level != 0) } }
+                PluginInstance.serve(host, "irq/1 set", .onceCreated) {
+                    $0.drive("irq/1 set", id) { $0.set($1, driver: $2, level != 0) }
+                }
             },
             pulse: { host, id in
-                PluginInstance.of(host).drive(id) { lines, line, driver in
-                    let up = lines.set(line, driver: driver, true)
-                    let down = lines.set(line, driver: driver, false)
-                    return up || down
+                PluginInstance.serve(host, "irq/1 pulse", .onceCreated) {
+                    $0.drive("irq/1 pulse", id) { lines, line, driver in
+                        let up = lines.set(line, driver: driver, true)
+                        let down = lines.set(line, driver: driver, false)
+                        return up || down
+                    }
                 }
             },
             output: { host, vcpu, level in
-                let instance = PluginInstance.of(host)
-                guard instance.machine.controller?.instance === instance else { return status(BP_REFUSED) }
-                instance.machine.setInterruptPin(vcpu, level != 0)
-                return status(BP_OK)
+                PluginInstance.serve(host, "irq/1 output", .onceCreated) { owner in
+                    guard owner.machine.controller?.instance === owner else {
+                        let why =
+                            "is the machine's interrupt controller's: 'cpu: interrupts:' does not name this instance"
+                        return owner.refuse("irq/1 output", "INTR", why, BP_REFUSED)
+                    }
+                    guard owner.machine.vcpus.indices.contains(Int(vcpu)) else {
+                        return owner.refuseCPU("irq/1 output", vcpu)
+                    }
+                    owner.machine.setInterruptPin(vcpu, level != 0)
+                    return status(BP_OK)
+                }
             },
             nmi: { host, vcpu in
-                let machine = PluginInstance.of(host).machine
-                guard machine.vcpus.indices.contains(Int(vcpu)) else { return status(BP_NOT_FOUND) }
-                machine.signal(machine.vcpus[Int(vcpu)], ch_attention_nmi)
-                return status(BP_OK)
+                PluginInstance.serve(host, "irq/1 nmi", .onceCreated) { owner in
+                    guard owner.machine.vcpus.indices.contains(Int(vcpu)) else {
+                        return owner.refuseCPU("irq/1 nmi", vcpu)
+                    }
+                    owner.machine.signal(owner.machine.vcpus[Int(vcpu)], ch_attention_nmi)
+                    return status(BP_OK)
+                }
             }))
 
     nonisolated(unsafe) static let clock = HostFunctions.constant(
         bp_clock_1(
             size: HostFunctions.size(bp_clock_1.self), reserved: 0,
-            now: { host in PluginInstance.with(host) { $0.clock._withUnsafeGuaranteedRef { $0.now } } },
-            timer: { host, handler, cookie, out in
-                let owner = PluginInstance.of(host)
-                guard let handler, let out else { return status(BP_INVALID) }
-                let id = owner.machine.newID()
-                guard owner.machine.timers.add(id, owner, handler, cookie) else { return status(BP_NO_MEMORY) }
-                out.pointee = id
-                return status(BP_OK)
+            now: { host in
+                PluginInstance.serve(host, "clock/1 now", .onceCreated, refused: 0) {
+                    $0.clock._withUnsafeGuaranteedRef { $0.now }
+                }
             },
-            set: { host, id, deadline in PluginInstance.with(host) { $0.setTimer(id, deadline) } },
-            cancel: { host, id in PluginInstance.with(host) { $0.setTimer(id, nil) } }))
+            timer: { host, handler, cookie, out in
+                PluginInstance.serve(host, "clock/1 timer", .fromCreate) { owner in
+                    guard let handler else { return owner.refuse("clock/1 timer", "handler", "is NULL") }
+                    guard let out else { return owner.refuse("clock/1 timer", "out", "is NULL") }
+                    let id = owner.machine.newID()
+                    guard owner.machine.timers.add(id, owner, handler, cookie) else { return status(BP_NO_MEMORY) }
+                    out.pointee = id
+                    return status(BP_OK)
+                }
+            },
+            set: { host, id, deadline in
+                PluginInstance.serve(host, "clock/1 set", .onceCreated) { $0.setTimer("clock/1 set", id, deadline) }
+            },
+            cancel: { host, id in
+                PluginInstance.serve(host, "clock/1 cancel", .always) { $0.setTimer("clock/1 cancel", id, nil) }
+            }))
 
     nonisolated(unsafe) static let events = HostFunctions.constant(
         bp_events_1(
             size: HostFunctions.size(bp_events_1.self), reserved: 0,
             watch: { host, descriptor, events, handler, cookie, out in
-                let owner = PluginInstance.of(host)
-                guard let handler, let out else { return status(BP_INVALID) }
-                let id = owner.machine.newID()
-                let watch = EventLoop.Watch(
-                    id: id, owner: owner, descriptor: descriptor, handler: handler, cookie: cookie, events: events)
-                out.pointee = id
-                return owner.machine.loop.watch(watch)
+                PluginInstance.serve(host, "events/1 watch") { $0.watch(descriptor, events, handler, cookie, out) }
             },
             change: { host, id, events in
-                let owner = PluginInstance.of(host)
-                return owner.machine.loop.change(id, of: owner, events)
+                PluginInstance.serve(host, "events/1 change") { owner in
+                    guard EventLoop.areKnown(events) else { return owner.refuseEvents("events/1 change", events) }
+                    let answer = owner.machine.loop.change(id, of: owner, events)
+                    return answer == BP_NOT_FOUND ? owner.refuse("events/1 change", id: id, "watch") : answer
+                }
             },
             unwatch: { host, id in
-                let owner = PluginInstance.of(host)
-                return owner.machine.loop.unwatch(id, of: owner)
+                PluginInstance.serve(host, "events/1 unwatch", .always) { owner in
+                    let answer = owner.machine.loop.unwatch(id, of: owner)
+                    return answer == BP_NOT_FOUND ? owner.refuse("events/1 unwatch", id: id, "watch") : answer
+                }
             },
             post: { host, function, argument in
-                let owner = PluginInstance.of(host)
-                guard let function else { return status(BP_INVALID) }
+                guard let owner = PluginInstance.of(host) else { return status(BP_INVALID) }
+                guard let function else { return owner.refuse("events/1 post", "function", "is NULL") }
                 // SAFETY: an opaque word of the plugin's.
                 nonisolated(unsafe) let argument = argument
                 let isAccepted = owner.machine.loop.post(owner, as: PostKey(function, argument)) {
@@ -87,111 +113,168 @@ extension ServiceTables {
                 return status(isAccepted ? BP_OK : BP_REFUSED)
             },
             expect: { host, function, argument, delay in
-                guard let function else { return status(BP_INVALID) }
-                return PluginInstance.of(host).expect(PostKey(function, argument), after: delay)
+                PluginInstance.serve(host, "events/1 expect") { owner in
+                    guard let function else { return owner.refuse("events/1 expect", "function", "is NULL") }
+                    return owner.expect(PostKey(function, argument), after: delay)
+                }
             },
             forget: { host, function, argument in
-                guard let function else { return }
-                let owner = PluginInstance.of(host)
-                owner.machine.loop.forgetExpected(owner, PostKey(function, argument))
+                PluginInstance.serve(host, "events/1 forget", .always, refused: ()) { owner in
+                    guard let function else { return }
+                    owner.machine.loop.forgetExpected(owner, PostKey(function, argument))
+                }
             }))
 
     nonisolated(unsafe) static let log = HostFunctions.constant(
         bp_log_1(
             size: HostFunctions.size(bp_log_1.self), reserved: 0,
             write: { host, level, text, length in
-                let instance = PluginInstance.of(host)
+                guard let instance = PluginInstance.of(host) else { return }
                 let level = LogLevel(rawValue: level) ?? .error
                 instance.machine.log(level, instance.id, HostFunctions.text(text, length))
             },
-            level: { host in PluginInstance.of(host).machine.options.logLevel.rawValue }))
+            level: { host in (PluginInstance.of(host)?.machine.options.logLevel ?? .error).rawValue }))
 
     nonisolated(unsafe) static let machine = HostFunctions.constant(
         bp_machine_1(
             size: HostFunctions.size(bp_machine_1.self), reserved: 0,
             stop: { host, status in
-                let instance = PluginInstance.of(host)
-                instance.machine.requestEnd(exitStatus(status), "")
+                PluginInstance.serve(host, "machine/1 stop", refused: ()) {
+                    $0.machine.requestEnd(exitStatus(status), "")
+                }
             },
-            reset: { host in PluginInstance.of(host).machine.requestReset() },
-            power_off: { host in PluginInstance.of(host).machine.requestEnd(0, "") },
+            reset: { host in PluginInstance.serve(host, "machine/1 reset", refused: ()) { $0.machine.requestReset() } },
+            power_off: { host in
+                PluginInstance.serve(host, "machine/1 power_off", refused: ()) { $0.machine.requestEnd(0, "") }
+            },
             on_power_button: { host, handler, argument in
-                let instance = PluginInstance.of(host)
-                guard let handler else { return status(BP_INVALID) }
-                instance.machine.powerButtons.append((instance, handler, argument))
-                return status(BP_OK)
+                PluginInstance.serve(host, "machine/1 on_power_button") { owner in
+                    guard let handler else { return owner.refuse("machine/1 on_power_button", "handler", "is NULL") }
+                    owner.machine.powerButtons.append((owner, handler, argument))
+                    return status(BP_OK)
+                }
             },
-            pause: { host in PluginInstance.of(host).machine.pauseByPolicy() }))
+            pause: { host in PluginInstance.serve(host, "machine/1 pause", refused: ()) { $0.machine.pauseByPolicy() } }
+        ))
 
     nonisolated(unsafe) static let world = HostFunctions.constant(
         bp_host_1(
             size: HostFunctions.size(bp_host_1.self), reserved: 0,
             wall_clock: { host, seconds, nanoseconds in
-                let time = PluginInstance.of(host).machine.wallClock
-                seconds?.pointee = time.seconds
-                nanoseconds?.pointee = time.nanoseconds
+                PluginInstance.serve(host, "host/1 wall_clock", .fromCreate, refused: ()) { owner in
+                    let time = owner.machine.wallClock
+                    seconds?.pointee = time.seconds
+                    nanoseconds?.pointee = time.nanoseconds
+                }
             },
             entropy: { host, bytes, length in
-                guard let bytes else { return }
-                let buffer = UnsafeMutableRawBufferPointer(start: bytes, count: Int(clamping: length))
-                PluginInstance.of(host).machine.fillEntropy(buffer)
+                PluginInstance.serve(host, "host/1 entropy", .fromCreate, refused: ()) { owner in
+                    guard let bytes else { return }
+                    let buffer = UnsafeMutableRawBufferPointer(start: bytes, count: Int(clamping: length))
+                    owner.machine.fillEntropy(buffer)
+                }
             }))
 
     nonisolated(unsafe) static let wiring = HostFunctions.constant(
         bp_wiring_1(
             size: HostFunctions.size(bp_wiring_1.self), reserved: 0,
             peer: { host, slot, position, out in
-                guard let end = PluginInstance.of(host).wire(slot, position), let out else {
-                    return status(BP_NOT_FOUND)
+                PluginInstance.serve(host, "wiring/1 peer") { owner in
+                    guard let out else { return owner.refuse("wiring/1 peer", "out", "is NULL") }
+                    guard owner.slotIndex(slot) != nil else { return owner.refuseSlot("wiring/1 peer", slot) }
+                    guard let end = owner.wire(slot, position) else { return status(BP_NOT_FOUND) }
+                    PassedStruct.write(end.peer, to: out, least: LeastPassedSize.peer)
+                    return status(BP_OK)
                 }
-                PassedStruct.write(end.peer, to: out, least: LeastPassedSize.peer)
-                return status(BP_OK)
             },
             count: { host, slot in
-                let instance = PluginInstance.of(host)
-                return instance.slotIndex(slot).map { UInt32(instance.wires[$0].count) } ?? 0
+                PluginInstance.serve(host, "wiring/1 count", refused: 0) { owner in
+                    if let index = owner.slotIndex(slot) { return UInt32(owner.wires[index].count) }
+                    _ = owner.refuseSlot("wiring/1 count", slot)
+                    return 0
+                }
             }))
 
     nonisolated(unsafe) static let console = HostFunctions.constant(
         bp_console_1(
             size: HostFunctions.size(bp_console_1.self), reserved: 0,
             open: { host, receive, throttle in
-                let instance = PluginInstance.of(host)
-                guard let provider = instance.machine.options.console, let receive, let throttle else {
-                    return status(BP_UNSUPPORTED)
+                PluginInstance.serve(host, "console/1 open") { owner in
+                    guard let receive else { return owner.refuse("console/1 open", "receive", "is NULL") }
+                    guard let throttle else { return owner.refuse("console/1 open", "throttle", "is NULL") }
+                    guard let provider = owner.machine.options.console else { return status(BP_UNSUPPORTED) }
+                    guard owner.consoleClient == nil else { return status(BP_BUSY) }
+                    let client = ConsoleClient(owner, receive, throttle)
+                    owner.consoleClient = client
+                    provider.open(client)
+                    return status(BP_OK)
                 }
-                guard instance.consoleClient == nil else { return status(BP_BUSY) }
-                let client = ConsoleClient(instance, receive, throttle)
-                instance.consoleClient = client
-                provider.open(client)
-                return status(BP_OK)
             },
             write: { host, bytes, length in
-                let instance = PluginInstance.of(host)
-                guard let client = instance.consoleClient, let provider = instance.machine.options.console else {
-                    return status(BP_REFUSED)
+                PluginInstance.serve(host, "console/1 write") { owner in
+                    guard let client = owner.consoleClient, let provider = owner.machine.options.console else {
+                        return status(BP_REFUSED)
+                    }
+                    guard length == 0 || bytes != nil else {
+                        return owner.refuse("console/1 write", "bytes", "is NULL")
+                    }
+                    provider.write(client, UnsafeRawBufferPointer(start: bytes, count: Int(clamping: length)))
+                    return status(BP_OK)
                 }
-                provider.write(client, UnsafeRawBufferPointer(start: bytes, count: Int(clamping: length)))
-                return status(BP_OK)
             },
             ready: { host, room in
-                let instance = PluginInstance.of(host)
-                guard let client = instance.consoleClient, let provider = instance.machine.options.console else {
-                    return status(BP_REFUSED)
-                }
-                let loop = instance.machine.loop
-                // First, so that an end of the input that is found meanwhile is told to somebody who waits.
-                if room > 0 { _ = instance.expect(.console, after: CountedTime.pollPeriod) }
-                if !provider.hasSteadyInput(client) { loop.forgetExpected(instance, .console) }
-                provider.ready(client, room: room)
-                return status(BP_OK)
+                PluginInstance.serve(host, "console/1 ready") { $0.consoleReady(room) }
             },
             on_break: { host, received in
-                guard let client = PluginInstance.of(host).consoleClient else { return status(BP_REFUSED) }
-                guard let received else { return status(BP_INVALID) }
-                client.setBreak(received)
-                return status(BP_OK)
+                PluginInstance.serve(host, "console/1 on_break") { owner in
+                    guard let client = owner.consoleClient else { return status(BP_REFUSED) }
+                    guard let received else { return owner.refuse("console/1 on_break", "received", "is NULL") }
+                    client.setBreak(received)
+                    return status(BP_OK)
+                }
             }))
+}
+
+extension PluginInstance {
+    fileprivate func watch(
+        _ descriptor: Int32, _ events: UInt32, _ handler: bp_event_handler?, _ cookie: UInt64,
+        _ out: UnsafeMutablePointer<bp_id>?
+    ) -> bp_status {
+        let service: StaticString = "events/1 watch"
+        guard let handler else { return refuse(service, "handler", "is NULL") }
+        guard let out else { return refuse(service, "out", "is NULL") }
+        guard EventLoop.areKnown(events) else { return refuseEvents(service, events) }
+        let id = machine.newID()
+        let answer = machine.loop.watch(
+            EventLoop.Watch(
+                id: id, owner: self, descriptor: descriptor, handler: handler, cookie: cookie, events: events))
+        if answer == BP_INVALID { return refuse(service, "descriptor", "\(descriptor) cannot be waited for") }
+        if answer == BP_OK { out.pointee = id }
+        return answer
+    }
+
+    fileprivate func refuseEvents(_ service: StaticString, _ events: UInt32) -> bp_status {
+        refuse(service, "events", "\(hexText(UInt64(events))) has bits that are no BP_EVENT")
+    }
+
+    fileprivate func refuseCPU(_ service: StaticString, _ vcpu: UInt32) -> bp_status {
+        refuse(service, "vcpu", "\(vcpu) is none: there are \(machine.vcpus.count)", BP_NOT_FOUND)
+    }
+
+    fileprivate func refuseSlot(_ service: StaticString, _ name: UnsafePointer<CChar>?) -> bp_status {
+        guard let name else { return refuse(service, "slot", "is NULL") }
+        let text = HostFunctions.text(name, UInt64(strnlen(name, 64)))
+        return refuse(service, "slot", "'\(text)' is none of its class's", BP_NOT_FOUND)
+    }
+
+    fileprivate func consoleReady(_ room: UInt64) -> bp_status {
+        guard let client = consoleClient, let provider = machine.options.console else { return status(BP_REFUSED) }
+        // First, so that an end of the input that is found meanwhile is told to somebody who waits.
+        if room > 0 { _ = expect(.console, after: CountedTime.pollPeriod) }
+        if !provider.hasSteadyInput(client) { machine.loop.forgetExpected(self, .console) }
+        provider.ready(client, room: room)
+        return status(BP_OK)
+    }
 }
 
 extension PluginInstance {
@@ -207,15 +290,17 @@ extension PluginInstance {
     }
 
     /// Changes a line that this instance drives; the edge is delivered when no callback is on the stack.
-    fileprivate func drive(_ id: bp_id, _ change: (inout InterruptLines, Int, Int) -> Bool) -> bp_status {
+    fileprivate func drive(
+        _ service: StaticString, _ id: bp_id, _ change: (inout InterruptLines, Int, Int) -> Bool
+    ) -> bp_status {
         let (line, driver) = (Int(id >> 32) - 1, Int(id & 0xffff_ffff))
-        guard machine.lines.isDriver(self, line, driver) else { return status(BP_NOT_FOUND) }
+        guard machine.lines.isDriver(self, line, driver) else { return refuse(service, id: id, "line") }
         if change(&machine.lines, line, driver) { machine.host.pointee.has_pending = 1 }
         return status(BP_OK)
     }
 
-    fileprivate func setTimer(_ id: bp_id, _ deadline: UInt64?) -> bp_status {
-        guard machine.timers.set(id, of: self, to: deadline) else { return status(BP_NOT_FOUND) }
+    fileprivate func setTimer(_ service: StaticString, _ id: bp_id, _ deadline: UInt64?) -> bp_status {
+        guard machine.timers.set(id, of: self, to: deadline) else { return refuse(service, id: id, "timer") }
         machine.loop.timersChanged()
         return status(BP_OK)
     }

@@ -107,18 +107,16 @@ extension Machine {
     }
 
     /// A handler's answer comes later: time stands still, unless the answer can come only with time, from a timer or an announced post of
-    /// the handler's own instance.
-    func waitForDeferredCounted(_ vcpu: Int, node: UnsafeMutablePointer<ch_node>) {
+    /// the handler's own instance. One step of the wait.
+    func stepForAnswer(node: UnsafeMutablePointer<ch_node>) {
         let owner = instance(of: node)
-        while !deferred.isAnswered(vcpu) {
-            let timer = timers.entries.filter { $0.owner === owner }.compactMap(\.deadline).min()
-            if let due = [timer, loop.nextExpected].compactMap({ $0 }).min() {
-                advanceCounted(to: due)
-            } else {
-                pollHost(milliseconds: 10)
-            }
-            drain()
+        let timer = timers.entries.filter { $0.owner === owner }.compactMap(\.deadline).min()
+        if let due = [timer, loop.nextExpected].compactMap({ $0 }).min() {
+            advanceCounted(to: due)
+        } else {
+            pollHost(milliseconds: 10)
         }
+        drain()
     }
 
     // MARK: What a run was

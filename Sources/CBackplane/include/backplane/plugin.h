@@ -12,12 +12,17 @@
  *  - Contracts. Each function says when it may run:
  *      [locked]   the machine's lock is held; one callback of this machine runs at a time. A callback needs no lock of its own.
  *      [any]      from any thread, at any time between create and the end of destroy.
- *    Services without a mark are [locked]: they may be called only from a callback of the same instance.
+ *    Services without a mark are [locked]: they may be called only from a callback of the same instance, and none but log/1, host/1,
+ *    memory->region and clock->timer in its create. Those that are "from connect on" may be called from the instance's own connect
+ *    on; in destroy only what gives something back (release, unmap, cancel, unwatch, unwant...), and log/1.
+ *    A call that this forbids is refused, and named in the log with its instance, service and reason; so is an argument that no
+ *    author can have meant. Answers are BP_REFUSED, BP_INVALID and BP_NOT_FOUND; 0 where there is no status.
  *  - The host never enters an instance that is already on the call stack: such calls wait in a queue until its outermost
  *    callback returns (asynchronous ones), or answer BP_BUSY (synchronous ones).
  *  - No callback may block: other callbacks, and the guest's exits, wait for it. One that does not return is named by the
  *    watchdog and ends the process. Work that blocks belongs on a thread of the plugin's own, which comes back by
- *    `events->post`.
+ *    `events->post`. Of an answer that is owed for as long - of a deferred access, a block request - only a line is written: the
+ *    machine goes on, and the operator can take the instance off line.
  */
 #ifndef BACKPLANE_PLUGIN_H
 #define BACKPLANE_PLUGIN_H
@@ -367,7 +372,8 @@ typedef struct bp_memory_1 {
     bp_status (*layout)(const bp_host *host, uint32_t index, bp_memory_range *out); /* all memory that the guest sees, ascending; BP_NOT_FOUND ends */
 } bp_memory_1;
 
-/* "irq/1": pins. Levels are recorded at once and delivered when the outermost callback has returned. */
+/* "irq/1": pins. Levels are recorded at once and delivered when the outermost callback has returned. Once created: who connects
+ * earlier may call the instance before its own connect. */
 typedef struct bp_irq_1 {
     uint32_t size, reserved;
     bp_status (*line)(const bp_host *host, const char *slot, uint32_t position, bp_id *out); /* BP_NOT_FOUND: not wired. From connect on */
@@ -377,7 +383,8 @@ typedef struct bp_irq_1 {
     bp_status (*nmi)(const bp_host *host, uint32_t vcpu);
 } bp_irq_1;
 
-/* "clock/1": the machine's virtual clock, in nanoseconds from 0 at power-on. It stands still while the machine is paused. */
+/* "clock/1": the machine's virtual clock, in nanoseconds from 0 at power-on. It stands still while the machine is paused. `timer` in
+ * create too, the others once created. */
 typedef void (*bp_timer_handler)(void *self, uint64_t cookie, uint64_t now); /* [locked] once for each setting */
 typedef struct bp_clock_1 {
     uint32_t size, reserved;
@@ -387,7 +394,7 @@ typedef struct bp_clock_1 {
     bp_status (*cancel)(const bp_host *host, bp_id timer);
 } bp_clock_1;
 
-/* "events/1": host file descriptors and work from other threads. */
+/* "events/1": host file descriptors and work from other threads. From connect on, but `post`. */
 typedef void (*bp_event_handler)(void *self, uint64_t cookie, int32_t descriptor, uint32_t events); /* [locked] on the event loop */
 typedef void (*bp_posted)(void *self, void *argument); /* [locked] */
 enum { BP_EVENT_READ = 1, BP_EVENT_WRITE = 2, BP_EVENT_HANGUP = 4, BP_EVENT_ERROR = 8 }; /* level-triggered */
@@ -413,7 +420,7 @@ typedef struct bp_log_1 {
 } bp_log_1;
 
 /* "state/1": tagged fields in save and load. Keys are unique in an instance, at most 255 bytes. */
-typedef struct bp_state bp_state;
+typedef struct bp_state bp_state; /* for the callback that it is handed to: refused later */
 enum { BP_FIELD_OPTIONAL = 1 };  /* a reader that does not know the key ignores it; otherwise it refuses the state */
 typedef struct bp_state_1 {
     uint32_t size, reserved;
@@ -424,7 +431,7 @@ typedef struct bp_state_1 {
     void (*quiesced)(const bp_host *host);  /* after quiesce answered BP_PENDING */
 } bp_state_1;
 
-/* "machine/1": requests; they take effect after the callback, at a point where the vCPUs are quiet. */
+/* "machine/1": requests; they take effect after the callback, at a point where the vCPUs are quiet. From connect on. */
 typedef struct bp_machine_1 {
     uint32_t size, reserved;
     void (*stop)(const bp_host *host, uint32_t exit_status); /* ends the machine with the guest's own odd status, or a policy's */
@@ -434,7 +441,7 @@ typedef struct bp_machine_1 {
     void (*pause)(const bp_host *host);      /* since 1.3: as BP_VERDICT_PAUSE; an operator continues the machine */
 } bp_machine_1;
 
-/* "console/1": a client of the terminal that the host's control plane owns. One console for an instance. */
+/* "console/1": a client of the terminal that the host's control plane owns. One console for an instance. From connect on. */
 typedef struct bp_console_1 {
     uint32_t size, reserved;
     bp_status (*open)(const bp_host *host, void (*receive)(void *self, const void *bytes, uint64_t length) /* [locked] */,
@@ -453,7 +460,7 @@ typedef struct bp_host_1 {
     void (*entropy)(const bp_host *host, void *bytes, uint64_t length);
 } bp_host_1;
 
-/* "vcpu/1": CPU state, for loaders (in reset) and policies (in decide and observe). */
+/* "vcpu/1": CPU state, for loaders (in reset) and policies (in decide and observe). BP_REFUSED on another thread than the vCPU's. */
 typedef struct bp_segment {
     uint64_t base;
     uint32_t limit;            /* in bytes, expanded */
@@ -525,7 +532,8 @@ enum {
 enum {
     BP_VERDICT_CONTINUE = 0,   /* ask the next policy; at last the core's default */
     BP_VERDICT_HANDLED = 1,    /* done; a read's result is in `exit->value` */
-    BP_VERDICT_INJECT = 2,     /* an exception: `vector`, `error_code`; only where the engine is precise */
+    BP_VERDICT_INJECT = 2,     /* an exception: `vector` 0..31, `error_code`; only where the engine is precise (BP_WANT_PRECISE); of
+                                * RDMSR and WRMSR every engine raises #GP. What cannot be raised is the policy's fault */
     BP_VERDICT_PAUSE = 3,      /* the machine stands still after this exit, which the rest of the chain still decides */
     BP_VERDICT_STOP = 4,       /* with `status`; `host->fail` gives the reason */
     BP_VERDICT_RESET = 5,
@@ -548,7 +556,7 @@ typedef struct bp_outcome {
     const char *owner;         /* id of the instance that answered, NULL: none */
 } bp_outcome;
 
-typedef struct bp_want {       /* which exits a policy sees */
+typedef struct bp_want {       /* which exits a policy sees; with BP_WANT_DECIDE, _OBSERVE or _COUNTED */
     uint32_t size;
     uint16_t reason;           /* BP_EXIT_* or BP_WANT_ALL */
     uint16_t flags;            /* BP_WANT_* */
