@@ -25,7 +25,7 @@ extension ScaffoldRust {
         }
 
         pub const BP_ABI_MAJOR: u32 = 1;
-        pub const BP_ABI_MINOR: u32 = 3;
+        pub const BP_ABI_MINOR: u32 = 4;
         pub const BP_NO_VCPU: u32 = u32::MAX;
         pub const BP_REQUESTER_HOST: u32 = u32::MAX;
         pub const BP_WANT_ALL: u32 = 0xffff;
@@ -155,6 +155,8 @@ extension ScaffoldRust {
         pub const BP_SPAN_TO_GUEST: u32 = 2;
         pub const BP_REGION_RAM: u32 = 0;
         pub const BP_REGION_ROM: u32 = 1;
+        pub const BP_REGION_DEVICE: u32 = 2;
+        pub const BP_REGION_MAIN: u32 = 3;
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_memory_range { pub size: u32, pub kind: u32, pub base: u64, pub length: u64, }
         whole!(bp_memory_range);
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_memory_1 { pub size: u32, pub reserved: u32, pub read: unsafe extern "C" fn(host: *const bp_host, address: u64, bytes: *mut c_void, length: u64) -> bp_status, pub write: unsafe extern "C" fn(host: *const bp_host, address: u64, bytes: *const c_void, length: u64) -> bp_status, pub span: unsafe extern "C" fn(host: *const bp_host, address: u64, length: u64, direction: u32, out: *mut bp_span) -> bp_status, pub span_release: unsafe extern "C" fn(host: *const bp_host, span: bp_id, written: u64) -> bp_status, pub region: unsafe extern "C" fn(host: *const bp_host, key: *const c_char, kind: u32, length: u64, out: *mut bp_id, base: *mut *mut c_void) -> bp_status, pub map: unsafe extern "C" fn(host: *const bp_host, region: bp_id, offset: u64, address: u64, length: u64, priority: i32, mapping: *mut bp_id) -> bp_status, pub unmap: unsafe extern "C" fn(host: *const bp_host, mapping: bp_id) -> bp_status, pub r#move: unsafe extern "C" fn(host: *const bp_host, mapping: bp_id, address: u64) -> bp_status, pub layout: unsafe extern "C" fn(host: *const bp_host, index: u32, out: *mut bp_memory_range) -> bp_status, }
