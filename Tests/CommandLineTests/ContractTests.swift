@@ -148,7 +148,7 @@ extension Commands {
         func aServiceCalledOffItsThreadIsRefusedAndNamedOnce(_ mode: String, _ service: String) async throws {
             let end = try await run(mode)
             #expect(end.status == 0x42 << 1 & 0xff | 1)
-            #expect(end.errors == ["backplane: bad: \(service) is refused: \(ContractTests.alien)"])
+            #expect(end.errors == ["backplane: bad: error: \(service) is refused: \(ContractTests.alien)"])
         }
 
         @Test(arguments: [
@@ -169,7 +169,7 @@ extension Commands {
         func aCallAtTheWrongTimeOrWithAWildArgumentIsNamed(_ mode: String, _ sentence: String) async throws {
             let end = try await run(mode)
             #expect(end.status == 0x42 << 1 & 0xff | 1)
-            #expect(end.errors == ["backplane: bad: \(sentence)"])
+            #expect(end.errors == ["backplane: bad: error: \(sentence)"])
         }
 
         @Test func anErrorAtLoadSaysWhichArgumentWasWrong() async throws {
@@ -209,7 +209,7 @@ extension Commands {
                     ["run", file, "--engine", engine, "--plugin-path", folder.path, "--qmp", "unix:\(path)"])
                 let path = path
                 try #require(await eventually(20) { access(path, F_OK) == 0 })
-                let owes = "backplane: bad: owes the answer to an access to port 0x300, for 1 s"
+                let owes = "backplane: bad: warning: owes the answer to an access to port 0x300, for 1 s"
                 await child.shows(owes, onError: true)
             }
         }
@@ -235,7 +235,7 @@ extension Commands {
             #expect(try monitor("instance offline bad") == #"{"return": ""}"#)
             let end = await machine.child.end()
             #expect(end.status == 0xff)
-            #expect(end.errors.count == 2, "\(end.error)")
+            #expect(end.errors.count { $0.hasPrefix("backplane: bad: ") } == 2, "\(end.error)")
         }
 
         @Test func aMachineThatIsOwedAnAnswerResetsAndQuits() async throws {

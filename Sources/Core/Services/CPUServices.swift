@@ -107,11 +107,10 @@ extension PluginInstance {
             )
         }
         let table = type.pointee.policy?.pointee
-        if flags & BP_WANT_DECIDE != 0, table?.decide == nil {
-            return ("flags", "has BP_WANT_DECIDE, and the policy's table has no decide")
-        }
-        if flags & BP_WANT_OBSERVE != 0, table?.observe == nil {
-            return ("flags", "has BP_WANT_OBSERVE, and the policy's table has no observe")
+        let decides = flags & BP_WANT_DECIDE != 0 && table?.decide != nil
+        let observes = flags & BP_WANT_OBSERVE != 0 && table?.observe != nil
+        guard decides || observes || flags & BP_WANT_COUNTED != 0 else {
+            return ("flags", "\(hexText(UInt64(want.flags))) asks for functions that the policy's table has not")
         }
         if flags & BP_WANT_RAM_WRITES != 0, Int(want.reason) != BP_EXIT_EPT_VIOLATION {
             return ("flags", "has BP_WANT_RAM_WRITES, which is of BP_EXIT_EPT_VIOLATION only")
