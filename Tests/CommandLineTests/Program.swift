@@ -19,7 +19,7 @@ enum Program {
 
     static let plugins = [
         "ata", "budget", "cpuid", "debug-console", "debug-exit", "elf", "fault-inject", "file", "flat", "guard",
-        "hotkey", "lfsr",
+        "fw-cfg", "hotkey", "i440fx", "lfsr", "piix-ide", "piix3",
         "linux", "memory-watch", "multiboot", "null", "paravirt", "pic8259", "pit8254", "pty", "ram-disk", "raw-file",
         "reset-control", "rom", "rtc146818", "socket", "standard", "stats", "strict", "terminal", "trace", "uart16550",
         "watchpoint",
