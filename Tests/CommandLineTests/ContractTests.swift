@@ -162,8 +162,8 @@ extension Commands {
             ("slot", "irq/1 line is refused: slot 'nonsense' is none of its class's"),
             (
                 "intr",
-                "irq/1 output is refused: INTR is the machine's interrupt controller's: 'cpu: interrupts:' does not name "
-                    + "this instance"
+                "irq/1 output is refused: INTR goes nowhere: neither 'cpu: interrupts:' names this instance, nor is "
+                    + "another wired to it as a controller"
             ),
         ])
         func aCallAtTheWrongTimeOrWithAWildArgumentIsNamed(_ mode: String, _ sentence: String) async throws {

@@ -71,7 +71,10 @@ public final class Machine: @unchecked Sendable {
 
     /// Creates, wires and connects all instances, then the engine. Nothing runs yet.
     public init(_ description: MachineDescription, options: MachineOptions) throws(MachineError) {
-        guard let pageFlags = PageFlags() else { throw MachineError("no address space is left for a table of pages") }
+        // RAM, and 8 GiB of plugins' regions.
+        guard let pageFlags = PageFlags(pages: (description.memory >> 12) + 1 + (8 << 18)) else {
+            throw MachineError("no address space is left for a table of pages")
+        }
         memory = MemoryRegions(pageFlags)
         self.description = description
         self.options = options

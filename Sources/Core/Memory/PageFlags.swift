@@ -8,13 +8,15 @@ import Glibc
 /// A byte for each page of 4096 bytes of *backing memory*: the machine's RAM first, from page 0, then the regions of plugins, wherever the
 /// guest sees them. Memory that is mapped twice has its flags once.
 ///
-/// The table covers 2^28 pages (1 TiB) of address space; the host gives memory only to the parts that are touched. Any thread may read and
+/// The table covers up to 2^28 pages (1 TiB); the host gives memory only to the parts that are touched. Any thread may read and
 /// set flags.
 public final class PageFlags: @unchecked Sendable {
     /// Decoded code came from the page: whoever else writes to it tells the engine (`Engine.didWriteCode`).
     public static let code: UInt8 = 1
 
     public static let pageCount: UInt64 = 1 << 28
+    /// Pages of this table, at most `pageCount`.
+    private let count: UInt64
     private let bytes: UnsafeMutablePointer<UInt8>
 
     /// Pages in use end here; `released` ones below it are given out again first.
@@ -22,32 +24,33 @@ public final class PageFlags: @unchecked Sendable {
     private var released: [(first: UInt64, count: UInt64)] = []
 
     /// nil: the host has no such address space left.
-    public init?() {
-        let length = Int(Self.pageCount)
+    public init?(pages: UInt64 = PageFlags.pageCount) {
+        count = min(pages, Self.pageCount)
+        let length = Int(count)
         let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
         let memory = mmap(nil, length, PROT_READ | PROT_WRITE, flags, -1, 0)
         guard let memory, memory != MAP_FAILED else { return nil }
         bytes = memory.bindMemory(to: UInt8.self, capacity: length)
     }
 
-    deinit { munmap(bytes, Int(Self.pageCount)) }
+    deinit { munmap(bytes, Int(count)) }
 
     // MARK: Flags; pages beyond the table have none
 
     @inline(__always)
     public func has(_ flag: UInt8, _ page: UInt64) -> Bool {
-        page < Self.pageCount && ch_flags_load(bytes + Int(truncatingIfNeeded: page)) & flag != 0
+        page < count && ch_flags_load(bytes + Int(truncatingIfNeeded: page)) & flag != 0
     }
 
     /// False: it was set already, or there is no such page.
     @inline(__always)
     public func set(_ flag: UInt8, _ page: UInt64) -> Bool {
-        page < Self.pageCount && ch_flags_set(bytes + Int(truncatingIfNeeded: page), flag) & flag == 0
+        page < count && ch_flags_set(bytes + Int(truncatingIfNeeded: page), flag) & flag == 0
     }
 
     @inline(__always)
     public func clear(_ flag: UInt8, _ page: UInt64) {
-        guard page < Self.pageCount else { return }
+        guard page < count else { return }
         _ = ch_flags_clear(bytes + Int(truncatingIfNeeded: page), flag)
     }
 
@@ -57,7 +60,7 @@ public final class PageFlags: @unchecked Sendable {
         guard length > 0 else { return }
         ch_fence()
         var page = address >> 12
-        let last = min((address &+ (length &- 1)) >> 12, Self.pageCount - 1)
+        let last = min((address &+ (length &- 1)) >> 12, count - 1)
         while page <= last {
             if has(flag, page) { body(page) }
             page += 1
@@ -66,16 +69,16 @@ public final class PageFlags: @unchecked Sendable {
 
     // MARK: Who has which pages; with the machine's lock held
 
-    /// The first of `count` pages that nobody has; nil: the table is full.
-    func reserve(_ count: UInt64) -> UInt64? {
-        if let place = released.firstIndex(where: { $0.count >= count }) {
+    /// The first of `wanted` pages that nobody has; nil: the table is full.
+    func reserve(_ wanted: UInt64) -> UInt64? {
+        if let place = released.firstIndex(where: { $0.count >= wanted }) {
             let first = released[place].first
-            released[place] = (first + count, released[place].count - count)
+            released[place] = (first + wanted, released[place].count - wanted)
             if released[place].count == 0 { released.remove(at: place) }
             return first
         }
-        guard count <= Self.pageCount - end else { return nil }
-        defer { end += count }
+        guard wanted <= count - end else { return nil }
+        defer { end += wanted }
         return end
     }
 
