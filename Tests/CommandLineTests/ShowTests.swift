@@ -23,7 +23,7 @@ extension Commands {
             #expect(end.status == 0)
             #expect(
                 try rows("Ports", end.output, columns: 2) == [
-                    ["0020-0021", "pic"], ["0040-0043", "pit"], ["0061", "pit"], ["0064", "reset"],
+                    ["0020-0021", "pic"], ["0040-0043", "pit"], ["0060", "reset"], ["0061", "pit"], ["0064", "reset"],
                     ["0070-0071", "rtc"],
                     ["0092", "reset"], ["00a0-00a1", "pic"], ["01f0-01f7", "hd0"], ["03f6", "hd0"],
                     ["03f8-03ff", "com1"],
