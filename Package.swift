@@ -69,7 +69,7 @@ struct PluginFolder {
 
 func tests(_ model: String, folder: String, needs: [String] = []) -> Target {
     .testTarget(
-        name: model + "Tests", dependencies: ([model] + needs).map { .init(stringLiteral: $0) },
+        name: model + "Tests", dependencies: ([model, "Randomness"] + needs).map { .init(stringLiteral: $0) },
         path: "Tests/Plugins/\(folder)")
 }
 
@@ -194,7 +194,7 @@ let machineTests: [Target] = [
     .executableTarget(name: "control-child", dependencies: ["Control"], path: "Tests/ControlTests/Child"),
     .testTarget(
         name: "ControlTests", dependencies: ["CBackplane", "Control", "Core", "control-child"], exclude: ["Child"]),
-    .testTarget(name: "MachineFileTests", dependencies: ["Core", "MachineFile"]),
+    .testTarget(name: "MachineFileTests", dependencies: ["Core", "MachineFile", "Randomness"]),
 ]
 
 let shared: [Target] = [
@@ -220,6 +220,7 @@ let shared: [Target] = [
     tests("Loading", folder: "loading", needs: ["Images"]),
     tests("PCIConfiguration", folder: "pci-configuration"),
     tests("Unpacking", folder: "unpacking", needs: ["KernelImages"]),
+    .target(name: "Randomness", path: "Tests/Randomness"),
     .target(name: "KernelImages", dependencies: ["CLZMA", "CZSTD", "CZlib"], path: "Tests/KernelImages"),
 ]
 

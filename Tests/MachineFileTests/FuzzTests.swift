@@ -1,3 +1,4 @@
+import Randomness
 import Core
 import Foundation
 import MachineFile
@@ -51,7 +52,7 @@ import Testing
     ]
 
     @Test(arguments: 0..<4) func mutationsNeverTrap(_ seed: UInt64) throws {
-        var random = SplitMix(state: seed)
+        var random = SplitMix(seed: seed)
         let fixture = try Fixture(["base.yaml": head + "devices:\n  - { id: gone, plugin: pit8254 }\n"])
         for _ in 0..<700 {
             var bytes = Array(FuzzTests.samples.randomElement(using: &random).map { Array($0.utf8) } ?? [])
@@ -61,7 +62,7 @@ import Testing
     }
 
     @Test func randomBytesNeverTrap() throws {
-        var random = SplitMix(state: 99)
+        var random = SplitMix(seed: 99)
         let fixture = try Fixture()
         for round in 0..<700 {
             let length = Int.random(in: 0...200, using: &random)
@@ -102,18 +103,5 @@ import Testing
         #expect(own.allSatisfy { (1...lines).contains($0.line) && $0.column >= 1 && $0.column <= bytes.count + 1 })
         #expect(zip(own, own.dropFirst()).allSatisfy { ($0.line, $0.column) <= ($1.line, $1.column) })
         for diagnostic in result.diagnostics { #expect(!diagnostic.rendered(color: true).isEmpty) }
-    }
-}
-
-/// A seeded generator, so that a failure comes again.
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
     }
 }

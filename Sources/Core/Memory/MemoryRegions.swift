@@ -43,7 +43,6 @@ struct MemoryRegions {
         var page: UInt64
 
         var backing: Backing { Backing(host: bytes.baseAddress.unsafelyUnwrapped, address: page << 12) }
-        var pageCount: UInt64 { UInt64(bytes.count) >> 12 }
     }
 
     static let regionLimit: UInt64 = 256 << 20

@@ -1,3 +1,4 @@
+import Randomness
 import E1000
 import Testing
 

@@ -134,16 +134,3 @@ func packet(tcp: Bool, payload: Int, isSummed: Bool = true) -> [UInt8] {
 func pseudoSum(_ ip: [UInt8], length: UInt16) -> UInt16 {
     onesSum(ip[12..<20] + [0, ip[9]] + [UInt8(length >> 8), UInt8(truncatingIfNeeded: length)])
 }
-
-/// Seeded numbers (SplitMix64), the same on every run.
-struct SplitMix: RandomNumberGenerator {
-    private var state: UInt64
-    init(seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-}

@@ -1,3 +1,4 @@
+import Randomness
 import LocalAPIC
 import Testing
 

@@ -1,3 +1,4 @@
+import Randomness
 import PCIConfiguration
 import Testing
 
@@ -26,8 +27,7 @@ import Testing
         var second = ConfigurationSpace(made)
         var table = MSIXTable(vectors: 65)
         var copy = MSIXTable(vectors: 65)
-        var dice = SplitMix(state: 11)
-        // What changes something is called outside of `#expect`, whose closures work on copies in an optimized build.
+        var dice = SplitMix(seed: 11)
         for step in 0..<100_000 {
             let bits = dice.next()
             let offset = bits & 1 == 0 ? UInt32(bits >> 8 & 0xFF) : UInt32(truncatingIfNeeded: bits >> 8)

@@ -1,3 +1,4 @@
+import Randomness
 @testable import PIC8259
 import Testing
 

@@ -1,3 +1,4 @@
+import Randomness
 @testable import PIT8254
 import Testing
 

@@ -1,3 +1,4 @@
+import Randomness
 import Testing
 @testable import RTC146818
 
@@ -305,7 +306,7 @@ import Testing
     /// Whatever the registers hold, one leap over n seconds is the same as n steps of one second.
     @Test(arguments: 1...6 as ClosedRange<UInt64>)
     func oneLeapEqualsManySteps(seed: UInt64) {
-        var random = SplitMix(state: seed)
+        var random = SplitMix(seed: seed)
         for _ in 0..<40 {
             var leap = Bench.at(0)
             leap[0x0B] = 0x80 | UInt8(truncatingIfNeeded: random.next()) & 0x07

@@ -1,3 +1,4 @@
+import Randomness
 import Testing
 @testable import VGA
 
@@ -93,7 +94,7 @@ import Testing
     }
 
     @Test func randomUseKeepsThePictureInTheMemory() {
-        var dice = SplitMix(state: 5)
+        var dice = SplitMix(seed: 5)
         for size: UInt32 in [1 << 18, 1 << 20, 1 << 24, 0x00FF_FFFF] {
             var chip = DISPI(memorySize: size)
             for step in 0..<25_000 {

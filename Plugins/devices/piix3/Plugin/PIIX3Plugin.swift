@@ -41,7 +41,6 @@ final class PIIX3Plugin: Instance {
 
     override func connect() throws(PluginError) {
         for (port, name) in Self.ports {
-            // Above a host bridge's dword at 0xcf8, which leaves it bytes.
             try host.io.claimPorts(port.rawValue, count: 1, cookie: UInt64(port.rawValue), name: name)
         }
         for position in interrupts.indices { lines.append(try host.line("irq", position: UInt32(position))) }
