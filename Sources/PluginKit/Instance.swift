@@ -63,6 +63,9 @@ open class Instance {
     /// Borrowed for the call.
     open func netReceived(slot: Int, _ frame: UnsafeRawBufferPointer) {}
     open func netLink(slot: Int, isUp: Bool) {}
+    /// Who looks at the wire's other end wants a picture: answer by its `DisplayPeer`. `all`: as if it were its first.
+    open func displayRefresh(slot: Int, position: Int, all: Bool) {}
+    open func inputLamps(slot: Int, position: Int, _ lamps: InputLamps) {}
 
     // MARK: The provider's side of wires; `index` is the N of `instance.N`
 
@@ -93,6 +96,19 @@ open class Instance {
     open func netSent(_ index: UInt32, _ frame: UnsafeRawBufferPointer) {}
     /// The client has room for `frames` in all.
     open func netReady(_ index: UInt32, frames: UInt64) {}
+    open func displayClient(_ index: UInt32, is client: DisplayClient) {}
+    /// Pixels are shown from now on, so; width 0: nothing is.
+    open func displaySurface(_ index: UInt32, _ surface: bp_display_surface) {}
+    /// Cells of text are shown from now on, so.
+    open func displayCells(_ index: UInt32, _ cells: bp_display_cells) {}
+    open func displayDamage(_ index: UInt32, _ damage: DisplayDamage) {}
+    /// The picture that was asked for is whole.
+    open func displayFrame(_ index: UInt32, at time: UInt64) {}
+    /// One more client is wired to the input of index `index`.
+    open func inputClient(_ index: UInt32, is client: InputClient) {}
+    open func inputEvent(_ index: UInt32, _ event: InputEvent) {}
+    /// What the input of index `index` takes.
+    open func inputKinds(_ index: UInt32) -> InputKinds { [] }
     /// An interface of the plugin's own: its function table; nil: not provided.
     open func customInterface(_ name: String, index: UInt32, client: bp_peer?) -> UnsafeRawPointer? { nil }
 

@@ -4,6 +4,7 @@
 /// Index of a client function: (slot << 16) | position.
 @inline(__always)
 private func slot(_ index: UInt32) -> Int { Int(index >> 16) }
+private func position(_ index: UInt32) -> Int { Int(index & 0xffff) }
 
 private func buffer(_ bytes: UnsafeRawPointer?, _ length: UInt64) -> UnsafeRawBufferPointer {
     UnsafeRawBufferPointer(start: bytes, count: bytes == nil ? 0 : Int(clamping: length))
@@ -137,6 +138,57 @@ enum Tables {
             },
             link: { raw, index, isUp in with(raw) { $0.netLink(slot: slot(index), isUp: isUp != 0) } }))
 
+    nonisolated(unsafe) static let display = constant(
+        bp_display(
+            size: UInt32(MemoryLayout<bp_display>.size), reserved: 0,
+            surface: { raw, index, surface in
+                guard let surface = whole(surface) else { return }
+                with(raw) { $0.displaySurface(index, surface) }
+            },
+            cells: { raw, index, cells in
+                guard let cells = whole(cells) else { return }
+                with(raw) { $0.displayCells(index, cells) }
+            },
+            damage: { raw, index, x, y, width, height in
+                let damage = DisplayDamage(x: x, y: y, width: width, height: height)
+                with(raw) { $0.displayDamage(index, damage) }
+            },
+            frame: { raw, index, time in with(raw) { $0.displayFrame(index, at: time) } }))
+
+    /// nil: shorter than it has been from the first.
+    private static func whole<T>(_ pointer: UnsafePointer<T>?) -> T? {
+        guard let pointer, UnsafeRawPointer(pointer).load(as: UInt32.self) >= MemoryLayout<T>.size else { return nil }
+        return pointer.pointee
+    }
+
+    nonisolated(unsafe) static let displayClient = constant(
+        bp_display_client(
+            size: UInt32(MemoryLayout<bp_display_client>.size), reserved: 0,
+            refresh: { raw, index, flags in
+                let all = flags & UInt32(BP_REFRESH_ALL) != 0
+                with(raw) { $0.displayRefresh(slot: slot(index), position: position(index), all: all) }
+            }))
+
+    nonisolated(unsafe) static let input = constant(
+        bp_input(
+            size: UInt32(MemoryLayout<bp_input>.size), reserved: 0,
+            event: { raw, index, type, code, value in
+                with(raw) { $0.inputEvent(index, InputEvent(type: type, code: code, value: value)) }
+            },
+            takes: { raw, index, out in
+                guard let out else { return Status.invalid.rawValue }
+                out.pointee = with(raw) { $0.inputKinds(index).rawValue }
+                return Status.ok.rawValue
+            }))
+
+    nonisolated(unsafe) static let inputClient = constant(
+        bp_input_client(
+            size: UInt32(MemoryLayout<bp_input_client>.size), reserved: 0,
+            leds: { raw, index, mask in
+                let lamps = InputLamps(rawValue: mask)
+                with(raw) { $0.inputLamps(slot: slot(index), position: position(index), lamps) }
+            }))
+
     /// The client's side of an interface of the header, for a slot.
     static func client(of interface: StaticString) -> UnsafeRawPointer? {
         switch interface.description {
@@ -145,6 +197,8 @@ enum Tables {
         case "irq-controller/1": UnsafeRawPointer(irqControllerClient)
         case "pci/1": UnsafeRawPointer(pciClient)
         case "net/1": UnsafeRawPointer(netClient)
+        case "display/1": UnsafeRawPointer(displayClient)
+        case "input/1": UnsafeRawPointer(inputClient)
         default: nil
         }
     }
@@ -174,6 +228,12 @@ let queryInterface:
             case "net/1":
                 if let client { instance.netClient(index, is: NetClient(peer: client.pointee)) }
                 return UnsafeRawPointer(Tables.net)
+            case "display/1":
+                if let client { instance.displayClient(index, is: DisplayClient(peer: client.pointee)) }
+                return UnsafeRawPointer(Tables.display)
+            case "input/1":
+                if let client { instance.inputClient(index, is: InputClient(peer: client.pointee)) }
+                return UnsafeRawPointer(Tables.input)
             default:
                 return instance.customInterface(interface, index: index, client: client?.pointee)
             }

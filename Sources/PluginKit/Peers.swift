@@ -230,6 +230,11 @@ extension Host {
         if let peer = try peer(slot, position: position) { PCIBusPeer(peer: peer) } else { .unwired }
     }
 
+    /// How many wires a slot has that takes many.
+    public func wireCount(_ slot: StaticString) throws(PluginError) -> Int {
+        Int(try required("wiring/1", as: bp_wiring_1.self).pointee.count(raw, slot.cString))
+    }
+
     public func net(_ slot: StaticString, position: UInt32 = 0) throws(PluginError) -> NetPeer {
         if let peer = try peer(slot, position: position) { NetPeer(peer: peer) } else { .unwired }
     }

@@ -48,6 +48,7 @@ extension ScaffoldRust {
         pub const BP_NO_SPACE: bp_status = 15;
         pub const BP_UNSUPPORTED: bp_status = 16;
         pub const BP_OUT_OF_RANGE: bp_status = 17;
+        pub type bp_id = u64;
         pub const BP_BOOL: u32 = 1;
         pub const BP_UNSIGNED: u32 = 2;
         pub const BP_SIGNED: u32 = 3;
@@ -142,6 +143,38 @@ extension ScaffoldRust {
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_pci_client { pub size: u32, pub reserved: u32, pub config_read: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, offset: u32, width: u32, flags: u32, out: *mut u32) -> bp_status>, pub config_write: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, offset: u32, width: u32, value: u32) -> bp_status>, pub bus_reset: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32)>, }
         whole!(bp_pci_client);
         pub const BP_PCI_PEEK: u32 = 1;
+        pub const BP_PIXELS_XRGB8888: u32 = 1;
+        pub const BP_PIXELS_RGB888: u32 = 2;
+        pub const BP_PIXELS_RGB565: u32 = 3;
+        pub const BP_PIXELS_XRGB1555: u32 = 4;
+        pub const BP_PIXELS_INDEXED8: u32 = 5;
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_display_surface { pub size: u32, pub format: u32, pub width: u32, pub height: u32, pub stride: u32, pub reserved: u32, pub region: bp_id, pub offset: u64, pub palette_region: bp_id, pub palette_offset: u64, }
+        whole!(bp_display_surface);
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_cell { pub character: u32, pub glyph: u16, pub colors: u8, pub flags: u8, }
+        pub const BP_CELL_BLINKS: u32 = 1;
+        pub const BP_CELL_UNDERLINED: u32 = 2;
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_display_cells { pub size: u32, pub columns: u32, pub rows: u32, pub cell_width: u32, pub cell_height: u32, pub flags: u32, pub cursor_column: u32, pub cursor_row: u32, pub cursor_first: u32, pub cursor_last: u32, pub underline: u32, pub glyphs: u32, pub region: bp_id, pub cells: u64, pub font: u64, pub palette: [u32; 16], }
+        whole!(bp_display_cells);
+        pub const BP_CELLS_CURSOR: u32 = 1;
+        pub const BP_CELLS_FONT_CHANGED: u32 = 2;
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_display { pub size: u32, pub reserved: u32, pub surface: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, surface: *const bp_display_surface)>, pub cells: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, cells: *const bp_display_cells)>, pub damage: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, x: u32, y: u32, width: u32, height: u32)>, pub frame: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, time: u64)>, }
+        whole!(bp_display);
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_display_client { pub size: u32, pub reserved: u32, pub refresh: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, flags: u32)>, }
+        whole!(bp_display_client);
+        pub const BP_REFRESH_ALL: u32 = 1;
+        pub const BP_EV_SYN: u32 = 0;
+        pub const BP_EV_KEY: u32 = 1;
+        pub const BP_EV_REL: u32 = 2;
+        pub const BP_EV_ABS: u32 = 3;
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_input { pub size: u32, pub reserved: u32, pub event: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, r#type: u32, code: u32, value: i64)>, pub takes: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, out: *mut u32) -> bp_status>, }
+        whole!(bp_input);
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_input_client { pub size: u32, pub reserved: u32, pub leds: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, mask: u32)>, }
+        whole!(bp_input_client);
+        pub const BP_INPUT_KEYS: u32 = 1;
+        pub const BP_INPUT_BUTTONS: u32 = 2;
+        pub const BP_INPUT_RELATIVE: u32 = 4;
+        pub const BP_INPUT_ABSOLUTE: u32 = 8;
+        pub const BP_INPUT_LEDS: u32 = 16;
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_host { pub size: u32, pub reserved: u32, pub id: *const c_char, pub opaque: *mut c_void, pub service: unsafe extern "C" fn(host: *const bp_host, name: *const c_char) -> *const c_void, pub fail: unsafe extern "C" fn(host: *const bp_host, utf8: *const c_char, length: u64), pub reply: unsafe extern "C" fn(host: *const bp_host, bytes: *const c_void, length: u64), }
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_access { pub size: u32, pub width: u8, pub flags: u8, pub space: u16, pub vcpu: u32, pub requester: u32, pub offset: u64, pub address: u64, pub cookie: u64, pub token: u64, }
         whole!(bp_access);
@@ -161,7 +194,6 @@ extension ScaffoldRust {
         pub const BP_CLAIM_WRITES: u32 = 4;
         pub const BP_MAP_READ: u32 = 1;
         pub const BP_MAP_WRITE: u32 = 2;
-        pub type bp_id = u64;
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_io_1 { pub size: u32, pub reserved: u32, pub claim: unsafe extern "C" fn(host: *const bp_host, claim: *const bp_claim, out: *mut bp_id) -> bp_status, pub release: unsafe extern "C" fn(host: *const bp_host, claim: bp_id) -> bp_status, pub r#move: unsafe extern "C" fn(host: *const bp_host, claim: bp_id, base: u64) -> bp_status, pub complete: unsafe extern "C" fn(host: *const bp_host, token: u64, status: bp_status, value: u64) -> bp_status, pub direct: unsafe extern "C" fn(host: *const bp_host, claim: bp_id, directions: u32) -> bp_status, }
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_span { pub size: u32, pub reserved: u32, pub id: bp_id, pub base: *mut c_void, pub length: u64, }
         whole!(bp_span);
@@ -175,7 +207,7 @@ extension ScaffoldRust {
         whole!(bp_memory_range);
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_mapping { pub size: u32, pub directions: u32, pub region: bp_id, pub offset: u64, pub address: u64, pub length: u64, pub priority: i32, pub reserved: u32, }
         whole!(bp_mapping);
-        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_memory_1 { pub size: u32, pub reserved: u32, pub read: unsafe extern "C" fn(host: *const bp_host, address: u64, bytes: *mut c_void, length: u64) -> bp_status, pub write: unsafe extern "C" fn(host: *const bp_host, address: u64, bytes: *const c_void, length: u64) -> bp_status, pub span: unsafe extern "C" fn(host: *const bp_host, address: u64, length: u64, direction: u32, out: *mut bp_span) -> bp_status, pub span_release: unsafe extern "C" fn(host: *const bp_host, span: bp_id, written: u64) -> bp_status, pub region: unsafe extern "C" fn(host: *const bp_host, key: *const c_char, kind: u32, length: u64, out: *mut bp_id, base: *mut *mut c_void) -> bp_status, pub map: unsafe extern "C" fn(host: *const bp_host, region: bp_id, offset: u64, address: u64, length: u64, priority: i32, mapping: *mut bp_id) -> bp_status, pub unmap: unsafe extern "C" fn(host: *const bp_host, mapping: bp_id) -> bp_status, pub r#move: unsafe extern "C" fn(host: *const bp_host, mapping: bp_id, address: u64) -> bp_status, pub layout: unsafe extern "C" fn(host: *const bp_host, index: u32, out: *mut bp_memory_range) -> bp_status, pub map_as: unsafe extern "C" fn(host: *const bp_host, mapping: *const bp_mapping, out: *mut bp_id) -> bp_status, pub direct: unsafe extern "C" fn(host: *const bp_host, mapping: bp_id, directions: u32) -> bp_status, }
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_memory_1 { pub size: u32, pub reserved: u32, pub read: unsafe extern "C" fn(host: *const bp_host, address: u64, bytes: *mut c_void, length: u64) -> bp_status, pub write: unsafe extern "C" fn(host: *const bp_host, address: u64, bytes: *const c_void, length: u64) -> bp_status, pub span: unsafe extern "C" fn(host: *const bp_host, address: u64, length: u64, direction: u32, out: *mut bp_span) -> bp_status, pub span_release: unsafe extern "C" fn(host: *const bp_host, span: bp_id, written: u64) -> bp_status, pub region: unsafe extern "C" fn(host: *const bp_host, key: *const c_char, kind: u32, length: u64, out: *mut bp_id, base: *mut *mut c_void) -> bp_status, pub map: unsafe extern "C" fn(host: *const bp_host, region: bp_id, offset: u64, address: u64, length: u64, priority: i32, mapping: *mut bp_id) -> bp_status, pub unmap: unsafe extern "C" fn(host: *const bp_host, mapping: bp_id) -> bp_status, pub r#move: unsafe extern "C" fn(host: *const bp_host, mapping: bp_id, address: u64) -> bp_status, pub layout: unsafe extern "C" fn(host: *const bp_host, index: u32, out: *mut bp_memory_range) -> bp_status, pub map_as: unsafe extern "C" fn(host: *const bp_host, mapping: *const bp_mapping, out: *mut bp_id) -> bp_status, pub direct: unsafe extern "C" fn(host: *const bp_host, mapping: bp_id, directions: u32) -> bp_status, pub attach: unsafe extern "C" fn(host: *const bp_host, region: bp_id, base: *mut *mut c_void, length: *mut u64) -> bp_status, }
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_irq_1 { pub size: u32, pub reserved: u32, pub line: unsafe extern "C" fn(host: *const bp_host, slot: *const c_char, position: u32, out: *mut bp_id) -> bp_status, pub set: unsafe extern "C" fn(host: *const bp_host, line: bp_id, level: u32) -> bp_status, pub pulse: unsafe extern "C" fn(host: *const bp_host, line: bp_id) -> bp_status, pub output: unsafe extern "C" fn(host: *const bp_host, vcpu: u32, level: u32) -> bp_status, pub nmi: unsafe extern "C" fn(host: *const bp_host, vcpu: u32) -> bp_status, }
         pub type bp_timer_handler = unsafe extern "C" fn(self_: *mut c_void, cookie: u64, now: u64);
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_clock_1 { pub size: u32, pub reserved: u32, pub now: unsafe extern "C" fn(host: *const bp_host) -> u64, pub timer: unsafe extern "C" fn(host: *const bp_host, handler: bp_timer_handler, cookie: u64, out: *mut bp_id) -> bp_status, pub set: unsafe extern "C" fn(host: *const bp_host, timer: bp_id, deadline: u64) -> bp_status, pub cancel: unsafe extern "C" fn(host: *const bp_host, timer: bp_id) -> bp_status, }
@@ -312,6 +344,12 @@ extension ScaffoldRust {
         const _: () = assert!(core::mem::size_of::<bp_net_client>() == 24);
         const _: () = assert!(core::mem::size_of::<bp_pci>() == 24);
         const _: () = assert!(core::mem::size_of::<bp_pci_client>() == 32);
+        const _: () = assert!(core::mem::size_of::<bp_display_surface>() == 56);
+        const _: () = assert!(core::mem::size_of::<bp_display_cells>() == 136);
+        const _: () = assert!(core::mem::size_of::<bp_display>() == 40);
+        const _: () = assert!(core::mem::size_of::<bp_display_client>() == 16);
+        const _: () = assert!(core::mem::size_of::<bp_input>() == 24);
+        const _: () = assert!(core::mem::size_of::<bp_input_client>() == 16);
         const _: () = assert!(core::mem::size_of::<bp_host>() == 48);
         const _: () = assert!(core::mem::size_of::<bp_access>() == 48);
         const _: () = assert!(core::mem::size_of::<bp_claim>() == 80);
@@ -319,7 +357,7 @@ extension ScaffoldRust {
         const _: () = assert!(core::mem::size_of::<bp_span>() == 32);
         const _: () = assert!(core::mem::size_of::<bp_memory_range>() == 24);
         const _: () = assert!(core::mem::size_of::<bp_mapping>() == 48);
-        const _: () = assert!(core::mem::size_of::<bp_memory_1>() == 96);
+        const _: () = assert!(core::mem::size_of::<bp_memory_1>() == 104);
         const _: () = assert!(core::mem::size_of::<bp_irq_1>() == 48);
         const _: () = assert!(core::mem::size_of::<bp_clock_1>() == 40);
         const _: () = assert!(core::mem::size_of::<bp_events_1>() == 56);

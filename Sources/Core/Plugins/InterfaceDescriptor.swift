@@ -57,6 +57,16 @@ public struct InterfaceDescriptor: Sendable, Equatable {
                     sync("config_read", .u32, .u32, .u32, .outU32), sync("config_write", .u32, .u32, .u32),
                     async("bus_reset"),
                 ]),
+            InterfaceDescriptor(
+                name: "display/1",
+                provider: [
+                    async("surface", .inStruct), async("cells", .inStruct), async("damage", .u32, .u32, .u32, .u32),
+                    async("frame", .u64),
+                ],
+                client: [async("refresh", .u32)]),
+            InterfaceDescriptor(
+                name: "input/1", provider: [async("event", .u32, .u32, .i64), sync("takes", .outU32)],
+                client: [async("leds", .u32)]),
         ]
         return Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
     }()

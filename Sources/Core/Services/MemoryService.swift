@@ -77,6 +77,16 @@ extension ServiceTables {
                     }
                     return status(result)
                 }
+            },
+            attach: { host, id, base, length in
+                PluginInstance.serve(host, "memory/1 attach") { owner in
+                    guard let base else { return owner.refuse("memory/1 attach", "base", "is NULL") }
+                    guard let length else { return owner.refuse("memory/1 attach", "length", "is NULL") }
+                    guard let region = owner.machine.memory.region(of: id) else { return status(BP_NOT_FOUND) }
+                    base.pointee = region.bytes.baseAddress
+                    length.pointee = region.length
+                    return status(BP_OK)
+                }
             }))
 }
 

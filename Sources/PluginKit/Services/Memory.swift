@@ -116,6 +116,16 @@ public struct Memory {
         try Status(rawValue: table.pointee.move(host.raw, mapping.id, address)).check("moving a mapping")
     }
 
+    /// The bytes of another instance's region, by the id that it told: to look at, until disconnect. nil: there is none, or the host is
+    /// older than minor 5.
+    public func attach(_ region: bp_id) -> UnsafeRawBufferPointer? {
+        guard table.has(\.attach) else { return nil }
+        var base: UnsafeMutableRawPointer?
+        var length: UInt64 = 0
+        guard table.pointee.attach(host.raw, region, &base, &length) == 0 else { return nil }
+        return UnsafeRawBufferPointer(start: base, count: Int(clamping: length))
+    }
+
     /// All memory that the guest sees, ascending.
     public var layout: [Range] {
         var ranges: [Range] = []

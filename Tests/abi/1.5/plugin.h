@@ -62,6 +62,8 @@ enum {
     BP_OUT_OF_RANGE = 17 /* beyond the end of the medium or of guest memory */
 };
 
+typedef uint64_t bp_id; /* of a claim, region, mapping, timer, watch...; never 0 and never used again */
+
 /* ---- Values: what the machine file gives and methods take -------------------------------------------------------- */
 
 /* Types of properties and of method parameters. A value is resolved from its text by the declared type, never guessed. */
@@ -293,7 +295,84 @@ typedef struct bp_pci_client {
     void (*bus_reset)(void *self, uint32_t index);                          /* asynchronous: RST# of the bus */
 } bp_pci_client;
 enum { BP_PCI_PEEK = 1 };        /* a read without side effects */
-/* Names kept for what comes: "bus/1", "display/1", "input/1". */
+
+/* display/1 (since 1.5): what a machine shows. The device that shows something is the client, and its slot takes many; who looks - draws it, sends
+ * it, keeps it - is the provider. The host may be one more that looks, behind the wires of a machine file. Pictures are pulled: one that nobody asks
+ * for costs nothing. `refresh` asks for one, and the device answers, soon after: with `surface` or `cells`, where what it said last on this wire is no
+ * longer true (at first always), with `damage` for each rectangle that has changed since this wire's last `frame`, and with `frame`, even where
+ * nothing has changed. In between it says nothing.
+ * Pixels and cells are in memory of the device, by regions: `memory->attach` gives their bytes, read-only for who looks. Cells, fonts and palettes change
+ * while the device answers a refresh and at a reset, never otherwise; pixels whenever the guest writes. Offsets and sizes are the other end's word:
+ * check them against the length of the region. */
+enum {                         /* formats of pixels, little-endian, bits from the highest down */
+    BP_PIXELS_XRGB8888 = 1, BP_PIXELS_RGB888 = 2 /* 3 bytes */, BP_PIXELS_RGB565 = 3, BP_PIXELS_XRGB1555 = 4,
+    BP_PIXELS_INDEXED8 = 5     /* a byte each: its colour is in the palette */
+};
+typedef struct bp_display_surface {
+    uint32_t size;
+    uint32_t format;           /* BP_PIXELS_* */
+    uint32_t width, height;    /* 0: nothing is shown, the screen is dark */
+    uint32_t stride;           /* bytes from one line to the next */
+    uint32_t reserved;
+    bp_id region;
+    uint64_t offset;           /* of the first pixel */
+    bp_id palette_region;      /* of INDEXED8: 256 times uint32_t 0x00RRGGBB at */
+    uint64_t palette_offset;
+} bp_display_surface;
+typedef struct bp_cell {       /* passed in memory, so it stays as it is for the whole of major 1 */
+    uint32_t character;        /* in Unicode, as the device knows it: what a font is loaded with is the guest's secret. 0: a space */
+    uint16_t glyph;            /* its picture in the font */
+    uint8_t colors;            /* in the palette: 3:0 foreground, 7:4 background */
+    uint8_t flags;             /* BP_CELL_* */
+} bp_cell;
+enum { BP_CELL_BLINKS = 1, BP_CELL_UNDERLINED = 2 };
+typedef struct bp_display_cells {
+    uint32_t size;
+    uint32_t columns, rows;
+    uint32_t cell_width, cell_height; /* in dots: 1 to 16, 1 to 32 */
+    uint32_t flags;            /* BP_CELLS_* */
+    uint32_t cursor_column, cursor_row; /* where BP_CELLS_CURSOR is set */
+    uint32_t cursor_first, cursor_last; /* the lines of the cell that it covers */
+    uint32_t underline;        /* the line of a cell where underlined ones have theirs */
+    uint32_t glyphs;           /* pictures in the font */
+    bp_id region;              /* holds cells and font */
+    uint64_t cells;            /* offset of columns * rows times bp_cell, row by row */
+    uint64_t font;             /* offset of `glyphs` times 32 lines of uint16_t, dots in bits cell_width - 1 (left) to 0 */
+    uint32_t palette[16];      /* 0x00RRGGBB */
+} bp_display_cells;
+enum { BP_CELLS_CURSOR = 1, BP_CELLS_FONT_CHANGED = 2 /* the font is another than with the last `cells` */ };
+typedef struct bp_display {
+    uint32_t size, reserved;
+    void (*surface)(void *self, uint32_t index, const bp_display_surface *surface);  /* asynchronous, all four */
+    void (*cells)(void *self, uint32_t index, const bp_display_cells *cells);
+    void (*damage)(void *self, uint32_t index, uint32_t x, uint32_t y, uint32_t width, uint32_t height); /* pixels, or cells */
+    void (*frame)(void *self, uint32_t index, uint64_t time);    /* the picture is whole; as of this virtual time */
+} bp_display;
+typedef struct bp_display_client {
+    uint32_t size, reserved;
+    void (*refresh)(void *self, uint32_t index, uint32_t flags); /* asynchronous; BP_REFRESH_* */
+} bp_display_client;
+enum { BP_REFRESH_ALL = 1 };     /* as if it were this wire's first */
+
+/* input/1 (since 1.5): a keyboard, a mouse, a tablet is the provider; who has an operator before it is the client. The host may be one more client
+ * of each, for the operator's `sendkey`. Events are those of Linux's evdev (input-event-codes.h): type, code, value; BP_EV_SYN, code 0, ends what
+ * belongs together, and what has no end yet may wait for it. What a device does not have does nothing. A device whose guest is slow drops
+ * whole packets, and never the release of what it has pressed. A client that loses its operator releases what it has pressed. */
+enum { BP_EV_SYN = 0, BP_EV_KEY = 1 /* value 1: down, 0: up; buttons too */, BP_EV_REL = 2, BP_EV_ABS = 3 /* 0 to 32767 */ };
+typedef struct bp_input {
+    uint32_t size, reserved;
+    void (*event)(void *self, uint32_t index, uint32_t type, uint32_t code, int64_t value); /* asynchronous */
+    bp_status (*takes)(void *self, uint32_t index, uint32_t *out);                          /* synchronous; OR of BP_INPUT_*; from connect on */
+} bp_input;
+typedef struct bp_input_client {
+    uint32_t size, reserved;
+    void (*leds)(void *self, uint32_t index, uint32_t mask); /* asynchronous; bits by evdev's LED_*: 0 num, 1 caps, 2 scroll lock. When they change;
+                                                                none is lit at first */
+} bp_input_client;
+enum {
+    BP_INPUT_KEYS = 1 /* of a keyboard */, BP_INPUT_BUTTONS = 2 /* of a pointer */, BP_INPUT_RELATIVE = 4, BP_INPUT_ABSOLUTE = 8, BP_INPUT_LEDS = 16
+};
+/* A name kept for what comes: "bus/1". */
 
 /* ---- The instance's context and its services ----------------------------------------------------------------------- */
 
@@ -361,7 +440,6 @@ typedef struct bp_claim {
 enum { BP_CLAIM_WHOLE = 1, BP_CLAIM_READS = 2, BP_CLAIM_WRITES = 4 };
 /* Directions of claims and mappings. What does not answer a direction is not there for it. */
 enum { BP_MAP_READ = 1, BP_MAP_WRITE = 2 };
-typedef uint64_t bp_id;        /* of a claim, region, mapping, timer, watch...; never 0 and never used again */
 
 /* "io/1": claims. From connect on. */
 typedef struct bp_io_1 {
@@ -428,6 +506,9 @@ typedef struct bp_memory_1 {
     /* Since 1.4. Which directions (of those that it was mapped with) a mapping answers from now on; 0: it is off, and keeps its place. Cheap,
      * while the guest runs. */
     bp_status (*direct)(const bp_host *host, bp_id mapping, uint32_t directions);
+    /* Since 1.5. The bytes of another instance's region, by the id that its owner told (a display's surface): to look at, until disconnect.
+     * BP_NOT_FOUND: there is none. */
+    bp_status (*attach)(const bp_host *host, bp_id region, void **base, uint64_t *length);
 } bp_memory_1;
 
 /* "irq/1": pins. Levels are recorded at once and delivered when the outermost callback has returned. Once created: who connects
