@@ -247,16 +247,16 @@ def need_linux(bench):
         raise bench.skip("scripts/fetch-linux.sh gets the kernel")
 
 
-def linux_commands(bench):
+def linux_commands(bench, initrd=LINUX / "initramfs.cpio", append=""):
     """Of each pair: ours and QEMU's, by what is booted, and how often QEMU's time ours may be."""
-    kernel, initrd = unpacked(bench), LINUX / "initramfs.cpio"
-    names = {"kernel": kernel, "initrd": initrd, "command_line": COMMAND_LINE}
+    kernel, command_line = unpacked(bench), COMMAND_LINE + append
+    names = {"kernel": kernel, "initrd": initrd, "command_line": command_line}
     elf = bench.file("linux-elf.yaml", LINUX_MACHINE.format(**names))
     run, file = [bench.build / "backplane", "run", "--engine", "soft"], ROOT / "machines/linux.yaml"
-    ours = ["--set", f"kernel={LINUX / 'vmlinuz'}", "--set", f"initrd={initrd}", "--set", f"cmdline={COMMAND_LINE}"]
+    ours = ["--set", f"kernel={LINUX / 'vmlinuz'}", "--set", f"initrd={initrd}", "--set", f"cmdline={command_line}"]
 
     def theirs(kernel):
-        return [*TCG, "-m", "256", "-serial", "stdio", "-kernel", kernel, "-initrd", initrd, "-append", COMMAND_LINE]
+        return [*TCG, "-m", "256", "-serial", "stdio", "-kernel", kernel, "-initrd", initrd, "-append", command_line]
 
     return {"the ELF": ([*run, elf], theirs(kernel), 5),
             "bzImage, unpack: host": ([*run, file, *ours], theirs(kernel), None),
