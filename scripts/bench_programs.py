@@ -30,7 +30,7 @@ GROUPS = {"integer, 64-bit": [("programs64", name) for name in INTEGER],
           "doubles, SSE, strings, x87": [("programs64", name) for name in OTHERS],
           "system": [("programs64", name) for name in SYSTEM]}
 MEANS = {"integer programs": ["integer, 64-bit", "integer, 32-bit"],
-         "compute programs": ["integer, 64-bit", "integer, 32-bit", "doubles, SSE, strings, x87"], "system programs": ["system"]}
+         "compute programs": ["integer, 64-bit", "integer, 32-bit", "doubles, SSE, strings, x87"]}
 # As SCRIPT runs them.
 ORDER = [("programs64", name) for name in INTEGER + OTHERS + SYSTEM] + [("programs32", name) for name in INTEGER]
 SCRIPT = """\
