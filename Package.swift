@@ -98,11 +98,15 @@ let plugins = [
     backend("raw-file", "RawImage", "Image"),
     backend("socket", "SocketEndpoint", "Endpoint"),
     backend("terminal"),
+    PluginFolder(kind: "devices", name: "acpi", model: "ACPIBoard", modelFolder: "Board", shared: ["ACPITables"]),
     PluginFolder(kind: "devices", name: "ata", model: "ATA"),
     PluginFolder(kind: "devices", name: "debug-console", model: "DebugConsole"),
     PluginFolder(kind: "devices", name: "debug-exit"),
     PluginFolder(kind: "devices", name: "fw-cfg", model: "FWCfg", shared: ["Images"]),
+    PluginFolder(kind: "devices", name: "gsi"),
     PluginFolder(kind: "devices", name: "i440fx", model: "I440FX", shared: ["PCIConfiguration"]),
+    PluginFolder(kind: "devices", name: "ioapic", model: "IOAPIC"),
+    PluginFolder(kind: "devices", name: "lapic", model: "LocalAPIC"),
     PluginFolder(kind: "devices", name: "lfsr", isC: true),
     PluginFolder(kind: "devices", name: "pic8259", model: "PIC8259"),
     PluginFolder(kind: "devices", name: "piix-ide", model: "PIIXIDE", shared: ["PCIConfiguration"]),
@@ -141,8 +145,8 @@ let plugins = [
 ]
 
 let chips: [Target] =
-    chip("E1000", "e1000") + chip("I8042", "i8042") + chip("IOAPIC", "ioapic") + chip("LocalAPIC", "lapic")
-    + chip("PIIX4PM", "piix4-pm", needs: ["PCIConfiguration"]) + chip("VGA", "vga")
+    chip("E1000", "e1000") + chip("I8042", "i8042") + chip("PIIX4PM", "piix4-pm", needs: ["PCIConfiguration"])
+    + chip("VGA", "vga")
 
 let core: [Target] = [
     .target(name: "CBackplane"),
@@ -213,7 +217,7 @@ let shared: [Target] = [
         name: "BackendSupport", dependencies: ["PluginKit", "CBackendSupport"], path: "Plugins/backends/Shared/Support"),
     .target(name: "PCIConfiguration", path: "Plugins/devices/Shared/PCI", swiftSettings: strict + hot),
     .target(name: "ACPITables", path: "Plugins/devices/Shared/ACPI", swiftSettings: strict),
-    tests("ACPITables", folder: "acpi"),
+    tests("ACPITables", folder: "acpi-tables"),
     tests("BackendSupport", folder: "backends-shared"),
     tests("Images", folder: "images"),
     tests("LinuxBoot", folder: "linux-boot", needs: ["Images", "KernelImages"]),

@@ -284,7 +284,13 @@ public final class KVMCPU: CPU {
         let isUnknown = isUnknown(msr)
         let isWanted = engine.intercepts.wants(msr, write: write, isUnknown: isUnknown)
         switch isWanted ? ask(msr, &value, write: write, isUnknown: isUnknown) : .unhandled {
-        case .handled: isDone = true
+        case .handled:
+            isDone = true
+            // KVM's CPUID follows its own copy.
+            if write, msr == 0x1b, engine.intercepts.hasLocalAPIC {
+                var copy = value
+                _ = HostMSR.access(vcpu: core.pointee.fd, shared: shared, index: msr, value: &copy, write: true)
+            }
         case .inject: isDone = false  // KVM can answer with #GP only
         case .unhandled:
             isDone = HostMSR.access(vcpu: core.pointee.fd, shared: shared, index: msr, value: &value, write: write)

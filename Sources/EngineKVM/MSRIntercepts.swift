@@ -28,6 +28,8 @@ struct MSRIntercepts: Equatable {
     /// Where only those are wanted that KVM does not know; they come out by themselves and need no filter.
     private(set) var unknownReads: [ClosedRange<UInt64>] = []
     private(set) var unknownWrites: [ClosedRange<UInt64>] = []
+    /// A device answers IA32_APIC_BASE.
+    private(set) var hasLocalAPIC = false
 
     init() {}
 
@@ -37,6 +39,7 @@ struct MSRIntercepts: Equatable {
         }
         (reads, writes) = (ranges(31, unknown: false), ranges(32, unknown: false))
         (unknownReads, unknownWrites) = (ranges(31, unknown: true), ranges(32, unknown: true))
+        hasLocalAPIC = intercepts.hasLocalAPIC
     }
 
     var wantsUnknown: Bool { !unknownReads.isEmpty || !unknownWrites.isEmpty }

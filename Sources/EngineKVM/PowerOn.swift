@@ -57,8 +57,9 @@ enum PowerOn {
         _ = try check(ch_kvm_get_sregs(fd, &system), "KVM_GET_SREGS")
         registers(signature: 0).store(in: &system)
         system.interrupt_bitmap = (0, 0, 0, 0)
-        // Bit 11 enables the APIC, and with it KVM would show CPUID's APIC bit.
-        system.apic_base = cpu.index == 0 ? 0xfee0_0100 : 0xfee0_0000
+        // Bit 11 enables the APIC: KVM's CPUID has its APIC bit then.
+        let enabled: UInt64 = cpu.engine.intercepts.hasLocalAPIC ? 1 << 11 : 0
+        system.apic_base = (cpu.index == 0 ? 0xfee0_0100 : 0xfee0_0000) | enabled
         _ = try check(ch_kvm_set_sregs(fd, &system), "KVM_SET_SREGS")
         ch_kvm_set_msrs(fd, cpu.powerOnMSRs, UInt32(cpu.powerOnMSRs.count))
         var tsc: UInt64 = 0

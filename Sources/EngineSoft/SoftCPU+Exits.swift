@@ -11,6 +11,7 @@ extension SoftCPU {
         var mask: UInt64 = 0
         for range in ranges where range.reason < 64 { mask |= 1 << UInt64(range.reason) }
         s.cpu.pointee.intercepted = mask
+        model.hasLocalAPIC = intercepts.hasLocalAPIC
     }
 
     /// Whether a policy wants to see this. `isUnclaimed`: an MSR that the CPU does not have.

@@ -152,10 +152,27 @@ struct InstanceResolver {
     private func endpoints(
         _ node: YAMLNode, _ slot: SlotDescription, _ draft: InstanceDraft
     ) -> [(text: String, location: SourceLocation)] {
-        if slot.isMany, let items = node.sequence {
-            return items.compactMap { endpoint($0, slot, draft) }
+        guard slot.isMany else { return endpoint(node, slot, draft).map { [$0] } ?? [] }
+        let items = node.sequence ?? [node]
+        return items.compactMap { endpoint($0, slot, draft) }.flatMap { expanded($0, slot, draft) }
+    }
+
+    /// `pic.0-15` stands for `pic.0` to `pic.15`.
+    private func expanded(
+        _ end: (text: String, location: SourceLocation), _ slot: SlotDescription, _ draft: InstanceDraft
+    ) -> [(text: String, location: SourceLocation)] {
+        guard let dot = end.text.lastIndex(of: "."), end.text[dot...].contains("-") else { return [end] }
+        let numbers = end.text[dot...].dropFirst().split(separator: "-", omittingEmptySubsequences: false)
+            .map { try? NumberText.unsigned(String($0)) }
+        guard numbers.count == 2, let first = numbers[0], let last = numbers[1], first <= last, last - first < 256
+        else {
+            reporter.error(
+                end.location,
+                "\"\(slot.name)\" of \(draft.title): \(Printable.quoted(end.text)) is no range of at most 256: write INSTANCE.FIRST-LAST"
+            )
+            return []
         }
-        return endpoint(node, slot, draft).map { [$0] } ?? []
+        return (first...last).map { (end.text[...dot] + String($0), end.location) }
     }
 
     private func endpoint(

@@ -111,7 +111,10 @@ private struct MachineSchema {
 
     private var definitions: [(key: String, value: JSON)] {
         let common: [(key: String, value: JSON)] = [
-            ("endpoint", ["type": "string", "pattern": "^([A-Za-z][A-Za-z0-9_-]*(\\.[0-9]+)?$|.*\\$\\{)"]),
+            (
+                "endpoint",
+                ["type": "string", "pattern": "^([A-Za-z][A-Za-z0-9_-]*((\\.[0-9]+){0,2}|\\.[0-9]+-[0-9]+)$|.*\\$\\{)"]
+            ),
             ("id", ["type": "string", "pattern": "^([A-Za-z][A-Za-z0-9_-]*$|.*\\$\\{)"]),
             ("on-fault", PropertySchema.choice(FaultPolicy.allCases.map(\.rawValue))),
             (

@@ -157,7 +157,7 @@ public final class Bench {
 
     private func access(_ operation: Operation, _ outcome: inout Outcome) {
         if case .peek(let space, let address, let width) = operation {
-            outcome.value = machine.peek(space: space == .port ? .ports : .mmio, address: address, width: width) ?? .max
+            outcome.value = machine.peek(space: space.kind, address: address, width: width) ?? .max
             return
         }
         awaitingAnswers(operation) {
@@ -166,6 +166,10 @@ public final class Bench {
                 outcome.value = machine.access(port: UInt16(truncatingIfNeeded: address), width: width)
             case .read(.memory, let address, let width):
                 outcome.value = machine.access(address: address, width: width)
+            case .read(.msr, let address, _):
+                outcome.value = machine.access(msr: UInt32(truncatingIfNeeded: address)) ?? .max
+            case .write(.msr, let address, _, let value):
+                _ = machine.access(msr: UInt32(truncatingIfNeeded: address), value: value)
             case .write(.port, let address, let width, let value):
                 _ = machine.access(port: UInt16(truncatingIfNeeded: address), width: width, value: value)
             case .write(.memory, let address, let width, let value):

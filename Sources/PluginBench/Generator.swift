@@ -176,7 +176,8 @@ struct Generator {
     }
 
     private mutating func width(_ space: Space) -> UInt8 {
-        switch random.below(100) {
+        if space == .msr { return 8 }
+        return switch random.below(100) {
         case 0..<65: 1
         case 65..<82: 2
         case 82..<96: 4
@@ -189,7 +190,7 @@ struct Generator {
         guard let claim = random.pick(ranges) else {
             return random.chance(50) ? (.port, random.next() & 0xffff) : (.memory, random.below(plan.memory))
         }
-        let space: Space = claim.kind == .ports ? .port : .memory
+        let space = Space(claim.kind)
         let length = claim.last &- claim.first &+ 1
         var offset: UInt64
         switch random.below(100) {

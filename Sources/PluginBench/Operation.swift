@@ -1,10 +1,30 @@
-public enum Space: UInt8, Sendable, Equatable { case port, memory }
+import Core
+
+public enum Space: UInt8, Sendable, Equatable {
+    case port, memory, msr
+
+    init(_ kind: ClaimSummary.Kind) {
+        switch kind {
+        case .ports: self = .port
+        case .msrs: self = .msr
+        case .mmio, .ram, .rom, .device: self = .memory
+        }
+    }
+
+    var kind: ClaimSummary.Kind {
+        switch self {
+        case .port: .ports
+        case .memory: .mmio
+        case .msr: .msrs
+        }
+    }
+}
 
 public enum BlockKind: UInt32, Sendable, Equatable { case read = 0, write, flush }
 
 /// What the bench does to the plugin, one line each in a sequence file (`Operation.text`).
 public enum Operation: Sendable, Equatable {
-    /// By vCPU 0, `width` 1, 2, 4 or (memory) 8 bytes.
+    /// By vCPU 0, `width` 1, 2, 4 or (memory) 8 bytes; of MSRs always 8, and a #GP reads as all ones.
     case read(Space, address: UInt64, width: UInt8)
     case write(Space, address: UInt64, width: UInt8, value: UInt64)
     /// As a debugger reads.

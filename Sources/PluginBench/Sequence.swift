@@ -70,6 +70,7 @@ private struct LineReader {
         switch word() {
         case "port": .port
         case "memory": .memory
+        case "msr": .msr
         default: nil
         }
     }

@@ -254,9 +254,9 @@ private struct Tester {
             let length = claim.last &- claim.first
             let first = length > 32 ? random.below(length - 31) : 0
             for offset in first...min(length, first + 31) {
-                let width = UInt8(1) << UInt8(random.chance(70) ? 0 : random.below(4))
-                result.append(
-                    .peek(claim.kind == .ports ? .port : .memory, address: claim.first &+ offset, width: width))
+                let narrow = UInt8(1) << UInt8(random.chance(70) ? 0 : random.below(4))
+                let width = claim.kind == .msrs ? 8 : narrow
+                result.append(.peek(Space(claim.kind), address: claim.first &+ offset, width: width))
             }
         }
         return result

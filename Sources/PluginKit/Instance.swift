@@ -91,6 +91,10 @@ open class Instance {
     open func pciINTx(_ index: UInt32, pin: UInt8, to level: Bool) {}
     /// bus << 8 | index.
     open func pciLocation(_ index: UInt32) -> UInt16 { UInt16(truncatingIfNeeded: index) }
+    /// The table files of index `index` ("tables/1"): the same ones, of the same lengths, whenever it is asked.
+    open func tableFiles(_ index: UInt32) -> [TableDescription] { [] }
+    /// Their bytes of this moment, as many as was said.
+    open func tableContents(_ index: UInt32, number: Int) -> [UInt8] { [] }
     open func netClient(_ index: UInt32, is client: NetClient) {}
     /// The client sends a frame, borrowed for the call.
     open func netSent(_ index: UInt32, _ frame: UnsafeRawBufferPointer) {}

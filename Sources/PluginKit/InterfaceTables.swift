@@ -124,6 +124,40 @@ enum Tables {
             },
             bus_reset: { raw, index in with(raw) { $0.pciBusReset(slot: slot(index)) } }))
 
+    nonisolated(unsafe) static let tables = constant(
+        bp_tables(
+            size: UInt32(MemoryLayout<bp_tables>.size), reserved: 0,
+            count: { raw, index in with(raw) { UInt32(clamping: $0.tableFiles(index).count) } },
+            describe: { raw, index, number, out in
+                with(raw) { instance in
+                    let files = instance.tableFiles(index)
+                    guard let out, files.indices.contains(Int(number)) else { return Status.notFound.rawValue }
+                    var file = bp_table_file()
+                    file.size = UInt32(MemoryLayout<bp_table_file>.size)
+                    file.length = files[Int(number)].length
+                    withUnsafeMutableBytes(of: &file.name) {
+                        $0.copyBytes(from: files[Int(number)].name.utf8.prefix(55))
+                    }
+                    out.pointee = file
+                    return Status.ok.rawValue
+                }
+            },
+            read: { raw, index, number, offset, bytes, length in
+                with(raw) { instance in
+                    guard instance.tableFiles(index).indices.contains(Int(number)) else {
+                        return Status.notFound.rawValue
+                    }
+                    let contents = instance.tableContents(index, number: Int(number))
+                    guard offset <= UInt64(contents.count), length <= UInt64(contents.count) - offset,
+                        length == 0 || bytes != nil
+                    else { return Status.outOfRange.rawValue }
+                    contents[Int(offset)..<Int(offset + length)].withUnsafeBytes { part in
+                        UnsafeMutableRawBufferPointer(start: bytes, count: part.count).copyMemory(from: part)
+                    }
+                    return Status.ok.rawValue
+                }
+            }))
+
     nonisolated(unsafe) static let net = constant(
         bp_net(
             size: UInt32(MemoryLayout<bp_net>.size), reserved: 0,
@@ -225,6 +259,7 @@ let queryInterface:
             case "pci/1":
                 if let client { instance.pciFunction(index, is: PCIFunctionClient(peer: client.pointee)) }
                 return UnsafeRawPointer(Tables.pci)
+            case "tables/1": return UnsafeRawPointer(Tables.tables)
             case "net/1":
                 if let client { instance.netClient(index, is: NetClient(peer: client.pointee)) }
                 return UnsafeRawPointer(Tables.net)

@@ -171,6 +171,43 @@ public struct PCIFunctionClient: @unchecked Sendable {
     public func busReset() { table?.pointee.bus_reset(peer.`self`, peer.index) }
 }
 
+/// A file of a "tables/1": its name as fw_cfg has it (up to 55 bytes), and its bytes.
+public struct TableDescription: Equatable, Sendable {
+    public var name: String
+    public var length: UInt64
+    public init(name: String, length: UInt64) { (self.name, self.length) = (name, length) }
+}
+
+/// What a "tables/1" slot is wired to: a maker of tables for the guest. From reset on.
+public struct TablesPeer: @unchecked Sendable {
+    let peer: bp_peer
+    private var table: UnsafePointer<bp_tables>? { peer.functions?.assumingMemoryBound(to: bp_tables.self) }
+
+    public var files: [TableDescription] {
+        guard let table else { return [] }
+        return (0..<table.pointee.count(peer.`self`, peer.index)).compactMap { number in
+            var file = bp_table_file()
+            file.size = UInt32(MemoryLayout<bp_table_file>.size)
+            guard table.pointee.describe(peer.`self`, peer.index, number, &file) == 0 else { return nil }
+            return TableDescription(name: text(of: file.name), length: file.length)
+        }
+    }
+    /// nil: there is no such file, or it is longer than 16 MiB.
+    public func contents(_ number: Int, length: UInt64) -> [UInt8]? {
+        guard let table, let number = UInt32(exactly: number), length <= 16 << 20 else { return nil }
+        var bytes = [UInt8](repeating: 0, count: Int(length))
+        let status = bytes.withUnsafeMutableBytes {
+            table.pointee.read(peer.`self`, peer.index, number, 0, $0.baseAddress, length)
+        }
+        return status == 0 ? bytes : nil
+    }
+}
+
+/// A text of fixed room in a C struct.
+func text<T: BitwiseCopyable>(of room: T) -> String {
+    withUnsafeBytes(of: room) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+}
+
 /// What a "net/1" slot is wired to: a network. Frames are Ethernet's, without FCS.
 public struct NetPeer: @unchecked Sendable {
     let peer: bp_peer
@@ -233,6 +270,11 @@ extension Host {
     /// How many wires a slot has that takes many.
     public func wireCount(_ slot: StaticString) throws(PluginError) -> Int {
         Int(try required("wiring/1", as: bp_wiring_1.self).pointee.count(raw, slot.cString))
+    }
+
+    /// nil where it is not wired.
+    public func tables(_ slot: StaticString, position: UInt32 = 0) throws(PluginError) -> TablesPeer? {
+        try peer(slot, position: position).map(TablesPeer.init)
     }
 
     public func net(_ slot: StaticString, position: UInt32 = 0) throws(PluginError) -> NetPeer {

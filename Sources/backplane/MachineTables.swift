@@ -7,7 +7,7 @@ struct MachineTables {
     init(_ survey: MachineSurvey) { self.survey = survey }
 
     var text: String {
-        [summary, instances, ports, memory, lines, wiring].filter { !$0.isEmpty }.joined(separator: "\n")
+        [summary, instances, ports, memory, registers, lines, wiring].filter { !$0.isEmpty }.joined(separator: "\n")
     }
 
     private var summary: String {
@@ -35,7 +35,7 @@ struct MachineTables {
     }
 
     private var memory: String {
-        let rows = survey.claims.filter { $0.kind != .ports }.map { claim in
+        let rows = survey.claims.filter { $0.kind != .ports && $0.kind != .msrs }.map { claim in
             [
                 hex(claim.first, claim.last, digits: 9), claim.kind.rawValue, claim.owner, claim.name,
                 Value.size(claim.last &- claim.first &+ 1).text,
@@ -43,6 +43,13 @@ struct MachineTables {
             ]
         }
         return table("Memory", ["ADDRESSES", "KIND", "OWNER", "WHAT", "SIZE", "PRIORITY"], rows)
+    }
+
+    private var registers: String {
+        let rows = survey.claims.filter { $0.kind == .msrs }.map { claim in
+            [hex(claim.first, claim.last, digits: 1), claim.owner, claim.name]
+        }
+        return table("Model-specific registers", ["MSRS", "OWNER", "WHAT"], rows)
     }
 
     private var lines: String {

@@ -175,6 +175,10 @@ extension ScaffoldRust {
         pub const BP_INPUT_RELATIVE: u32 = 4;
         pub const BP_INPUT_ABSOLUTE: u32 = 8;
         pub const BP_INPUT_LEDS: u32 = 16;
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_table_file { pub size: u32, pub reserved: u32, pub length: u64, pub name: [c_char; 56], }
+        whole!(bp_table_file);
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_tables { pub size: u32, pub reserved: u32, pub count: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32) -> u32>, pub describe: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, number: u32, out: *mut bp_table_file) -> bp_status>, pub read: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, number: u32, offset: u64, bytes: *mut c_void, length: u64) -> bp_status>, }
+        whole!(bp_tables);
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_host { pub size: u32, pub reserved: u32, pub id: *const c_char, pub opaque: *mut c_void, pub service: unsafe extern "C" fn(host: *const bp_host, name: *const c_char) -> *const c_void, pub fail: unsafe extern "C" fn(host: *const bp_host, utf8: *const c_char, length: u64), pub reply: unsafe extern "C" fn(host: *const bp_host, bytes: *const c_void, length: u64), }
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_access { pub size: u32, pub width: u8, pub flags: u8, pub space: u16, pub vcpu: u32, pub requester: u32, pub offset: u64, pub address: u64, pub cookie: u64, pub token: u64, }
         whole!(bp_access);
@@ -183,6 +187,7 @@ extension ScaffoldRust {
         pub const BP_ACCESS_STRING: u32 = 4;
         pub const BP_SPACE_PORT: u32 = 0;
         pub const BP_SPACE_MEMORY: u32 = 1;
+        pub const BP_SPACE_MSR: u32 = 2;
         pub type bp_read_handler = unsafe extern "C" fn(self_: *mut c_void, access: *const bp_access, value: *mut u64) -> bp_status;
         pub type bp_write_handler = unsafe extern "C" fn(self_: *mut c_void, access: *const bp_access, value: u64) -> bp_status;
         pub type bp_bulk_read_handler = unsafe extern "C" fn(self_: *mut c_void, access: *const bp_access, bytes: *mut c_void, count: u64, done: *mut u64) -> bp_status;
@@ -320,6 +325,12 @@ extension ScaffoldRust {
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_class { pub size: u32, pub kind: u16, pub flags: u16, pub state_version: u32, pub property_count: u32, pub slot_count: u32, pub provided_count: u32, pub method_count: u32, pub reserved: u32, pub name: *const c_char, pub summary: *const c_char, pub properties: *const *const bp_property, pub slots: *const *const bp_slot, pub provided: *const *const bp_provided, pub methods: *const *const bp_method, pub policy: *const bp_policy, pub user: *mut c_void, pub create: Option<unsafe extern "C" fn(cls: *const bp_class, host: *const bp_host, values: *const bp_value, self_: *mut *mut c_void) -> bp_status>, pub query_interface: Option<unsafe extern "C" fn(self_: *mut c_void, name: *const c_char, index: u32, client: *const bp_peer, out: *mut bp_peer) -> bp_status>, pub connect: Option<unsafe extern "C" fn(self_: *mut c_void) -> bp_status>, pub reset: Option<unsafe extern "C" fn(self_: *mut c_void, kind: u32)>, pub start: Option<unsafe extern "C" fn(self_: *mut c_void) -> bp_status>, pub quiesce: Option<unsafe extern "C" fn(self_: *mut c_void) -> bp_status>, pub save: Option<unsafe extern "C" fn(self_: *mut c_void, state: *mut bp_state) -> bp_status>, pub load: Option<unsafe extern "C" fn(self_: *mut c_void, version: u32, state: *mut bp_state) -> bp_status>, pub disconnect: Option<unsafe extern "C" fn(self_: *mut c_void)>, pub destroy: Option<unsafe extern "C" fn(self_: *mut c_void)>, pub set_property: Option<unsafe extern "C" fn(self_: *mut c_void, property: u32, value: *const bp_value) -> bp_status>, pub check: Option<unsafe extern "C" fn(cls: *const bp_class, host: *const bp_host, values: *const bp_value) -> bp_status>, }
         whole!(bp_class);
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_wiring_1 { pub size: u32, pub reserved: u32, pub peer: unsafe extern "C" fn(host: *const bp_host, slot: *const c_char, position: u32, out: *mut bp_peer) -> bp_status, pub count: unsafe extern "C" fn(host: *const bp_host, slot: *const c_char) -> u32, }
+        pub const BP_SURVEY_INSTANCE: u32 = 1;
+        pub const BP_SURVEY_CLAIM: u32 = 2;
+        pub const BP_SURVEY_WIRE: u32 = 3;
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_survey_item { pub size: u32, pub kind: u32, pub instance: u32, pub index: u32, pub base: u64, pub length: u64, pub target: u32, pub position: u32, pub name: [c_char; 64], pub r#type: [c_char; 64], }
+        whole!(bp_survey_item);
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_survey_1 { pub size: u32, pub reserved: u32, pub count: unsafe extern "C" fn(host: *const bp_host, kind: u32) -> u32, pub get: unsafe extern "C" fn(host: *const bp_host, kind: u32, number: u32, out: *mut bp_survey_item) -> bp_status, }
         pub const BP_PLUGIN_UNLOADABLE: u32 = 1;
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_plugin { pub size: u32, pub abi_major: u16, pub abi_minor: u16, pub flags: u32, pub class_count: u32, pub name: *const c_char, pub version: *const c_char, pub summary: *const c_char, pub licence: *const c_char, pub classes: *const *const bp_class, }
         whole!(bp_plugin);
@@ -350,6 +361,8 @@ extension ScaffoldRust {
         const _: () = assert!(core::mem::size_of::<bp_display_client>() == 16);
         const _: () = assert!(core::mem::size_of::<bp_input>() == 24);
         const _: () = assert!(core::mem::size_of::<bp_input_client>() == 16);
+        const _: () = assert!(core::mem::size_of::<bp_table_file>() == 72);
+        const _: () = assert!(core::mem::size_of::<bp_tables>() == 32);
         const _: () = assert!(core::mem::size_of::<bp_host>() == 48);
         const _: () = assert!(core::mem::size_of::<bp_access>() == 48);
         const _: () = assert!(core::mem::size_of::<bp_claim>() == 80);
@@ -379,6 +392,8 @@ extension ScaffoldRust {
         const _: () = assert!(core::mem::size_of::<bp_method>() == 48);
         const _: () = assert!(core::mem::size_of::<bp_class>() == 192);
         const _: () = assert!(core::mem::size_of::<bp_wiring_1>() == 24);
+        const _: () = assert!(core::mem::size_of::<bp_survey_item>() == 168);
+        const _: () = assert!(core::mem::size_of::<bp_survey_1>() == 24);
         const _: () = assert!(core::mem::size_of::<bp_plugin>() == 56);
 
         /// An array of pointers to constants, as descriptors have it.

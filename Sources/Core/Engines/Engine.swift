@@ -28,7 +28,7 @@ public struct EngineAbilities: Sendable, Equatable {
     public func delivers(_ reason: Int) -> Bool { reason >= 0 && reason < 64 && exits >> UInt64(reason) & 1 != 0 }
 }
 
-/// What the policies want to see, beyond what exits anyway; computed by the core from the chain.
+/// What is to come out beyond what exits anyway: what policies want to see, and the MSRs that instances answer; computed by the core.
 public struct Intercepts: Sendable, Equatable {
     public struct Range: Sendable, Equatable {
         public var reason: UInt16
@@ -47,8 +47,14 @@ public struct Intercepts: Sendable, Equatable {
     }
 
     public var ranges: [Range]
+    /// An instance answers IA32_APIC_BASE: CPUID says that there is a local APIC, while bit 11 of what was last written there is set, as it is
+    /// after RESET.
+    public var hasLocalAPIC: Bool
 
-    public init(ranges: [Range] = []) { self.ranges = ranges }
+    public init(ranges: [Range] = [], hasLocalAPIC: Bool = false) {
+        self.ranges = ranges
+        self.hasLocalAPIC = hasLocalAPIC
+    }
 }
 
 /// An engine could not do what it was asked: names the operation, e.g. "KVM_CREATE_VM: permission denied".

@@ -221,10 +221,34 @@ public final class ExitHandler {
     public func event(_ exit: inout bp_exit) -> EventResult {
         ch_lock_acquire(&host.pointee.lock)
         host.pointee.holder = threads[Int(exit.vcpu)]
-        let result = ask(&exit)
+        let isMSR = exit.reason == UInt16(BP_EXIT_RDMSR) || exit.reason == UInt16(BP_EXIT_WRMSR)
+        let result = isMSR ? accessMSR(&exit) : ask(&exit)
         drainIfNeeded()
         ch_lock_release(&host.pointee.lock)
         return result
+    }
+
+    /// An MSR: the policies, then the instance that claims it; what nobody answers is the CPU's.
+    @inline(never)
+    private func accessMSR(_ exit: inout bp_exit) -> EventResult {
+        let isWrite = exit.reason == UInt16(BP_EXIT_WRMSR)
+        guard claims.answering(BP_SPACE_MSR, exit.address, isWrite: isWrite) != 0 else { return ask(&exit) }
+        exit.flags &= ~UInt16(BP_EXITF_UNCLAIMED)
+        let answer = ask(&exit)
+        guard answer == .unhandled else { return answer }
+        // The policies' callbacks may have put the claimer off line.
+        let number = claims.answering(BP_SPACE_MSR, exit.address, isWrite: isWrite)
+        guard number != 0 else { return .unhandled }
+        let record = claimRecords + number
+        let offset = exit.address &- record.pointee.base
+        var value = exit.value
+        let status =
+            isWrite
+            ? callWrite(record, exit.vcpu, offset, exit.address, 8, value)
+            : callRead(record, exit.vcpu, offset, exit.address, 8, &value)
+        if Int(status) == BP_NO_REGISTER || Int(status) == BP_BAD_WIDTH { return .inject(vector: 13, errorCode: 0) }
+        exit.value = settle(status, record, value, exit.vcpu, exit.address)
+        return .handled
     }
 
     // MARK: Calling handlers

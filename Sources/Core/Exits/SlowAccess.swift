@@ -161,6 +161,8 @@ extension ExitHandler {
             guard address < UInt64(PortSpace.count), ports.entries[Int(address)] & PortSpace.lookUpBit != 0 else {
                 return nil
             }
+        } else if space == BP_SPACE_MSR {
+            return nil
         } else if !hasWholeMemoryClaims {
             return nil
         }
@@ -181,6 +183,10 @@ extension ExitHandler {
                 last += 1
             }
             return (number == 0 ? .nothing : .claim(number), address, UInt64(last))
+        }
+        if space == BP_SPACE_MSR {
+            let number = claims.answering(space, address, isWrite: isWrite)
+            return (number == 0 ? .nothing : .claim(number), address, address)
         }
         if let segment = lastSegment, segment.first <= address, address <= segment.last {
             return (segment.target(isWrite: isWrite), segment.first, segment.last)

@@ -211,6 +211,16 @@ public final class Machine: @unchecked Sendable {
         EngineRequirements(demands: demands, countedClock: description.clock.mode == .counted)
     }
 
+    /// MSRs that instances answer (BP_SPACE_MSR), as exits.
+    private var claimedMSRs: [Intercepts.Range] {
+        exits.claims.inOrder(of: BP_SPACE_MSR, 0...0xffff_ffff).flatMap { number in
+            let range = exits.claimRecords[number].range
+            return [BP_EXIT_RDMSR, BP_EXIT_WRMSR].map {
+                Intercepts.Range(reason: UInt16($0), first: range.lowerBound, last: range.upperBound)
+            }
+        }
+    }
+
     /// What the engine must bring out beyond what exits anyway.
     var intercepts: Intercepts {
         let alwaysThere: [Int] = [
@@ -221,7 +231,7 @@ public final class Machine: @unchecked Sendable {
                 .map {
                     Intercepts.Range(
                         reason: $0.reason, first: $0.first, last: $0.last, isUnclaimedOnly: $0.isUnclaimedOnly)
-                })
+                } + claimedMSRs, hasLocalAPIC: exits.claims.answering(BP_SPACE_MSR, 0x1b, isWrite: false) != 0)
     }
 }
 

@@ -16,7 +16,17 @@ public struct ClaimSummary: Sendable, Equatable {
     public var kind: Kind
 
     /// `device`: memory of a device's own, which the guest reads and writes as it does RAM.
-    public enum Kind: String, Sendable { case ports, mmio, ram, rom, device }
+    public enum Kind: String, Sendable {
+        case ports, mmio, ram, rom, device, msrs
+
+        init(space: Int) {
+            switch space {
+            case BP_SPACE_PORT: self = .ports
+            case BP_SPACE_MSR: self = .msrs
+            default: self = .mmio
+            }
+        }
+    }
 }
 
 extension MemoryKind {
@@ -37,7 +47,7 @@ public struct LineSummary: Sendable, Equatable {
 }
 
 extension Machine {
-    /// Ports first, then guest-physical space; each ascending.
+    /// Ports first, then guest-physical space, then MSRs; each ascending.
     public func claimSummaries() -> [ClaimSummary] {
         ch_lock_acquire(&host.pointee.lock)
         defer { ch_lock_release(&host.pointee.lock) }
@@ -48,7 +58,7 @@ extension Machine {
                 ClaimSummary(
                     owner: instance(of: record.node)?.id ?? "?", name: claimNames[number] ?? "", first: record.base,
                     last: record.last, priority: Int64(record.priority), widths: record.widths,
-                    kind: Int(record.space) == BP_SPACE_PORT ? .ports : .mmio))
+                    kind: ClaimSummary.Kind(space: Int(record.space))))
         }
         for mapping in memory.mappings {
             let owner = instances.first { ObjectIdentifier($0) == mapping.owner }
@@ -59,7 +69,10 @@ extension Machine {
                     kind: mapping.kind.summaryKind))
         }
         func rank(_ claim: ClaimSummary) -> (Int, UInt64, Int64) {
-            (claim.kind == .ports ? 0 : 1, claim.first, -max(claim.priority, Int64(Int32.min)))
+            (
+                claim.kind == .ports ? 0 : claim.kind == .msrs ? 2 : 1, claim.first,
+                -max(claim.priority, Int64(Int32.min))
+            )
         }
         return list.sorted { rank($0) < rank($1) }
     }
@@ -144,6 +157,17 @@ extension Machine {
             ?? exits.memoryRead(0, address: address, width: width, rip: 0).value
     }
 
+    /// RDMSR, or WRMSR of `value`; nil: #GP, or the CPU's own.
+    public func access(msr: UInt32, value: UInt64? = nil) -> UInt64? {
+        driveCPU()
+        var exit = bp_exit()
+        exit.size = UInt32(MemoryLayout<bp_exit>.size)
+        exit.reason = UInt16(value == nil ? BP_EXIT_RDMSR : BP_EXIT_WRMSR)
+        exit.address = UInt64(msr)
+        exit.value = value ?? 0
+        return exits.event(&exit) == .handled ? exit.value : nil
+    }
+
     /// String I/O; `bytes` holds whole elements.
     public func accessString(port: UInt16, width: UInt8, _ bytes: UnsafeMutableRawBufferPointer, isWrite: Bool) {
         guard let base = bytes.baseAddress, width > 0 else { return }
@@ -161,7 +185,13 @@ extension Machine {
         ch_lock_acquire(&host.pointee.lock)
         defer { ch_lock_release(&host.pointee.lock) }
         host.pointee.holder = ch_thread_id()
-        return exits.peek(space == .ports ? BP_SPACE_PORT : BP_SPACE_MEMORY, address, width)
+        let number =
+            switch space {
+            case .ports: BP_SPACE_PORT
+            case .msrs: BP_SPACE_MSR
+            default: BP_SPACE_MEMORY
+            }
+        return exits.peek(number, address, width)
     }
 
     public func acknowledgeInterrupt() -> UInt8? {

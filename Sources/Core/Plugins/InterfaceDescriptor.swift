@@ -67,6 +67,12 @@ public struct InterfaceDescriptor: Sendable, Equatable {
             InterfaceDescriptor(
                 name: "input/1", provider: [async("event", .u32, .u32, .i64), sync("takes", .outU32)],
                 client: [async("leds", .u32)]),
+            InterfaceDescriptor(
+                name: "tables/1",
+                provider: [
+                    sync("count", result: .u32), sync("describe", .u32, .outStruct),
+                    sync("read", .u32, .u64, .outBuffer, .u64),
+                ], client: []),
         ]
         return Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
     }()

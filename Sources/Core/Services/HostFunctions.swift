@@ -19,6 +19,7 @@ enum HostFunctions {
         case "machine/1": return UnsafeRawPointer(ServiceTables.machine)
         case "host/1": return UnsafeRawPointer(ServiceTables.world)
         case "wiring/1": return UnsafeRawPointer(ServiceTables.wiring)
+        case "survey/1": return UnsafeRawPointer(ServiceTables.survey)
         case "console/1": return instance.machine.options.console.map { _ in UnsafeRawPointer(ServiceTables.console) }
         case "vcpu/1": return UnsafeRawPointer(ServiceTables.vcpu)
         case "exit/1":

@@ -36,7 +36,7 @@ extension PluginInstance {
         guard let copy = PassedStruct.read(claim, least: LeastPassedSize.claim, empty: bp_claim()) else {
             return refuse(service, "size", "is less than that of ABI 1.0, \(LeastPassedSize.claim)")
         }
-        guard [BP_SPACE_PORT, BP_SPACE_MEMORY].contains(Int(copy.space)) else {
+        guard [BP_SPACE_PORT, BP_SPACE_MEMORY, BP_SPACE_MSR].contains(Int(copy.space)) else {
             return refuse(service, "space", "\(copy.space) is no BP_SPACE")
         }
         guard copy.widths != 0, copy.widths < 16 else {
@@ -45,9 +45,20 @@ extension PluginInstance {
         guard Int(copy.flags) & ~(BP_CLAIM_WHOLE | BP_CLAIM_READS | BP_CLAIM_WRITES) == 0 else {
             return refuse(service, "flags", "\(copy.flags) has bits that are no BP_CLAIM")
         }
+        if Int(copy.space) == BP_SPACE_MSR {
+            guard copy.widths == 8 else { return refuse(service, "widths", "\(copy.widths): MSRs are 8 bytes wide") }
+            guard machine.isLoading else {
+                return refuse(service, "space", "MSRs are claimed in connect of a machine that is made", BP_REFUSED)
+            }
+        }
         guard copy.length > 0 else { return refuse(service, "length", "is 0") }
         guard machine.isInside(Int(copy.space), copy.base, copy.length) else {
-            let end = Int(copy.space) == BP_SPACE_PORT ? "port 0xffff" : "the last address"
+            let end =
+                switch Int(copy.space) {
+                case BP_SPACE_PORT: "port 0xffff"
+                case BP_SPACE_MSR: "MSR 0xffffffff"
+                default: "the last address"
+                }
             return refuse(service, "length", "\(hexText(copy.length)) from \(hexText(copy.base)) goes beyond \(end)")
         }
         return machine.addClaim(copy, owner: self, out)
@@ -62,6 +73,7 @@ extension Machine {
         case BP_SPACE_PORT:
             base < UInt64(PortSpace.count) && length <= UInt64(PortSpace.count) - base
         case BP_SPACE_MEMORY: !base.addingReportingOverflow(length - 1).overflow
+        case BP_SPACE_MSR: base < 1 << 32 && length <= 1 << 32 - base
         default: false
         }
     }
@@ -113,6 +125,9 @@ extension Machine {
     func moveClaim(_ id: bp_id, owner: PluginInstance, to base: UInt64) -> bp_status {
         guard let number = claim(id, of: owner) else { return owner.refuse("io/1 move", id: id, "claim") }
         let before = exits.claimRecords[number]
+        guard Int(before.space) != BP_SPACE_MSR else {
+            return owner.refuse("io/1 move", "claim", "is of MSRs, which stay where they are", BP_REFUSED)
+        }
         guard isInside(Int(before.space), base, before.length) else { return status(BP_INVALID) }
         exits.claimRecords[number].base = base
         claimsChanged(before.space, [before.range, exits.claimRecords[number].range])
@@ -132,8 +147,12 @@ extension Machine {
     private func claimsChanged(_ space: UInt16, _ ranges: [ClosedRange<UInt64>]) {
         // While loading, the tables are built once, when all instances are connected.
         guard !isLoading else { return }
-        guard Int(space) == BP_SPACE_PORT else { return updateMemory(ranges) }
-        for range in ranges { updatePorts(Int(range.lowerBound)...Int(range.upperBound)) }
+        switch Int(space) {
+        case BP_SPACE_PORT:
+            for range in ranges { updatePorts(Int(range.lowerBound)...Int(range.upperBound)) }
+        case BP_SPACE_MEMORY: updateMemory(ranges)
+        default: break  // MSRs are looked up at each access; what comes out stays as it was when the machine was made
+        }
     }
 
     // MARK: Conflicts
@@ -148,7 +167,12 @@ extension Machine {
     }
 
     private func describe(_ other: String, _ space: UInt16, _ base: UInt64, _ length: UInt64) -> String {
-        let what = Int(space) == BP_SPACE_PORT ? "ports" : "addresses"
+        let what =
+            switch Int(space) {
+            case BP_SPACE_PORT: "ports"
+            case BP_SPACE_MSR: "MSRs"
+            default: "addresses"
+            }
         return "\(what) \(Machine.rangeText(base, base &+ (length &- 1))) overlap with \(other)"
     }
 

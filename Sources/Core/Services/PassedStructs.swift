@@ -13,6 +13,7 @@ enum LeastPassedSize {
     static let span: UInt32 = 32
     static let memoryRange: UInt32 = 24
     static let mapping: UInt32 = 48
+    static let surveyItem: UInt32 = 168
 }
 
 enum PassedStruct {

@@ -7,7 +7,7 @@ let readMSR: Handler = { s, p in call(s, p) { $0.readMSR(p) } }
 let writeMSR: Handler = { s, p in call(s, p) { $0.writeMSR(p) } }
 
 enum MSR {
-    static let tsc: UInt32 = 0x10, platformID: UInt32 = 0x17, microcode: UInt32 = 0x8b
+    static let tsc: UInt32 = 0x10, platformID: UInt32 = 0x17, apicBase: UInt32 = 0x1b, microcode: UInt32 = 0x8b
     static let sysenterCS: UInt32 = 0x174, sysenterESP: UInt32 = 0x175, sysenterEIP: UInt32 = 0x176
     static let miscEnable: UInt32 = 0x1a0, debugControl: UInt32 = 0x1d9, pat: UInt32 = 0x277
     static let efer: UInt32 = 0xc000_0080, star: UInt32 = 0xc000_0081, lstar: UInt32 = 0xc000_0082
@@ -52,7 +52,7 @@ extension SoftCPU {
         }
         switch answer {
         case .raised: return abort(s, p)
-        case .answered: break
+        case .answered: if index == MSR.apicBase { s.cpu.pointee.msrs.apicBase = value }
         case .proceed: guard setMSR(index, value) else { return raise(s, p, Vector.gp, code: 0) }
         }
         return retire(s, p)

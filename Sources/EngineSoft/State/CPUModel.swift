@@ -14,6 +14,8 @@ struct CPUModel {
     static let brand = "Backplane soft CPU at 1.00GHz"
 
     let features: FeatureSet
+    /// A device answers IA32_APIC_BASE.
+    var hasLocalAPIC = false
 
     /// SSE3 and later are there where the host has them, because vector instructions are executed by the host's own.
     init() {
@@ -60,13 +62,13 @@ struct CPUModel {
 
     private func basic(_ leaf: UInt32, _ subleaf: UInt32, _ s: S) -> Leaf {
         switch leaf {
-        case 1: (Self.signature, Self.lines, versionECX(s), Self.versionEDX)
+        case 1: (Self.signature, Self.lines, versionECX(s), versionEDX(s))
         // Descriptors: none, but for "see leaf 4".
         case 2: (1, 0, 0, 0)
         case 7 where subleaf == 0: (0, Self.structuredEBX, Self.structuredECX, 0)
         case 0xd: state(subleaf)
-        // The TSC: 25 MHz * 40 = 1 GHz.
-        case 0x15: (1, 40, 25_000_000, 0)
+        // The TSC: the crystal's own 1 GHz, which is also what local APICs count (Linux takes their clock from here).
+        case 0x15: (1, 1, 1_000_000_000, 0)
         case 0x16: (1000, 1000, 100, 0)
         default: (0, 0, 0, 0)
         }
@@ -88,8 +90,14 @@ struct CPUModel {
         return bits
     }
 
-    /// FPU, VME, DE, PSE, TSC, MSR, PAE, CX8, SEP, PGE, CMOV, PAT, PSE-36, CLFSH, MMX, FXSR, SSE, SSE2. No MCE, APIC, MTRR, MCA.
-    private static let versionEDX: UInt32 = [0, 1, 2, 3, 4, 5, 6, 8, 11, 13, 15, 16, 17, 19, 23, 24, 25, 26]
+    /// With APIC where there is one and IA32_APIC_BASE has it enabled.
+    private func versionEDX(_ s: S) -> UInt32 {
+        let isEnabled = hasLocalAPIC && s.cpu.pointee.msrs.apicBase & 1 << 11 != 0
+        return Self.ownEDX | (isEnabled ? 1 << 9 : 0)
+    }
+
+    /// FPU, VME, DE, PSE, TSC, MSR, PAE, CX8, SEP, PGE, CMOV, PAT, PSE-36, CLFSH, MMX, FXSR, SSE, SSE2. No MCE, MTRR, MCA.
+    private static let ownEDX: UInt32 = [0, 1, 2, 3, 4, 5, 6, 8, 11, 13, 15, 16, 17, 19, 23, 24, 25, 26]
         .reduce(0) { $0 | 1 << $1 }
 
     /// FSGSBASE, SMEP, ERMS, INVPCID, CLFLUSHOPT, SMAP

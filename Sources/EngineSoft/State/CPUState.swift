@@ -232,6 +232,8 @@ struct ModelSpecificRegisters {
     var tscOffset: UInt64 = 0
     var pat: UInt64 = 0x0007_0406_0007_0406
     var miscEnable = MiscEnable.fastStrings | MiscEnable.readOnly
+    /// IA32_APIC_BASE as last written to the device that answers it: its bit 11 is CPUID's APIC bit.
+    var apicBase: UInt64 = 0xfee0_0900
 }
 
 /// x87 registers but for the stack itself. `tag`: a bit set for each physical register that is not empty.

@@ -61,6 +61,17 @@ public struct IO {
             flags: flags, bulk: bulk, name: name)
     }
 
+    /// Claims model-specific registers: accesses are 8 bytes wide, `.noRegister` is #GP(0). In connect only; throws where the host is older
+    /// than minor 5.
+    @discardableResult
+    public func claimMSRs(
+        _ first: UInt32, count: UInt64 = 1, cookie: UInt64 = 0, priority: Int32 = 0, name: StaticString? = nil
+    ) throws(PluginError) -> Claim {
+        try claim(
+            space: BP_SPACE_MSR, base: UInt64(first), length: count, widths: .quad, cookie: cookie, priority: priority,
+            flags: [], bulk: false, name: name)
+    }
+
     private func claim(
         space: Int, base: UInt64, length: UInt64, widths: Widths, cookie: UInt64, priority: Int32,
         flags: ClaimFlags, bulk: Bool, name: StaticString?

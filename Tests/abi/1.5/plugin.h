@@ -373,6 +373,21 @@ enum {
     BP_INPUT_KEYS = 1 /* of a keyboard */, BP_INPUT_BUTTONS = 2 /* of a pointer */, BP_INPUT_RELATIVE = 4, BP_INPUT_ABSOLUTE = 8, BP_INPUT_LEDS = 16
 };
 /* A name kept for what comes: "bus/1". */
+/* tables/1 (since 1.5): tables that describe the machine to its guest - ACPI, SMBIOS - as files that firmware finds by their names. Who makes
+ * them provides; firmware devices and loaders take them. From reset on. Numbers, names and lengths stay as they are; what is read is of the
+ * moment, and may change with what the guest does (where it has put a block of ports). */
+typedef struct bp_table_file {
+    uint32_t size, reserved;
+    uint64_t length;           /* bytes */
+    char name[56];             /* NUL-terminated, as fw_cfg names it: "etc/acpi/tables" */
+} bp_table_file;
+typedef struct bp_tables {
+    uint32_t size, reserved;
+    uint32_t (*count)(void *self, uint32_t index);
+    bp_status (*describe)(void *self, uint32_t index, uint32_t number, bp_table_file *out);
+    bp_status (*read)(void *self, uint32_t index, uint32_t number, uint64_t offset, void *bytes, uint64_t length); /* BP_OUT_OF_RANGE */
+} bp_tables;
+/* Names kept for what comes: "bus/1", "display/1", "input/1". */
 
 /* ---- The instance's context and its services ----------------------------------------------------------------------- */
 
@@ -407,7 +422,10 @@ enum {
 };
 #define BP_NO_VCPU UINT32_MAX
 #define BP_REQUESTER_HOST UINT32_MAX
-enum { BP_SPACE_PORT = 0, BP_SPACE_MEMORY = 1 };
+enum {
+    BP_SPACE_PORT = 0, BP_SPACE_MEMORY = 1,
+    BP_SPACE_MSR = 2           /* 1.5: model-specific registers by number; RDMSR and WRMSR at CPL 0. Width 8 only. BP_NO_REGISTER is #GP(0) */
+};
 
 /* [locked] `value` holds the register in its low `width` bytes; higher ones are ignored on read and zero on write. */
 typedef bp_status (*bp_read_handler)(void *self, const bp_access *access, uint64_t *value);
@@ -424,7 +442,9 @@ typedef struct bp_claim {
                                 * narrower read the core reads the register of the least such width, aligned in the claim, and
                                 * gives the bytes that were asked for; a narrower write is dropped. */
     uint8_t flags;             /* since 1.4: BP_CLAIM_*; 0 before */
-    uint64_t base, length;     /* length > 0; ports: base + length <= 0x10000 */
+    uint64_t base, length;     /* length > 0; ports: base + length <= 0x10000; MSRs: <= 0x100000000, of claims in connect only, and before what
+                                * the CPU itself has of these numbers. The machine's CPUs have a local APIC (CPUID.1:EDX.APIC, as long as bit 11
+                                * of what the guest wrote there is set) where IA32_APIC_BASE (0x1b) is claimed */
     int32_t priority;          /* the highest answers; equal ones may not overlap at load, later the earlier one wins */
     uint32_t reserved2;
     uint64_t cookie;           /* handed to the handlers */
@@ -823,6 +843,29 @@ typedef struct bp_wiring_1 {
     bp_status (*peer)(const bp_host *host, const char *slot, uint32_t position, bp_peer *out); /* BP_NOT_FOUND: not wired */
     uint32_t (*count)(const bp_host *host, const char *slot);                                  /* wires of the slot */
 } bp_wiring_1;
+
+/* "survey/1" (since 1.5): what the machine is made of, by number: for those who describe it to its guest. From reset on. */
+enum {
+    BP_SURVEY_INSTANCE = 1,    /* in the order of the machine file */
+    BP_SURVEY_CLAIM = 2,       /* claims that answer something now */
+    BP_SURVEY_WIRE = 3
+};
+typedef struct bp_survey_item {
+    uint32_t size;
+    uint32_t kind;             /* BP_SURVEY_* */
+    uint32_t instance;         /* whose it is: its number as an instance */
+    uint32_t index;            /* claim: BP_SPACE_*. wire: the N of the other end, `instance.N` */
+    uint64_t base, length;     /* claim */
+    uint32_t target;           /* wire: the number of the instance at the other end */
+    uint32_t position;         /* wire: position in its slot */
+    char name[64];             /* instance: its id. claim: its name. wire: its slot. Cut off where it is longer */
+    char type[64];             /* instance: its class. wire: its interface */
+} bp_survey_item;
+typedef struct bp_survey_1 {
+    uint32_t size, reserved;
+    uint32_t (*count)(const bp_host *host, uint32_t kind);
+    bp_status (*get)(const bp_host *host, uint32_t kind, uint32_t number, bp_survey_item *out); /* BP_NOT_FOUND: there are fewer */
+} bp_survey_1;
 
 enum { BP_PLUGIN_UNLOADABLE = 1 };  /* may be dlclosed once no instance is left; never true of a Swift library */
 

@@ -19,6 +19,10 @@ final class FWCfgPlugin: Instance {
                 "files", .text, list: true,
                 doc: "NAME=PATH: what the guest reads as a file of this name; at most 16 MiB each"),
         ],
+        slots: [
+            Slot(
+                "tables", "tables/1", optional: true, many: true, doc: "tables that describe the machine: ACPI, SMBIOS")
+        ],
         make: { (host, values) throws(PluginError) in try FWCfgPlugin(host, values) })
 
     private enum Cookie { static let selector: UInt64 = 1, data: UInt64 = 2, address: UInt64 = 3 }
@@ -27,6 +31,15 @@ final class FWCfgPlugin: Instance {
     private let files: [FWCfg.File]
     private let hasBootMenu: Bool
     private var chip: FWCfg
+    private var tables: [TablesPeer] = []
+    /// Whose a file is that is made, by its key.
+    private var makers: [UInt16: Maker] = [:]
+
+    private struct Maker {
+        var peer: TablesPeer
+        var number: Int
+        var file: TableDescription
+    }
 
     init(_ host: Host, _ values: Values) throws(PluginError) {
         port = values.port("at")
@@ -78,6 +91,7 @@ final class FWCfgPlugin: Instance {
         try io.claimPorts(port, count: 2, widths: .word, cookie: Cookie.selector, flags: .whole, name: "selector")
         try io.claimPorts(port &+ 1, count: 1, widths: .byte, cookie: Cookie.data, bulk: true, name: "data")
         try io.claimPorts(port &+ 4, count: 8, widths: .long, cookie: Cookie.address, name: "DMA address")
+        while let peer = try host.tables("tables", position: UInt32(tables.count)) { tables.append(peer) }
     }
 
     /// The memory map is known now: all that maps memory has been connected.
@@ -93,8 +107,16 @@ final class FWCfgPlugin: Instance {
             FWCfgFiles.MemoryRange(address: $0.base, length: $0.length, kind: .ram)
         }
         let map = FWCfg.File("etc/e820", .bytes(FWCfgFiles.memoryMap(ranges)))
+        let made = tables.flatMap { peer in
+            peer.files.enumerated().map { Maker(peer: peer, number: $0, file: $1) }
+        }
         do throws(PluginError) {
-            chip = try Self.chip(files + [map], values)
+            chip = try Self.chip(
+                files + [map] + made.map { .init($0.file.name, .made(size: UInt32(clamping: $0.file.length))) }, values)
+            makers = [:]
+            for maker in made {
+                if let key = chip.keys[maker.file.name] { makers[key] = maker }
+            }
         } catch {
             host.log(.error, error.text)
         }
@@ -102,12 +124,15 @@ final class FWCfgPlugin: Instance {
 
     // MARK: Guest side
 
-    /// Guest RAM, and contents that are made: there are none yet.
+    /// Guest RAM, and contents that others make.
     private struct Outside: FWCfgMemory, FWCfgContents {
         let memory: Memory
+        let makers: [UInt16: Maker]
         func read(_ address: UInt64, count: Int) -> [UInt8]? { memory.read(address, count: count) }
         func write(_ address: UInt64, _ bytes: ArraySlice<UInt8>) -> Bool { memory.write(address, Array(bytes)) }
-        func contents(ofKey key: UInt16) -> [UInt8] { [] }
+        func contents(ofKey key: UInt16) -> [UInt8] {
+            makers[key].flatMap { $0.peer.contents($0.number, length: $0.file.length) } ?? []
+        }
     }
 
     override func read(_ access: Access) -> ReadResult {
@@ -126,7 +151,7 @@ final class FWCfgPlugin: Instance {
 
     override func write(_ access: Access, _ value: UInt64) -> Status {
         guard let memory = try? host.memory else { return .fault }
-        let outside = Outside(memory: memory)
+        let outside = Outside(memory: memory, makers: makers)
         switch access.cookie {
         case Cookie.selector: chip.select(UInt16(truncatingIfNeeded: value), outside)
         case Cookie.address: chip.writeAddress(UInt8(access.offset), width: UInt8(access.width), value, outside)

@@ -19,7 +19,7 @@ extension LocalAPIC {
         public static let enabled = Self(rawValue: 1 << 8)
         public static let focusDisabled = Self(rawValue: 1 << 9)
         static let writable: UInt32 = 0x3FF
-        var vector: UInt8 { UInt8(truncatingIfNeeded: rawValue) }
+        public var vector: UInt8 { UInt8(truncatingIfNeeded: rawValue) }
     }
 
     /// ESR.

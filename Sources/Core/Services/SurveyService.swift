@@ -1,0 +1,103 @@
+// survey/1: what the machine is made of, for those who describe it to its guest.
+
+import CBackplane
+
+extension ServiceTables {
+    nonisolated(unsafe) static let survey = HostFunctions.constant(
+        bp_survey_1(
+            size: HostFunctions.size(bp_survey_1.self), reserved: 0,
+            count: { host, kind in
+                PluginInstance.serve(host, "survey/1 count", refused: 0) { owner in
+                    if let count = owner.machine.surveyCount(Int(kind)) { return UInt32(clamping: count) }
+                    _ = owner.refuse("survey/1 count", "kind", "\(kind) is no BP_SURVEY")
+                    return 0
+                }
+            },
+            get: { host, kind, number, out in
+                PluginInstance.serve(host, "survey/1 get") { owner in
+                    guard let out else { return owner.refuse("survey/1 get", "out", "is NULL") }
+                    guard let count = owner.machine.surveyCount(Int(kind)) else {
+                        return owner.refuse("survey/1 get", "kind", "\(kind) is no BP_SURVEY")
+                    }
+                    guard Int(number) < count else { return status(BP_NOT_FOUND) }
+                    var item = owner.machine.surveyItem(Int(kind), Int(number))
+                    (item.size, item.kind) = (HostFunctions.size(bp_survey_item.self), kind)
+                    PassedStruct.write(item, to: out, least: LeastPassedSize.surveyItem)
+                    return status(BP_OK)
+                }
+            }))
+}
+
+extension Machine {
+    /// nil: no such kind.
+    fileprivate func surveyCount(_ kind: Int) -> Int? {
+        switch kind {
+        case BP_SURVEY_INSTANCE: instances.count
+        case BP_SURVEY_CLAIM: answeringClaims.count
+        case BP_SURVEY_WIRE: instances.reduce(0) { $0 + $1.description.wires.count }
+        default: nil
+        }
+    }
+
+    fileprivate func surveyItem(_ kind: Int, _ number: Int) -> bp_survey_item {
+        switch kind {
+        case BP_SURVEY_INSTANCE: instanceItem(number)
+        case BP_SURVEY_CLAIM: claimItem(answeringClaims[number])
+        default: wireItem(number)
+        }
+    }
+
+    private var answeringClaims: [Int] {
+        (1..<max(1, exits.claims.count)).filter {
+            let record = exits.claimRecords + $0
+            return record.pointee.isLive && record.pointee.directions != 0
+                && record.pointee.node?.pointee.is_offline == 0
+        }
+    }
+
+    private func instanceItem(_ number: Int) -> bp_survey_item {
+        var item = bp_survey_item()
+        item.instance = UInt32(clamping: number)
+        put(instances[number].id, into: &item.name)
+        put(instances[number].description.type.name, into: &item.type)
+        return item
+    }
+
+    private func claimItem(_ number: Int) -> bp_survey_item {
+        let record = exits.claimRecords[number]
+        var item = bp_survey_item()
+        item.instance = UInt32(clamping: instances.firstIndex { $0.node == record.node } ?? 0)
+        item.index = UInt32(record.space)
+        (item.base, item.length) = (record.base, record.length)
+        put(claimNames[number] ?? "", into: &item.name)
+        return item
+    }
+
+    private func wireItem(_ number: Int) -> bp_survey_item {
+        var item = bp_survey_item()
+        var rest = number
+        for (position, instance) in instances.enumerated() {
+            guard rest >= instance.description.wires.count else {
+                item.instance = UInt32(clamping: position)
+                fill(&item, with: instance.description.wires[rest], of: instance.description.type)
+                return item
+            }
+            rest -= instance.description.wires.count
+        }
+        return item
+    }
+
+    private func fill(_ item: inout bp_survey_item, with wire: InstanceDescription.Wire, of type: ClassDescription) {
+        item.index = wire.target.index
+        item.position = UInt32(clamping: wire.position)
+        item.target = UInt32(clamping: instances.firstIndex { $0.id == wire.target.instance } ?? 0)
+        guard type.slots.indices.contains(wire.slot) else { return }
+        put(type.slots[wire.slot].name, into: &item.name)
+        put(type.slots[wire.slot].interface, into: &item.type)
+    }
+
+    /// NUL-terminated, cut off where it is longer.
+    private func put<T: BitwiseCopyable>(_ text: String, into room: inout T) {
+        withUnsafeMutableBytes(of: &room) { $0.copyBytes(from: text.utf8.prefix($0.count - 1)) }
+    }
+}
