@@ -115,6 +115,7 @@ let plugins = [
     PluginFolder(kind: "devices", name: "reset-control", model: "ResetControl"),
     PluginFolder(kind: "devices", name: "rom", model: "ROM", shared: ["Images"]),
     PluginFolder(kind: "devices", name: "rtc146818", model: "RTC146818"),
+    PluginFolder(kind: "devices", name: "smbios", shared: ["ACPITables"]),
     PluginFolder(kind: "devices", name: "uart16550", model: "UART16550"),
     PluginFolder(
         kind: "loaders", name: "elf", model: "ELFKernel", modelFolder: "Format",

@@ -11,7 +11,7 @@ public final class SoftCPU: CountedCPU {
     let memory: SoftMemory
     let options: SoftOptions
     var decoder: Decoder
-    private(set) var model: CPUModel
+    var model: CPUModel
     var debug = DebugControl()
     var hasBreakpoints = false
     /// Bits 11:0 of linear addresses at which the decoded blocks may stop for the debugger (Events/Debugger.swift).

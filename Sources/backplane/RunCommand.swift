@@ -9,6 +9,7 @@ struct Run: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Run machines, each with its own memory, engine, policies and console.",
         discussion: """
+            A disk image in place of a machine file runs on machines/pc.yaml. \
             Ctrl-A 1, Ctrl-A 2 and so on, and Ctrl-A n, give the terminal to another machine. \
             Exit status: 0 powered off, 2 bad input, 4 a plugin's fault, 6 the engine failed or the guest halted for ever, \
             8 stopped by a policy; odd ones are the guest's own, (value << 1) | 1. Of several machines, the first that is not 0.
@@ -47,7 +48,17 @@ struct Run: ParsableCommand {
     @Flag(name: .customLong("gdb-wait"), help: "The guest stands still until a debugger lets it go on.")
     var gdbWait = false
 
-    func run() throws {
+    @Flag(
+        name: .customLong("print"),
+        help: "Print the machine file instead of running it: of a disk image, the one that it stands for.")
+    var printsFile = false
+
+    mutating func run() throws {
+        if printsFile {
+            writeAll(STDOUT_FILENO, try machineFile.printed().utf8)
+            return
+        }
+        try machineFile.replaceImages()
         guard let level = LogLevel.named(logLevel) else {
             throw ValidationError("--log takes trace, debug, info, warning or error, and got '\(logLevel)'")
         }

@@ -22,7 +22,7 @@ enum Program {
         "fw-cfg",
         "gsi", "guard", "hotkey", "i440fx", "ioapic", "lapic", "lfsr", "linux", "memory-watch", "multiboot", "null",
         "paravirt", "pic8259", "piix-ide", "piix3", "pit8254", "pty", "ram-disk", "raw-file", "reset-control", "rom",
-        "rtc146818", "socket", "standard", "stats", "strict", "terminal", "trace", "uart16550", "watchpoint",
+        "rtc146818", "smbios", "socket", "standard", "stats", "strict", "terminal", "trace", "uart16550", "watchpoint",
     ]
 }
 
