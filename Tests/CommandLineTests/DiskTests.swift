@@ -23,6 +23,23 @@ extension Commands {
             #expect(contents(image) == Self.content)
         }
 
+        /// An image with a boot sector's signature stands for machines/pc.yaml with it as the disk; other files are machine files.
+        @Test func anImageInPlaceOfAMachineFileIsThePC() async throws {
+            let folder = Folder()
+            var bytes = [UInt8](repeating: 0, count: 1024)
+            (bytes[510], bytes[511]) = (0x55, 0xaa)
+            let image = try folder.write("a disk.img", bytes)
+            let end = try await backplane("run", "--print", image)
+            #expect(end.status == 0)
+            let pc = try String(contentsOfFile: Program.root + "/machines/pc.yaml", encoding: .utf8)
+            #expect(end.output == pc.replacing("default: disk.img", with: "default: \"\(image)\""))
+            #expect(end.output != pc)
+            let other = try await backplane("run", "--print", Program.tourMachine)
+            #expect(other.output == (try String(contentsOfFile: Program.tourMachine, encoding: .utf8)))
+            let both = try await backplane("run", image, Program.tourMachine)
+            #expect(both.status == 2 && both.error.contains("is a disk image: it is run alone"))
+        }
+
         @Test func anImageShorterThanASectorIsRefused() async throws {
             let folder = Folder()
             let image = try folder.write("disk.img", "x")

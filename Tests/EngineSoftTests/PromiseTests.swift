@@ -140,7 +140,7 @@ struct PromiseTests {
     @Test func MISCENABLEDoesWhatItSays() throws {
         let bench = try bench()
         let leaf = { (number: UInt32) in bench.cpu.model.cpuid(leaf: number, subleaf: 0, bench.s) }
-        #expect(leaf(0).eax == 0x16 && leaf(0x15).ecx == 25_000_000)
+        #expect(leaf(0).eax == 0x16 && leaf(0x15).ecx == 1_000_000_000)
         #expect(bench.cpu.setMSR(0x1a0, 1 << 22))
         #expect(bench.cpu.msr(0x1a0) == 1 << 22 | 1 << 11 | 1 << 12)
         #expect(leaf(0).eax == 2 && leaf(0x15).ecx == 0)

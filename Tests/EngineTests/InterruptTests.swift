@@ -79,7 +79,7 @@ struct InterruptTests {
     // MARK: Kicks
 
     /// A guest that never exits comes back for every kick. One lost kick hangs this test.
-    @Test(.timeLimit(.minutes(2)), arguments: [Guests.spin32, Guests.outs32], EngineKind.here) func noKickIsLost(
+    @Test(.timeLimit(.minutes(10)), arguments: [Guests.spin32, Guests.outs32], EngineKind.here) func noKickIsLost(
         guest: [UInt8], engine: EngineKind
     ) async throws {
         let bench = try GuestBench(guest, .protected, engine)

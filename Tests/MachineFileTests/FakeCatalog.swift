@@ -145,6 +145,8 @@ struct FakeCatalog: PluginCatalog {
         ClassDescription(
             name: "hub", kind: .device, slots: [.init(name: "inputs", interface: "stream/1", isMany: true)]),
         ClassDescription(
+            name: "bundle", kind: .device, slots: [.init(name: "lines", interface: "irq-line/1", isMany: true)]),
+        ClassDescription(
             name: "bad-default", kind: .device,
             properties: [.init(name: "delay", type: .duration, defaultText: "soon")]),
     ]

@@ -34,6 +34,28 @@ import Testing
             pic + "  - { id: p, plugin: pit8254, irq: §4 }\n", "\"irq\" of p: \"4\" is not INSTANCE or INSTANCE.INDEX")
     }
 
+    @Test func aRangeStandsForItsWires() throws {
+        for (text, numbers): (String, [UInt32]) in [
+            ("[pic.3, pic.8-10]", [3, 8, 9, 10]), ("pic.0-15", Array(0..<16)), ("[pic.7-7]", [7]),
+        ] {
+            let machine = try machine(pic + "  - { id: b, plugin: bundle, lines: \(text) }\n")
+            let wires = try machine.instance("b").wires
+            #expect(wires.map(\.target.index) == numbers)
+            #expect(wires.map(\.position) == Array(0..<numbers.count))
+        }
+    }
+
+    @Test func aRangeThatIsNoneIsNamed() throws {
+        for text in ["pic.9-3", "pic.0-256", "pic.-", "pic.1-2-3", "pic.a-b"] {
+            try expectErrors(
+                pic + "  - { id: b, plugin: bundle, lines: [§\(text)] }\n",
+                "\"lines\" of b (bundle): \"\(text)\" is no range of at most 256: write INSTANCE.FIRST-LAST")
+        }
+        try expectErrors(
+            pic + "  - { id: b, plugin: bundle, lines: [§pic.15-16] }\n",
+            "\"lines\" of b: pic has no irq-line/1 number 16: it provides pic.0 to pic.15")
+    }
+
     @Test func linesMayBeShared() throws {
         let machine = try machine(
             pic + "  - { id: a, plugin: pit8254, irq: pic.3 }\n  - { id: b, plugin: pit8254, irq: pic.3 }\n")

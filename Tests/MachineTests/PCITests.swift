@@ -42,6 +42,27 @@ import Testing
         _ = machine.access(port: 0xcfc + UInt16(offset & 3), width: width, value: value)
     }
 
+    @Test func anOperatorSeesTheFunctionsWithoutTouchingThem() throws {
+        let machine = try machine()
+        defer { machine.tearDown() }
+        let seen = machine.pciFunctionSummaries()
+        #expect(seen.map(\.instance) == ["isa", "ide", "card", "other"])
+        #expect(seen.map(\.bus) == [8, 9, 24, 255].map { Endpoint(instance: "pci", index: $0) })
+        #expect(seen.first?.header?[0] == 0x7000_8086)
+        try machine.takeOffline("card")
+        #expect(machine.pciFunctionSummaries()[2].header == nil)
+    }
+
+    /// Everything that answers, without holes between and with the owner's name for it.
+    @Test func anOperatorSeesWhoAnswersWhichMemory() throws {
+        let machine = try machine()
+        defer { machine.tearDown() }
+        let map = machine.mapSummaries()
+        #expect(map.first?.reads == "RAM" && map.first?.writes == "RAM" && map.first?.first == 0)
+        #expect(map.allSatisfy { $0.first <= $0.last })
+        #expect(zip(map, map.dropFirst()).allSatisfy { $0.last < $1.first })
+    }
+
     /// Vendor in bits 15:0, device in bits 31:16 (PCI 3.0, 6.2.1).
     @Test func functionsAreFoundWhereTheMachineFilePutsThem() throws {
         let machine = try machine()

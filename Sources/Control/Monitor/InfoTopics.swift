@@ -108,6 +108,17 @@ struct InfoTopic: Sendable {
                     [$0.kind.rawValue, hex($0.first), hex($0.last), $0.owner, $0.name]
                 })
         },
+        InfoTopic(name: "map", help: "guest-physical memory as it is now: who answers reads, who writes") { call in
+            table(
+                ["first", "last", "reads", "writes"],
+                try call.machine().mapSummaries().map { part in
+                    let (reads, writes) = (part.reads ?? "nobody", part.writes ?? "nobody")
+                    return [hex(part.first), hex(part.last), reads, reads == writes ? "" : writes]
+                })
+        },
+        InfoTopic(name: "pci", help: "the functions on PCI buses, and where the guest has put them") { call in
+            try call.machine().pciFunctionSummaries().map(pciFunction).joined()
+        },
     ]
 
     /// A machine's place among the guests, in words.
@@ -131,6 +142,36 @@ struct InfoTopic: Sendable {
     }
 
     // MARK: Texts
+
+    /// PCI 3.0, 6.1: vendor and device at 0, class code at 8, base addresses from 0x10 on, interrupt line and pin at 0x3c.
+    private static func pciFunction(_ function: PCIFunctionSummary) -> String {
+        let place =
+            "\(function.bus.instance) \(function.bus.index >> 3).\(function.bus.index & 7): \(function.instance)"
+        guard let header = function.header, header.count == 16 else { return place + ", does not answer\n" }
+        func digits(_ value: UInt32, _ count: Int) -> String { MemoryDump.hex(UInt64(value), digits: count) }
+        var text =
+            place
+            + ", \(digits(header[0] & 0xffff, 4)):\(digits(header[0] >> 16, 4)), class \(digits(header[2] >> 8, 6))"
+        text += ", command \(digits(header[1] & 0xffff, 4))\n"
+        let isBridge = header[3] >> 16 & 0x7f == 1
+        var position = 4
+        while position < (isBridge ? 6 : 10) {
+            let low = header[position]
+            let isWide = low & 7 == 4 && position + 1 < 10
+            if low & 1 != 0 {
+                if low & ~3 != 0 { text += "   BAR \(position - 4): ports at \(hex(UInt64(low & ~3)))\n" }
+            } else {
+                let base = UInt64(low & ~15) | (isWide ? UInt64(header[position + 1]) << 32 : 0)
+                if base != 0 { text += "   BAR \(position - 4): memory at \(hex(base))\n" }
+            }
+            position += isWide ? 2 : 1
+        }
+        let pin = header[15] >> 8 & 0xff
+        if pin != 0, pin < 5 {
+            text += "   INT\(["A", "B", "C", "D"][Int(pin) - 1])#, interrupt line \(header[15] & 0xff)\n"
+        }
+        return text
+    }
 
     private static func hex(_ value: UInt64) -> String { "0x" + String(value, radix: 16) }
     private static func micro(_ nanoseconds: UInt64) -> String { "\((nanoseconds + 500) / 1000) us" }

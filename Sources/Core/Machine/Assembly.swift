@@ -94,6 +94,9 @@ extension Machine {
                 to: target, of: provider, for: instance, slot.interface, descriptor.provider)
             if slot.interface == "block/1", let client { watchBlockWire(provider, instance, (end.peer, client)) }
             if slot.interface == "irq-controller/1", let client { controllerClients.append((provider, client)) }
+            if slot.interface == "pci/1", let client {
+                pciFunctions.append(PCIFunctionWire(bus: wire.target, instance: instance, client: client))
+            }
             instance.wires[wire.slot].append(end)
         }
     }

@@ -36,6 +36,8 @@ public final class Machine: @unchecked Sendable {
     var controller: (instance: PluginInstance, peer: bp_peer)?
     /// Whoever is wired to the output of a controller.
     var controllerClients: [(provider: PluginInstance, client: bp_peer)] = []
+    /// Whoever is wired to a PCI bus.
+    var pciFunctions: [PCIFunctionWire] = []
     var powerButtons: [(instance: PluginInstance, handler: bp_posted, argument: UnsafeMutableRawPointer?)] = []
     var engine: (any Engine)?
     var vcpus: [VCPU] = []
