@@ -175,6 +175,14 @@ extension ScaffoldRust {
         pub const BP_INPUT_RELATIVE: u32 = 4;
         pub const BP_INPUT_ABSOLUTE: u32 = 8;
         pub const BP_INPUT_LEDS: u32 = 16;
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_dma_channel { pub size: u32, pub reserved: u32, pub request: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, direction: u32)>, pub write: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, bytes: *const c_void, length: u64)>, pub read: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, length: u64)>, pub interrupt: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, level: u32)>, }
+        whole!(bp_dma_channel);
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_dma_channel_client { pub size: u32, pub reserved: u32, pub ready: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, on: u32)>, pub moved: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, length: u64)>, pub data: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, bytes: *const c_void, length: u64)>, }
+        whole!(bp_dma_channel_client);
+        pub const BP_DMA_NONE: u32 = 0;
+        pub const BP_DMA_TO_MEMORY: u32 = 1;
+        pub const BP_DMA_FROM_MEMORY: u32 = 2;
+        pub const BP_DMA_MOST: u32 = 65536;
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_host { pub size: u32, pub reserved: u32, pub id: *const c_char, pub opaque: *mut c_void, pub service: unsafe extern "C" fn(host: *const bp_host, name: *const c_char) -> *const c_void, pub fail: unsafe extern "C" fn(host: *const bp_host, utf8: *const c_char, length: u64), pub reply: unsafe extern "C" fn(host: *const bp_host, bytes: *const c_void, length: u64), }
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_access { pub size: u32, pub width: u8, pub flags: u8, pub space: u16, pub vcpu: u32, pub requester: u32, pub offset: u64, pub address: u64, pub cookie: u64, pub token: u64, }
         whole!(bp_access);
@@ -350,6 +358,8 @@ extension ScaffoldRust {
         const _: () = assert!(core::mem::size_of::<bp_display_client>() == 16);
         const _: () = assert!(core::mem::size_of::<bp_input>() == 24);
         const _: () = assert!(core::mem::size_of::<bp_input_client>() == 16);
+        const _: () = assert!(core::mem::size_of::<bp_dma_channel>() == 40);
+        const _: () = assert!(core::mem::size_of::<bp_dma_channel_client>() == 32);
         const _: () = assert!(core::mem::size_of::<bp_host>() == 48);
         const _: () = assert!(core::mem::size_of::<bp_access>() == 48);
         const _: () = assert!(core::mem::size_of::<bp_claim>() == 80);

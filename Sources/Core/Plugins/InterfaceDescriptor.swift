@@ -67,6 +67,13 @@ public struct InterfaceDescriptor: Sendable, Equatable {
             InterfaceDescriptor(
                 name: "input/1", provider: [async("event", .u32, .u32, .i64), sync("takes", .outU32)],
                 client: [async("leds", .u32)]),
+            InterfaceDescriptor(
+                name: "dma-channel/1",
+                provider: [
+                    async("request", .u32), async("write", .inBuffer, .u64), async("read", .u64),
+                    async("interrupt", .u32),
+                ],
+                client: [async("ready", .u32), async("moved", .u64), async("data", .inBuffer, .u64)]),
         ]
         return Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
     }()
