@@ -107,6 +107,7 @@ let plugins = [
     PluginFolder(kind: "devices", name: "pic8259", model: "PIC8259"),
     PluginFolder(kind: "devices", name: "piix-ide", model: "PIIXIDE", shared: ["PCIConfiguration"]),
     PluginFolder(kind: "devices", name: "piix3", model: "PIIX3", shared: ["PCIConfiguration"]),
+    PluginFolder(kind: "devices", name: "piix4-pm", model: "PIIX4PM", shared: ["PCIConfiguration"]),
     PluginFolder(kind: "devices", name: "pit8254", model: "PIT8254"),
     PluginFolder(kind: "devices", name: "reset-control", model: "ResetControl"),
     PluginFolder(kind: "devices", name: "rom", model: "ROM", shared: ["Images"]),
@@ -142,7 +143,7 @@ let plugins = [
 
 let chips: [Target] =
     chip("E1000", "e1000") + chip("I8042", "i8042") + chip("IOAPIC", "ioapic") + chip("LocalAPIC", "lapic")
-    + chip("PIIX4PM", "piix4-pm", needs: ["PCIConfiguration"]) + chip("VGA", "vga")
+    + chip("VGA", "vga")
 
 let core: [Target] = [
     .target(name: "CBackplane"),
