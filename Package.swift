@@ -98,9 +98,13 @@ let plugins = [
     backend("raw-file", "RawImage", "Image"),
     backend("socket", "SocketEndpoint", "Endpoint"),
     backend("terminal"),
+    PluginFolder(
+        kind: "backends", name: "user", model: "UserNetwork", modelFolder: "Stack",
+        shared: ["BackendSupport", "CBackendSupport", "CSlirp"], modelUsesKit: true, isModelStrict: false),
     PluginFolder(kind: "devices", name: "ata", model: "ATA"),
     PluginFolder(kind: "devices", name: "debug-console", model: "DebugConsole"),
     PluginFolder(kind: "devices", name: "debug-exit"),
+    PluginFolder(kind: "devices", name: "e1000", model: "E1000", shared: ["Images", "PCIConfiguration"]),
     PluginFolder(kind: "devices", name: "fw-cfg", model: "FWCfg", shared: ["Images"]),
     PluginFolder(kind: "devices", name: "i440fx", model: "I440FX", shared: ["PCIConfiguration"]),
     PluginFolder(kind: "devices", name: "lfsr", isC: true),
@@ -142,7 +146,7 @@ let plugins = [
 ]
 
 let chips: [Target] =
-    chip("E1000", "e1000") + chip("I8042", "i8042") + chip("IOAPIC", "ioapic") + chip("LocalAPIC", "lapic")
+    chip("I8042", "i8042") + chip("IOAPIC", "ioapic") + chip("LocalAPIC", "lapic")
     + chip("VGA", "vga")
 
 let core: [Target] = [
@@ -206,6 +210,7 @@ let shared: [Target] = [
     .target(
         name: "Unpacking", dependencies: ["CLZMA", "CZSTD", "CZlib"], path: "Plugins/loaders/Unpacking",
         swiftSettings: strict),
+    .systemLibrary(name: "CSlirp"),
     .systemLibrary(name: "CLZMA", pkgConfig: "liblzma", providers: [.apt(["liblzma-dev"])]),
     .systemLibrary(name: "CZSTD", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
