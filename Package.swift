@@ -185,7 +185,9 @@ let machineTests: [Target] = [
     .testTarget(name: "CoreTests", dependencies: ["CBackplane", "CHost", "Core"]),
     .testTarget(
         name: "MachineTests",
-        dependencies: ["CHost", "Core", "EngineKVM", "EngineSoft", "KernelImages", "MachineFile", "PluginKit"]),
+        dependencies: [
+            "CHost", "Core", "EngineKVM", "EngineSoft", "KernelImages", "MachineFile", "PluginKit", "Randomness",
+        ]),
     .testTarget(
         name: "PluginBenchTests", dependencies: ["Core", "KernelImages", "PluginBench", "PluginKit"],
         exclude: ["sequences"]),
