@@ -98,10 +98,14 @@ let plugins = [
     backend("raw-file", "RawImage", "Image"),
     backend("socket", "SocketEndpoint", "Endpoint"),
     backend("terminal"),
+    PluginFolder(
+        kind: "backends", name: "user", model: "UserNetwork", modelFolder: "Stack",
+        shared: ["BackendSupport", "CBackendSupport", "CSlirp"], modelUsesKit: true, isModelStrict: false),
     PluginFolder(kind: "devices", name: "acpi", model: "ACPIBoard", modelFolder: "Board", shared: ["ACPITables"]),
     PluginFolder(kind: "devices", name: "ata", model: "ATA"),
     PluginFolder(kind: "devices", name: "debug-console", model: "DebugConsole"),
     PluginFolder(kind: "devices", name: "debug-exit"),
+    PluginFolder(kind: "devices", name: "e1000", model: "E1000", shared: ["Images", "PCIConfiguration"]),
     PluginFolder(kind: "devices", name: "fw-cfg", model: "FWCfg", shared: ["Images"]),
     PluginFolder(kind: "devices", name: "gsi"),
     PluginFolder(kind: "devices", name: "i440fx", model: "I440FX", shared: ["PCIConfiguration"]),
@@ -111,6 +115,7 @@ let plugins = [
     PluginFolder(kind: "devices", name: "pic8259", model: "PIC8259"),
     PluginFolder(kind: "devices", name: "piix-ide", model: "PIIXIDE", shared: ["PCIConfiguration"]),
     PluginFolder(kind: "devices", name: "piix3", model: "PIIX3", shared: ["PCIConfiguration"]),
+    PluginFolder(kind: "devices", name: "piix4-pm", model: "PIIX4PM", shared: ["PCIConfiguration"]),
     PluginFolder(kind: "devices", name: "pit8254", model: "PIT8254"),
     PluginFolder(kind: "devices", name: "reset-control", model: "ResetControl"),
     PluginFolder(kind: "devices", name: "rom", model: "ROM", shared: ["Images"]),
@@ -146,7 +151,7 @@ let plugins = [
 ]
 
 let chips: [Target] =
-    chip("E1000", "e1000") + chip("I8042", "i8042") + chip("PIIX4PM", "piix4-pm", needs: ["PCIConfiguration"])
+    chip("I8042", "i8042")
     + chip("VGA", "vga")
 
 let core: [Target] = [
@@ -185,7 +190,9 @@ let machineTests: [Target] = [
     .testTarget(name: "CoreTests", dependencies: ["CBackplane", "CHost", "Core"]),
     .testTarget(
         name: "MachineTests",
-        dependencies: ["CHost", "Core", "EngineKVM", "EngineSoft", "KernelImages", "MachineFile", "PluginKit"]),
+        dependencies: [
+            "CHost", "Core", "EngineKVM", "EngineSoft", "KernelImages", "MachineFile", "PluginKit", "Randomness",
+        ]),
     .testTarget(
         name: "PluginBenchTests", dependencies: ["Core", "KernelImages", "PluginBench", "PluginKit"],
         exclude: ["sequences"]),
@@ -210,6 +217,7 @@ let shared: [Target] = [
     .target(
         name: "Unpacking", dependencies: ["CLZMA", "CZSTD", "CZlib"], path: "Plugins/loaders/Unpacking",
         swiftSettings: strict),
+    .systemLibrary(name: "CSlirp"),
     .systemLibrary(name: "CLZMA", pkgConfig: "liblzma", providers: [.apt(["liblzma-dev"])]),
     .systemLibrary(name: "CZSTD", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
