@@ -93,6 +93,9 @@ func backend(_ name: String, _ model: String? = nil, _ folder: String = "") -> P
 let plugins = [
     backend("file", "FilePump", "Pump"),
     backend("null"),
+    PluginFolder(
+        kind: "backends", name: "picture", model: "PictureFiles", modelFolder: "Files",
+        shared: ["BackendSupport", "CBackendSupport", "Pictures"], modelUsesKit: true, isModelStrict: false),
     backend("pty", "PseudoTerminal", "Master"),
     backend("ram-disk", "RAMContents", "Contents"),
     backend("raw-file", "RawImage", "Image"),
@@ -103,6 +106,7 @@ let plugins = [
     PluginFolder(kind: "devices", name: "debug-exit"),
     PluginFolder(kind: "devices", name: "fw-cfg", model: "FWCfg", shared: ["Images"]),
     PluginFolder(kind: "devices", name: "i440fx", model: "I440FX", shared: ["PCIConfiguration"]),
+    PluginFolder(kind: "devices", name: "i8042", model: "I8042"),
     PluginFolder(kind: "devices", name: "lfsr", isC: true),
     PluginFolder(kind: "devices", name: "pic8259", model: "PIC8259"),
     PluginFolder(kind: "devices", name: "piix-ide", model: "PIIXIDE", shared: ["PCIConfiguration"]),
@@ -112,6 +116,7 @@ let plugins = [
     PluginFolder(kind: "devices", name: "rom", model: "ROM", shared: ["Images"]),
     PluginFolder(kind: "devices", name: "rtc146818", model: "RTC146818"),
     PluginFolder(kind: "devices", name: "uart16550", model: "UART16550"),
+    PluginFolder(kind: "devices", name: "vga", model: "VGA", shared: ["Images", "PCIConfiguration"]),
     PluginFolder(
         kind: "loaders", name: "elf", model: "ELFKernel", modelFolder: "Format",
         shared: ["Images", "LinuxBoot", "Loading"], testsUseKernelImages: true),
@@ -141,8 +146,8 @@ let plugins = [
 ]
 
 let chips: [Target] =
-    chip("E1000", "e1000") + chip("I8042", "i8042") + chip("IOAPIC", "ioapic") + chip("LocalAPIC", "lapic")
-    + chip("PIIX4PM", "piix4-pm", needs: ["PCIConfiguration"]) + chip("VGA", "vga")
+    chip("E1000", "e1000") + chip("IOAPIC", "ioapic") + chip("LocalAPIC", "lapic")
+    + chip("PIIX4PM", "piix4-pm", needs: ["PCIConfiguration"])
 
 let core: [Target] = [
     .target(name: "CBackplane"),
@@ -153,7 +158,8 @@ let core: [Target] = [
     .target(name: "Core", dependencies: ["CBackplane", "CHost", "CFFI"], swiftSettings: hot),
     .target(name: "EngineKVM", dependencies: ["CBackplane", "CHost", "Core"], swiftSettings: hot),
     .target(name: "EngineSoft", dependencies: ["CBackplane", "CHost", "Core"], swiftSettings: hot + handlers),
-    .target(name: "Control", dependencies: ["CBackplane", "CHost", "Core", "Disassembly", "MachineFile"]),
+    .target(name: "Control", dependencies: ["CBackplane", "CHost", "Core", "Disassembly", "MachineFile", "Pictures"]),
+    .target(name: "Pictures", dependencies: ["CBackplane", "CZlib"]),
     .target(name: "Disassembly"),
     .executableTarget(
         name: "backplane",
@@ -180,7 +186,9 @@ let machineTests: [Target] = [
     .testTarget(name: "CoreTests", dependencies: ["CBackplane", "CHost", "Core"]),
     .testTarget(
         name: "MachineTests",
-        dependencies: ["CHost", "Core", "EngineKVM", "EngineSoft", "KernelImages", "MachineFile", "PluginKit"]),
+        dependencies: [
+            "CBackplane", "CHost", "Core", "EngineKVM", "EngineSoft", "KernelImages", "MachineFile", "PluginKit",
+        ]),
     .testTarget(
         name: "PluginBenchTests", dependencies: ["Core", "KernelImages", "PluginBench", "PluginKit"],
         exclude: ["sequences"]),
@@ -194,6 +202,7 @@ let machineTests: [Target] = [
     .executableTarget(name: "control-child", dependencies: ["Control"], path: "Tests/ControlTests/Child"),
     .testTarget(
         name: "ControlTests", dependencies: ["CBackplane", "Control", "Core", "control-child"], exclude: ["Child"]),
+    .testTarget(name: "PicturesTests", dependencies: ["CBackplane", "CZlib", "Pictures"]),
     .testTarget(name: "MachineFileTests", dependencies: ["Core", "MachineFile", "Randomness"]),
 ]
 

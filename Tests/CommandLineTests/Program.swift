@@ -20,10 +20,12 @@ enum Program {
     static let plugins = [
         "ata", "budget", "cpuid", "debug-console", "debug-exit", "elf", "fault-inject", "file", "flat", "fw-cfg",
         "guard",
-        "hotkey", "i440fx", "lfsr",
-        "linux", "memory-watch", "multiboot", "null", "paravirt", "pic8259", "piix-ide", "piix3", "pit8254", "pty",
+        "hotkey", "i440fx", "i8042", "lfsr",
+        "linux", "memory-watch", "multiboot", "null", "paravirt", "pic8259", "picture", "piix-ide", "piix3", "pit8254",
+        "pty",
         "ram-disk", "raw-file",
         "reset-control", "rom", "rtc146818", "socket", "standard", "stats", "strict", "terminal", "trace", "uart16550",
+        "vga",
         "watchpoint",
     ]
 }
