@@ -73,16 +73,6 @@ func tests(_ model: String, folder: String, needs: [String] = []) -> Target {
         path: "Tests/Plugins/\(folder)")
 }
 
-/// A chip whose plugin is still to come: a plain module and its tests.
-func chip(_ model: String, _ folder: String, needs: [String] = []) -> [Target] {
-    [
-        .target(
-            name: model, dependencies: needs.map { .init(stringLiteral: $0) }, path: "Plugins/devices/\(folder)/Chip",
-            swiftSettings: strict + hot),
-        tests(model, folder: folder, needs: needs),
-    ]
-}
-
 /// A backend: all of them use BackendSupport, and none is free of unsafe code.
 func backend(_ name: String, _ model: String? = nil, _ folder: String = "") -> PluginFolder {
     PluginFolder(
@@ -93,6 +83,9 @@ func backend(_ name: String, _ model: String? = nil, _ folder: String = "") -> P
 let plugins = [
     backend("file", "FilePump", "Pump"),
     backend("null"),
+    PluginFolder(
+        kind: "backends", name: "picture", model: "PictureFiles", modelFolder: "Files",
+        shared: ["BackendSupport", "CBackendSupport", "Pictures"], modelUsesKit: true, isModelStrict: false),
     backend("pty", "PseudoTerminal", "Master"),
     backend("ram-disk", "RAMContents", "Contents"),
     backend("raw-file", "RawImage", "Image"),
@@ -109,6 +102,7 @@ let plugins = [
     PluginFolder(kind: "devices", name: "fw-cfg", model: "FWCfg", shared: ["Images"]),
     PluginFolder(kind: "devices", name: "gsi"),
     PluginFolder(kind: "devices", name: "i440fx", model: "I440FX", shared: ["PCIConfiguration"]),
+    PluginFolder(kind: "devices", name: "i8042", model: "I8042"),
     PluginFolder(kind: "devices", name: "ioapic", model: "IOAPIC"),
     PluginFolder(kind: "devices", name: "lapic", model: "LocalAPIC"),
     PluginFolder(kind: "devices", name: "lfsr", isC: true),
@@ -122,6 +116,7 @@ let plugins = [
     PluginFolder(kind: "devices", name: "rtc146818", model: "RTC146818"),
     PluginFolder(kind: "devices", name: "smbios", shared: ["ACPITables"]),
     PluginFolder(kind: "devices", name: "uart16550", model: "UART16550"),
+    PluginFolder(kind: "devices", name: "vga", model: "VGA", shared: ["Images", "PCIConfiguration"]),
     PluginFolder(
         kind: "loaders", name: "elf", model: "ELFKernel", modelFolder: "Format",
         shared: ["Images", "LinuxBoot", "Loading"], testsUseKernelImages: true),
@@ -150,10 +145,6 @@ let plugins = [
     PluginFolder(kind: "policies", name: "trace", model: "TraceFormat", modelFolder: "Format", modelUsesKit: true),
 ]
 
-let chips: [Target] =
-    chip("I8042", "i8042")
-    + chip("VGA", "vga")
-
 let core: [Target] = [
     .target(name: "CBackplane"),
     .systemLibrary(name: "CFFI", pkgConfig: "libffi", providers: [.apt(["libffi-dev"])]),
@@ -163,7 +154,8 @@ let core: [Target] = [
     .target(name: "Core", dependencies: ["CBackplane", "CHost", "CFFI"], swiftSettings: hot),
     .target(name: "EngineKVM", dependencies: ["CBackplane", "CHost", "Core"], swiftSettings: hot),
     .target(name: "EngineSoft", dependencies: ["CBackplane", "CHost", "Core"], swiftSettings: hot + handlers),
-    .target(name: "Control", dependencies: ["CBackplane", "CHost", "Core", "Disassembly", "MachineFile"]),
+    .target(name: "Control", dependencies: ["CBackplane", "CHost", "Core", "Disassembly", "MachineFile", "Pictures"]),
+    .target(name: "Pictures", dependencies: ["CBackplane", "CZlib"]),
     .target(name: "Disassembly"),
     .executableTarget(
         name: "backplane",
@@ -191,7 +183,8 @@ let machineTests: [Target] = [
     .testTarget(
         name: "MachineTests",
         dependencies: [
-            "CHost", "Core", "EngineKVM", "EngineSoft", "KernelImages", "MachineFile", "PluginKit", "Randomness",
+            "CBackplane", "CHost", "Core", "EngineKVM", "EngineSoft", "KernelImages", "MachineFile", "PluginKit",
+            "Randomness",
         ]),
     .testTarget(
         name: "PluginBenchTests", dependencies: ["Core", "KernelImages", "PluginBench", "PluginKit"],
@@ -206,6 +199,7 @@ let machineTests: [Target] = [
     .executableTarget(name: "control-child", dependencies: ["Control"], path: "Tests/ControlTests/Child"),
     .testTarget(
         name: "ControlTests", dependencies: ["CBackplane", "Control", "Core", "control-child"], exclude: ["Child"]),
+    .testTarget(name: "PicturesTests", dependencies: ["CBackplane", "CZlib", "Pictures"]),
     .testTarget(name: "MachineFileTests", dependencies: ["Core", "MachineFile", "Randomness"]),
 ]
 
@@ -247,5 +241,5 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
     ],
-    targets: core + benchmarks + machineTests + shared + chips + plugins.flatMap(\.targets)
+    targets: core + benchmarks + machineTests + shared + plugins.flatMap(\.targets)
 )

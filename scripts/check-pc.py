@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """check-pc.py [BACKPLANE]: the PC of machines/pc.yaml boots what Debian has, from firmware on.
 
-Gets SeaBIOS and GRUB's rescue image by apt into .build/guests/pc (no root needed), boots them on the software CPU, reads the serial console and types
-on it. BACKPLANE: the program (default: .build-tests/release/backplane). Ends with `N passed, N failed`; status 1 where one failed."""
+Gets SeaBIOS and GRUB's rescue image by apt into .build/guests/pc (no root needed), boots them on the software CPU, reads the serial console and the cells
+of the VGA, and types on both keyboards. BACKPLANE: the program (default: .build-tests/release/backplane). Ends with `N passed, N failed`; status 1 where one failed."""
 
 import os
 import pathlib
 import pty
 import re
 import select
+import struct
 import subprocess
 import sys
 import tempfile
@@ -83,6 +84,56 @@ class Machine:
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
+class Screen:
+    """A machine that is looked at and typed on by the monitor alone: its VGA and its PS/2 keyboard."""
+
+    KEYS = {" ": "spc", "\n": "ret", "-": "minus", ".": "dot", "/": "slash", "=": "equal"}
+
+    def __init__(self, backplane, command, folder):
+        self.backplane, self.socket = backplane, folder / "screen.sock"
+        self.process = subprocess.Popen(
+            [*command, "--qmp", f"unix:{self.socket}"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, text=True)
+        end = time.monotonic() + PATIENCE
+        while not self.socket.exists():
+            if self.process.poll() is not None or time.monotonic() > end:
+                raise AssertionError(f"it did not start: {self.process.communicate()[1]}")
+            time.sleep(0.1)
+
+    def tell(self, *words):
+        result = subprocess.run(
+            [str(self.backplane), "ctl", str(self.socket), *words], capture_output=True, text=True, timeout=PATIENCE)
+        assert result.returncode == 0, (words, result.stdout, result.stderr)
+        return result.stdout
+
+    def wait_for(self, pattern):
+        end, text = time.monotonic() + PATIENCE, ""
+        while time.monotonic() < end:
+            text = self.tell("info", "display")
+            if re.search(pattern, text):
+                return text
+            assert self.process.poll() is None, f"the machine ended before {pattern!r} was shown:\n{text}"
+            time.sleep(0.2)
+        raise AssertionError(f"{pattern!r} was not shown; the screen was\n{text}")
+
+    def type(self, text):
+        for key in text:
+            self.tell("sendkey", self.KEYS.get(key, key))
+
+    def quit(self):
+        self.tell("quit")
+        return self.process.wait(PATIENCE)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+        self.socket.unlink(missing_ok=True)
+
+
 # xor ax, ax; mov ds, ax; mov si, text
 # next: lodsb; test al, al; jz end; mov ah, 0eh; mov bx, 7; int 10h; jmp next
 # end: cli; hlt
@@ -90,8 +141,12 @@ class Machine:
 BOOT_SECTOR = bytes.fromhex("31c0 8ed8 be177c ac 84c0 7409 b40e bb0700 cd10 ebf2 fa f4") + b"a boot sector is here\r\n\0"
 
 
-def boot_image(path):
-    path.write_bytes(BOOT_SECTOR.ljust(510, b"\0") + b"\x55\xaa" + bytes(1 << 20))
+# The same with `sti; next: hlt; jmp next` at its end, so that the screen stays.
+LASTING_SECTOR = BOOT_SECTOR.replace(b"\x17\x7c", b"\x19\x7c").replace(b"\xfa\xf4", b"\xfb\xf4\xeb\xfd")
+
+
+def boot_image(path, sector):
+    path.write_bytes(sector.ljust(510, b"\0") + b"\x55\xaa" + bytes(1 << 20))
 
 
 class Checks:
@@ -115,10 +170,13 @@ def main():
     checks = Checks()
     with tempfile.TemporaryDirectory() as work:
         work = pathlib.Path(work)
-        boot_image(work / "boot.img")
+        boot_image(work / "boot.img", BOOT_SECTOR)
+        boot_image(work / "lasting.img", LASTING_SECTOR)
 
         def command(disk, *more):
-            settings = {"firmware": files["seabios"], "disk": disk, "memory": "64MiB", "debug": work / "seabios.log"}
+            settings = {
+                "firmware": files["seabios"], "vga-bios": files["seabios"].parent / "vgabios-stdvga.bin", "disk": disk, "memory": "64MiB", "debug": work / "seabios.log",
+            }
             options = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
             return [str(backplane), "run", str(ROOT / "machines/pc.yaml"), "--engine", "soft", *options, *more]
 
@@ -133,8 +191,8 @@ def main():
             words = (work / "seabios.log").read_text(errors="replace")
             for line in (
                 r"Running on QEMU \(i440fx\)", r"QEMU fw_cfg DMA interface supported",
-                r"qemu/e820: addr 0x0000000000100000 len 0x0000000003f00000 \[RAM\]", r"Found 4 PCI devices",
-                r"Using pmtimer, ioport 0xb008",
+                r"qemu/e820: addr 0x0000000000100000 len 0x0000000003f00000 \[RAM\]", r"Found 5 PCI devices",
+                r"Using pmtimer, ioport 0x(b008|608)",
                 r"PCI: init bdf=00:01\.1 id=8086:7010", r"ata0-0: BACKPLANE DISK", r"Booting from 0000:7c00",
             ):
                 assert re.search(line, words), f"{line}: not in\n{words[-2000:]}"
@@ -150,9 +208,37 @@ def main():
                 machine.wait_for(line)
             assert machine.quit() == 0, "Ctrl-A x did not end it with 0"
 
+        def boot_menu_by_keys():
+            with Screen(backplane, command(work / "lasting.img", "--set", "boot-menu=on"), work) as screen:
+                screen.wait_for(r"Press ESC for boot menu")
+                screen.tell("sendkey", "esc")
+                menu = screen.wait_for(r"Select boot device")
+                assert "1. ata0-0: BACKPLANE DISK" in menu, menu
+                screen.tell("sendkey", "1")
+                screen.wait_for(r"a boot sector is here")
+                picture = work / "screen.png"
+                screen.tell("screendump", str(picture))
+                png = picture.read_bytes()
+                assert png[:8] == b"\x89PNG\r\n\x1a\n" and struct.unpack(">II", png[16:24]) == (720, 400), png[:32]
+                assert screen.quit() == 0
+
+        def grub_on_the_screen():
+            with Screen(backplane, command(files["grub-rescue-pc"]), work) as screen:
+                screen.wait_for(r"(?s)GNU GRUB +version.*executed automatically")
+                screen.tell("sendkey", "c")
+                screen.wait_for(r"grub>")
+                screen.type("lspci\n")
+                for line in (r"00:00\.0 8086:1237", r"00:01\.0 8086:7000", r"00:02\.0 1234:1111"):
+                    screen.wait_for(line)
+                screen.tell("sendkey", "ctrl-alt-delete")
+                screen.wait_for(r"(?s)GNU GRUB +version.*executed automatically")
+                assert screen.quit() == 0
+
         checks.check("SeaBIOS boots a sector from an IDE disk, which speaks by INT 10h on the serial console", boots_a_sector)
         checks.check("SeaBIOS says on port 0x402 what it found: memory map, PCI, disk", says_what_it_found)
         checks.check("GRUB's rescue menu comes up and is driven by keys; its lspci sees the board", grub_is_driven)
+        checks.check("SeaBIOS's boot menu comes up on the VGA at a key, and boots what a key chooses", boot_menu_by_keys)
+        checks.check("GRUB's rescue menu is read from the cells and driven by keys, and by Ctrl-Alt-Delete comes again", grub_on_the_screen)
     print(f"{checks.passed} passed, {checks.failed} failed")
     sys.exit(1 if checks.failed else 0)
 

@@ -238,7 +238,8 @@ struct CustomInterfaces {
     /// The position of the interface in the list; nil: nothing describes it.
     private mutating func find(_ name: String, isProvided: Bool) -> Int? {
         if let index = list.firstIndex(where: { $0.name == name && $0.isProvided == isProvided }) { return index }
-        guard let pointer = libraries.lazy.compactMap({ $0.interface(named: name) }).first,
+        let known = libraries.lazy.compactMap { $0.interface(named: name) }.first
+        guard let pointer = known ?? HeaderInterfaces.find(name, isProvided: isProvided),
             let descriptor = try? InterfaceDescriptor(pointer)
         else { return nil }
         list.append(CustomInterface(descriptor, isProvided: isProvided))

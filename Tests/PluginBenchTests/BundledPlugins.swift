@@ -14,11 +14,14 @@ struct BundledPlugin: Sendable, CustomTestStringConvertible {
 
     static let all = [
         BundledPlugin(name: "ata"), BundledPlugin(name: "debug-console"), BundledPlugin(name: "debug-exit"),
-        BundledPlugin(name: "lfsr"), BundledPlugin(name: "pic8259"), BundledPlugin(name: "pit8254"),
+        BundledPlugin(name: "i8042"), BundledPlugin(name: "lfsr"), BundledPlugin(name: "pic8259"),
+        BundledPlugin(name: "pit8254"),
         BundledPlugin(name: "reset-control"),
         BundledPlugin(name: "rom", properties: ["image": "FILE:8192", "at": "0xe0000"]),
         BundledPlugin(name: "rom", properties: ["image": "FILE:8192", "at": "0x100000", "writable": "on"]),
         BundledPlugin(name: "rtc146818"), BundledPlugin(name: "uart16550"),
+        // Memory is copied at each save.
+        BundledPlugin(name: "vga", properties: ["memory": "256KiB"]),
         BundledPlugin(name: "flat", properties: ["image": "FILE:512"]),
         BundledPlugin(name: "multiboot", properties: ["kernel": "KERNEL"]),
         BundledPlugin(name: "linux", properties: ["kernel": "BZIMAGE", "initrd": "FILE:4097"]),
@@ -27,7 +30,8 @@ struct BundledPlugin: Sendable, CustomTestStringConvertible {
         BundledPlugin(name: "elf", properties: ["kernel": "ELF", "entry": "linux", "modules": "FILE:4097"]),
         BundledPlugin(name: "standard"), BundledPlugin(name: "stats", properties: ["at-end": "off"]),
         BundledPlugin(name: "strict"), BundledPlugin(name: "trace", properties: ["file": "PATH"]),
-        BundledPlugin(name: "null"), BundledPlugin(name: "file", properties: ["path": "PATH"]),
+        BundledPlugin(name: "null"), BundledPlugin(name: "picture", properties: ["path": "PATH"]),
+        BundledPlugin(name: "file", properties: ["path": "PATH"]),
         BundledPlugin(name: "pty"), BundledPlugin(name: "socket", properties: ["port": "0"]),
         BundledPlugin(name: "raw-file", properties: ["path": "FILE:1048576"]),
         BundledPlugin(name: "raw-file", properties: ["path": "FILE:1048576", "mode": "read-only"]),

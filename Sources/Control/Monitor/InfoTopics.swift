@@ -101,6 +101,9 @@ struct InfoTopic: Sendable {
             }
             return table(["instance", "slot", "interface", "to"], rows)
         },
+        InfoTopic(name: "display", help: "the text of the screen; with an instance, of that one's") { call in
+            try Screens.text(try call.machine(), call.words.count > 1 ? call.words[1] : nil)
+        },
         InfoTopic(name: "claims", help: "who answers which ports and addresses") { call in
             table(
                 ["kind", "first", "last", "owner", "name"],

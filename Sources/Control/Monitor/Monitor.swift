@@ -127,6 +127,27 @@ struct MonitorCommand: Sendable {
             return ""
         },
         MonitorCommand(
+            "sendkey", "KEYS [HOLD_MS] [INSTANCE]",
+            "presses keys together, such as ctrl-alt-delete, for 100 ms of the guest's time"
+        ) { call in
+            guard (1...3).contains(call.words.count) else { throw call.usage }
+            let hold = call.words.count > 1 ? UInt64(call.words[1]) : KeyHold.usual
+            guard let hold else { throw call.usage }
+            try call.machine().press(
+                keys: try KeyNames.codes(call.words[0]), hold: try KeyHold.nanoseconds(hold),
+                on: call.words.count > 2 ? call.words[2] : nil)
+            return ""
+        },
+        MonitorCommand("screendump", "FILE [INSTANCE]", "the screen into a file: PNG, or PPM where its name ends so") {
+            call in
+            guard (1...2).contains(call.words.count) else { throw call.usage }
+            let path = call.words[0]
+            let name = call.words.count > 1 ? call.words[1] : nil
+            try HostFile.save(
+                try Screens.dump(try call.machine(), name, path.lowercased().hasSuffix(".ppm") ? .ppm : .png), path)
+            return ""
+        },
+        MonitorCommand(
             "machine", "[NAME [COMMAND...]]",
             "whom commands are for: a machine by name or number, or the foreground's; with COMMAND for this one only"
         ) {

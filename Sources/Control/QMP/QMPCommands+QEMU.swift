@@ -53,6 +53,30 @@ extension QMPCommand {
             try call.machine.powerButton()
             return .empty
         },
+        QMPCommand(
+            "send-key", ["keys", "hold-time?", "device?", "machine?"],
+            doc:
+                "presses keys together; they are released in the opposite order after hold-time, in ms of the guest's time"
+        ) { call in
+            guard let items = call.arguments["keys"]?.items else { throw call.wrong("keys", "an array") }
+            var codes: [UInt32] = []
+            for item in items { codes.append(try key(item, call)) }
+            let hold = try call.optionalUnsigned("hold-time") ?? KeyHold.usual
+            try call.machine.press(
+                keys: codes, hold: try KeyHold.nanoseconds(hold), on: try call.optionalText("device"))
+            return .empty
+        },
+        QMPCommand(
+            "screendump", ["filename", "device?", "format?", "machine?"], doc: "the screen into a file: png, or ppm"
+        ) { call in
+            let name = try call.optionalText("format") ?? "png"
+            guard let format = Screens.Format(rawValue: name) else {
+                throw CommandError("Parameter 'format' is png or ppm, not '\(name)'")
+            }
+            let picture = try Screens.dump(try call.machine, try call.optionalText("device"), format)
+            try HostFile.save(picture, try call.text("filename"))
+            return .empty
+        },
         QMPCommand("quit", doc: "ends all machines at once") { call in
             call.plane.quit()
             return .empty
@@ -79,29 +103,27 @@ extension QMPCommand {
             let count = Int(clamping: try call.unsigned("size"))
             let vcpu = Int(clamping: try call.optionalUnsigned("cpu-index") ?? 0)
             let bytes = try call.machine.readMemory(linear: try call.unsigned("val"), count: count, vcpu: vcpu)
-            try save(bytes, try call.text("filename"))
+            try HostFile.save(bytes, try call.text("filename"))
             return .empty
         },
         QMPCommand("pmemsave", ["val", "size", "filename", "machine?"], doc: "guest-physical memory into a file") {
             call in
             let count = Int(clamping: try call.unsigned("size"))
-            try save(
+            try HostFile.save(
                 try call.machine.readMemory(physical: try call.unsigned("val"), count: count), try call.text("filename")
             )
             return .empty
         },
     ]
 
-    private static func save(_ bytes: [UInt8], _ path: String) throws(CommandError) {
-        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0o600)
-        guard descriptor >= 0 else { throw CommandError("\(path): \(String(cString: strerror(errno)))") }
-        defer { close(descriptor) }
-        var done = 0
-        while done < bytes.count {
-            let count = bytes[done...].withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
-            if count < 0, errno == EINTR { continue }
-            guard count > 0 else { throw CommandError("\(path): \(String(cString: strerror(errno)))") }
-            done += count
+    /// `{"type": "qcode", "data": "ctrl"}`, or a number in place of the name.
+    private static func key(_ value: JSONValue, _ call: QMPCall) throws(CommandError) -> UInt32 {
+        switch (value["type"]?.text, value["data"]) {
+        case ("qcode", let name?): return try KeyNames.code(name.text ?? "")
+        case ("number", let number?):
+            guard let scan = number.unsignedValue else { throw call.wrong("keys", "numbers from 1") }
+            return try KeyNames.code(scan: scan)
+        default: throw call.wrong("keys", "objects of type qcode or number, with their data")
         }
     }
 }

@@ -27,8 +27,11 @@ extension Machine {
             instances.append(try PluginInstance(instance, library: library, machine: self))
         }
         if options.rehearsal == nil { for instance in instances { try instance.create() } } else { rehearseCreation() }
+        // First: an input that knows one client only knows the machine file's.
+        for instance in instances { try attempt { () throws(MachineError) in try reachInputs(of: instance) } }
         for instance in instances { try attempt { () throws(MachineError) in try wire(instance) } }
         try attempt(wireController)
+        for instance in instances { watchScreens(of: instance) }
         chain = instances.filter { $0.description.type.kind == .policy }
         rebuildTables()
         // Whoever is asked for something in another's connect (the size of a medium) is connected before it.

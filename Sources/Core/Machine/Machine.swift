@@ -38,6 +38,9 @@ public final class Machine: @unchecked Sendable {
     var controllerClients: [(provider: PluginInstance, client: bp_peer)] = []
     /// Whoever is wired to a PCI bus.
     var pciFunctions: [PCIFunctionWire] = []
+    /// The host's own ends of what is shown and of what takes keys.
+    var screens: [ScreenEnd] = []
+    var inputs: [InputEnd] = []
     var powerButtons: [(instance: PluginInstance, handler: bp_posted, argument: UnsafeMutableRawPointer?)] = []
     var engine: (any Engine)?
     var vcpus: [VCPU] = []

@@ -54,6 +54,7 @@ extension Machine {
         applyRunMode()
         instance.offlineReason = reason
         timers.cancelAll(of: instance)
+        for input in inputs where input.instance === instance { input.forget() }
         loop.mute(instance, true)
         deferred.cancel(of: instance.node)
         dropOutputs(of: instance)

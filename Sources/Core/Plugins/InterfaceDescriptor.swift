@@ -30,6 +30,9 @@ public struct InterfaceDescriptor: Sendable, Equatable {
         Function(name: name, parameters: parameters, result: result, isAsynchronous: false)
     }
 
+    /// An interface of plugin.h.
+    public static func known(_ name: String) -> InterfaceDescriptor? { standard[name] }
+
     /// The interfaces of plugin.h.
     static let standard: [String: InterfaceDescriptor] = {
         let all = [

@@ -298,6 +298,9 @@ public struct I8042: Sendable {
     /// The keyboard's lamps: bit 0 scroll lock, 1 num lock, 2 caps lock.
     public var leds: UInt8 { keyboard.state.leds }
 
+    /// The mouse's buttons that are down.
+    public var mouseButtons: UInt8 { mouse.state.buttons }
+
     // MARK: Pins, derived from the state and never stored
 
     /// IRQ 1. As of the last call that took a time, like the other pins.

@@ -73,7 +73,7 @@ extension VGA {
 
     private var attributeMode: AttributeMode { AttributeMode(rawValue: state.attribute[Attribute.mode]) }
 
-    private func pair(_ register: Int) -> UInt32 {
+    func pair(_ register: Int) -> UInt32 {
         UInt32(state.crtc[register]) &<< 8 | UInt32(state.crtc[register + 1])
     }
 
@@ -106,7 +106,7 @@ extension VGA {
     }
 
     /// From the address counter to an offset in the planes: bytes, words or doublewords (CRTC 14 and 17).
-    private func planeOffset(_ counter: UInt32) -> Int {
+    func planeOffset(_ counter: UInt32) -> Int {
         let mode = state.crtc[CRTC.mode]
         if state.crtc[CRTC.underline] & 0x40 != 0 {
             return Int((counter &<< 2 | counter &>> 12 & 3) & 0xFFFF)

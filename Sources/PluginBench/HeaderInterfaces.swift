@@ -1,0 +1,54 @@
+// Interfaces of plugin.h for which the bench has no peer written by hand: their ends are made from the host's own description, as those of a
+// plugin's own interfaces are.
+// SAFETY for this file: descriptors are constants, made once for the process and never freed.
+
+import CBackplane
+import Core
+
+enum HeaderInterfaces {
+    /// A PCI bus is not among what is provided: each of its indices means something else, and one is the bridge's own.
+    static func find(_ name: String, isProvided: Bool) -> UnsafePointer<bp_interface>? {
+        name == "pci/1" && isProvided ? nil : all[name]
+    }
+
+    nonisolated(unsafe) private static let all: [String: UnsafePointer<bp_interface>] = {
+        var all: [String: UnsafePointer<bp_interface>] = [:]
+        for name in ["display/1", "input/1", "pci/1"] {
+            if let descriptor = InterfaceDescriptor.known(name) {
+                all[name] = UnsafePointer(constant(form(descriptor)))
+            }
+        }
+        return all
+    }()
+
+    private static func form(_ descriptor: InterfaceDescriptor) -> bp_interface {
+        bp_interface(
+            size: UInt32(MemoryLayout<bp_interface>.size), provider_count: UInt32(descriptor.provider.count),
+            client_count: UInt32(descriptor.client.count), name: text(descriptor.name),
+            provider: array(descriptor.provider.map(form)), client: array(descriptor.client.map(form)))
+    }
+
+    private static func form(_ function: InterfaceDescriptor.Function) -> UnsafePointer<bp_function>? {
+        UnsafePointer(
+            constant(
+                bp_function(
+                    size: UInt32(MemoryLayout<bp_function>.size), result: function.result.rawValue,
+                    flags: UInt16(function.isAsynchronous ? BP_FUNCTION_ASYNC : 0), name: text(function.name),
+                    parameters: array(function.parameters.map(\.rawValue)),
+                    parameter_count: UInt32(function.parameters.count), since: 0)))
+    }
+
+    private static func constant<T>(_ value: T) -> UnsafeMutablePointer<T> {
+        let pointer = UnsafeMutablePointer<T>.allocate(capacity: 1)
+        pointer.initialize(to: value)
+        return pointer
+    }
+
+    private static func array<T>(_ values: [T]) -> UnsafePointer<T> {
+        let pointer = UnsafeMutablePointer<T>.allocate(capacity: max(values.count, 1))
+        pointer.initialize(from: values, count: values.count)
+        return UnsafePointer(pointer)
+    }
+
+    private static func text(_ text: String) -> UnsafePointer<CChar> { array(Array(text.utf8CString)) }
+}
