@@ -3,6 +3,7 @@
 
 public import CBackplane
 import CHost
+import Glibc
 public import Core
 
 public final class SoftCPU: CountedCPU {
@@ -12,17 +13,19 @@ public final class SoftCPU: CountedCPU {
     let options: SoftOptions
     var decoder: Decoder
     var model: CPUModel
+    /// nil: every block is interpreted.
+    private(set) var translator: Translator?
     var debug = DebugControl()
     var hasBreakpoints = false
     /// Bits 11:0 of linear addresses at which the decoded blocks may stop for the debugger (Events/Debugger.swift).
     var breakpointOffsets: Set<UInt64> = []
     /// What `run` returns when the block loop has stopped with `.end`.
     var runEnd = RunEnd.attention
-    private let scratch: UnsafeMutablePointer<Op>
-    private let jumpCache: UnsafeMutablePointer<JumpEntry>
+    let scratch: UnsafeMutablePointer<Op>
+    let jumpCache: UnsafeMutablePointer<JumpEntry>
     /// Counts changes of fetch translations: part of every jump key.
     private var generation: UInt64 = 1
-    private var lookups = 0
+    var lookups = 0
     /// The code of `enterBlock`, to tell a block that is valid from a dropped one.
     private let enterBlockAddress = unsafeBitCast(unthunked(enterBlock), to: UInt.self)
     /// The count at which `run` comes back; `CPUState.deadline` but while a single instruction runs.
@@ -48,18 +51,33 @@ public final class SoftCPU: CountedCPU {
         self.options = options
         model = CPUModel()
         decoder = Decoder(features: model.features)
-        memory = SoftMemory(vcpu: vcpu)
-        s = .allocate(byteCount: Layout.size, alignment: 64)
-        s.initializeMemory(as: UInt8.self, repeating: 0, count: Layout.size)
+        s = .allocate(byteCount: Layout.size, alignment: 4096)
+        s.initializeMemory(as: UInt8.self, repeating: 0, count: Layout.tlb)
+        memory = SoftMemory(vcpu: vcpu, tables: s + Layout.tlb)
         scratch = .allocate(capacity: BlockBuilder.capacity)
         jumpCache = .allocate(capacity: JumpEntry.count)
         jumpCache.initialize(repeating: JumpEntry(rip: 0, key: 0, target: nil), count: JumpEntry.count)
-        s.cpu.initialize(
-            to: CPUState(
-                tlb: memory.table(.supervisor), attention: UnsafePointer(vcpu.attention), retired: vcpu.retired,
-                jumpCache: jumpCache, exits: Unmanaged.passUnretained(vcpu.exits), index: vcpu.index,
-                owner: Unmanaged.passUnretained(self)))
+        s.cpu.initialize(to: CPUState())
+        s.run.initialize(
+            to: RunState(
+                attention: UnsafePointer(vcpu.attention), jumpCache: jumpCache, tlb: memory.table(.supervisor),
+                retired: vcpu.retired, exits: Unmanaged.passUnretained(vcpu.exits),
+                owner: Unmanaged.passUnretained(self), index: vcpu.index))
+        startTranslator()
         resetState()
+    }
+
+    /// Where the host gives no memory for code, all is interpreted.
+    private func startTranslator() {
+        guard options.translation != .off else { return }
+        do throws(CodeArena.Refusal) {
+            translator = try Translator(model.features, memory.blocks)
+        } catch {
+            let why =
+                error.errno == 0 ? "no host code is made for this processor" : String(cString: strerror(error.errno))
+            vcpu.exits.log(
+                .warning, "CPU \(vcpu.index): the host gives no executable memory (\(why)): nothing is translated")
+        }
     }
 
     deinit {
@@ -74,230 +92,61 @@ public final class SoftCPU: CountedCPU {
     public func setDeadline(_ instructions: UInt64) {
         eventDeadline = min(instructions, noDeadline)
         guard !isStepping else { return }
-        s.cpu.pointee.deadline = eventDeadline
+        s.run.pointee.deadline = eventDeadline
         // The running block was entered for longer than that: it ends after the instruction that exits.
-        if instructions < s.cpu.pointee.executed { raiseAttention() }
+        if instructions < s.run.pointee.executed { raiseAttention() }
     }
 
     // MARK: The run loop
 
     public func run() -> RunEnd {
-        s.cpu.pointee.stop = .none
-        s.cpu.pointee.isRunning = true
+        s.run.pointee.stop = .none
+        s.run.pointee.isRunning = true
         let end = loop()
         s.publishCount()
-        s.cpu.pointee.isRunning = false
+        s.run.pointee.isRunning = false
         return end
     }
 
     private func loop() -> RunEnd {
         let cpu = s.cpu
         while true {
-            if cpu.pointee.executed >= eventDeadline { return .attention }
+            if s.run.pointee.executed >= eventDeadline { return .attention }
             if cpu.pointee.pendingDebug != 0, let end = reportDebug() { return end }
             if let end = attend() { return end }
             cpu.pointee.didRound = false
             if mustStep {
                 if let end = step() { return end }
             } else {
-                var p = findNext()
-                while p != toRunLoop { p = p.load(as: Handler.self)(s, p) }
+                run(from: findNext())
             }
-            switch cpu.pointee.stop {
+            switch s.run.pointee.stop {
             case .none: break
             case .fault:
-                cpu.pointee.stop = .none
+                s.run.pointee.stop = .none
                 s.publishCount()
                 if let end = deliverFault() ?? stepIntoHandler() { return end }
             case .end:
-                cpu.pointee.stop = .none
+                s.run.pointee.stop = .none
                 return runEnd
             }
         }
     }
 
+    /// Runs blocks until one has to come back.
+    @inline(__always)
+    func run(from p: P) { if p != toRunLoop { ch_run(s, p) } }
+
     /// What was there when the block loop came back: the next block by the jump cache, or found or made, and linked.
     @inline(__always)
     private func findNext() -> P {
-        let cpu = s.cpu
         let entry = jumpCache + JumpEntry.index(s.rip)
-        if cpu.pointee.chain == nil, entry.pointee.rip == s.rip, entry.pointee.key == cpu.pointee.jumpKey,
+        if s.run.pointee.chain == nil, entry.pointee.rip == s.rip, entry.pointee.key == s.run.pointee.jumpKey,
             let target = entry.pointee.target, target.load(as: UInt.self) == enterBlockAddress
         {
             return target
         }
         return findBlock(single: false)
-    }
-
-    /// By physical address and mode, decoded where it is not there; nil: a fault is left, or it was emptied (try again).
-    @inline(never)
-    func findBlock(single: Bool) -> P {
-        let cpu = s.cpu
-        lookups += 1
-        if options.emptiesArenaEvery > 0, lookups >= options.emptiesArenaEvery {
-            lookups = 0
-            emptyArena()
-        }
-        let chain = cpu.pointee.chain
-        cpu.pointee.chain = nil
-        let rip = s.rip
-        var mode = cpu.pointee.mode
-        if single || options.singleStepsAlways { mode.insert(.single) }
-        guard checkFetchLimit(rip) else { return toRunLoop }
-        // The walk to the code may exit.
-        s.publishCount()
-        cpu.pointee.exitRIP = rip
-        let linear = fetchLinear(rip)
-        if hasBreakpoints, isBreakpoint(linear) { return stopAtBreakpoint() }
-        guard let physical = memory.translateFetch(s, linear) else { return toRunLoop }
-        let found = memory.blocks.find(memory.codePlace(physical), mode) { block in
-            let next = ((linear | 0xfff) &+ 1) & cpu.pointee.linearMask
-            return memory.translateFetch(s, next).map(memory.codePlace) == block.pointee.secondPage
-        }
-        cpu.pointee.stop = .none
-        let block: UnsafeMutablePointer<Block>
-        if let found {
-            block = found
-            guard isWithinLimit(rip, block.pointee.length) else {
-                if mode.contains(.single) {
-                    s.setFault(Vector.gp, code: 0)
-                    return toRunLoop
-                }
-                return findBlock(single: true)
-            }
-        } else {
-            guard let made = decodeBlock(rip: rip, linear: linear, physical: physical, mode: mode) else {
-                return toRunLoop
-            }
-            block = made
-        }
-        let first = block.first
-        if !mode.contains(.single) || options.singleStepsAlways { link(chain, block, rip) }
-        return first
-    }
-
-    private func link(_ chain: UnsafeMutablePointer<ChainSlot>?, _ block: UnsafeMutablePointer<Block>, _ rip: UInt64) {
-        guard block.pointee.isValid else { return }
-        let cpu = s.cpu
-        let key = cpu.pointee.jumpKey
-        guard block.pointee.isKept, s.cpu.pointee.mode.contains(.flat) || s.cpu.pointee.mode.contains(.code64) else {
-            return
-        }
-        jumpCache[JumpEntry.index(rip)] = JumpEntry(rip: rip, key: key, target: block.first)
-        guard let chain, cpu.pointee.chainTarget == rip else { return }
-        let isPermanent = chain.pointee.isOwnPage && block.pointee.secondPage == Block.noPage
-        chain.pointee.rip = rip
-        chain.pointee.key = isPermanent ? 0 : key
-        chain.pointee.target = block.first
-    }
-
-    // MARK: Fetching
-
-    /// The linear address of an instruction.
-    func fetchLinear(_ rip: UInt64) -> UInt64 {
-        let cpu = s.cpu
-        if cpu.pointee.mode.contains(.code64) { return rip }
-        return (rip &+ s.segment(Segment.cs).pointee.base) & 0xffff_ffff
-    }
-
-    private func checkFetchLimit(_ rip: UInt64) -> Bool {
-        if isWithinLimit(rip, 1) { return true }
-        s.setFault(Vector.gp, code: 0)
-        return false
-    }
-
-    private func isWithinLimit(_ rip: UInt64, _ length: UInt32) -> Bool {
-        let mode = s.cpu.pointee.mode
-        if mode.contains(.code64) || mode.contains(.flat) { return true }
-        return rip &+ UInt64(length) &- 1 <= UInt64(s.segment(Segment.cs).pointee.limit)
-    }
-
-    // MARK: Decoding
-
-    /// Decodes from the guest's bytes until a jump, the end of the page, or the limit.
-    private func decodeBlock(
-        rip: UInt64, linear: UInt64, physical: UInt64, mode: Mode
-    ) -> UnsafeMutablePointer<Block>? {
-        var builder = BlockBuilder(mode: mode, pageOffset: linear & 0xfff, operations: scratch)
-        var window = FetchWindow()
-        memory.watchCode(physical)
-        window.load(memory, s, physical)
-        // Outside of RAM and ROM each instruction is fetched when it runs, and only then.
-        let isKnown = memory.canKeep(physical)
-        let limit = mode.contains(.single) || !isKnown ? 1 : BlockBuilder.maximumInstructions
-        var secondPage = Block.noPage
-        var i = Instruction()
-        while !builder.isEnded, builder.instructionCount < limit {
-            if mayStop(at: linear, builder) {
-                if builder.instructionCount > 0 { break }
-                builder.push(Op(run: breakpointCheck))
-            }
-            let outcome = window.decode(&decoder, at: builder.length, mode, &i)
-            switch outcome {
-            case .instruction: builder.add(i)
-            case .undefined: builder.addUndefined(length: Int(i.length), undefinedOpcode)
-            case .tooLong: builder.addUndefined(length: Decoder.maximumLength, instructionTooLong)
-            case .truncated:
-                // It goes on behind the page: a block of its own.
-                if builder.instructionCount > 0 {
-                    builder.finish()
-                    return store(builder, physical, Block.noPage, mode)
-                }
-                let next = ((linear | 0xfff) &+ 1) & s.cpu.pointee.linearMask
-                guard let second = memory.translateFetch(s, next) else { return nil }
-                secondPage = second
-                // The walk may have written an A bit to the first page, and so taken back its mark.
-                memory.watchCode(physical)
-                memory.watchCode(second)
-                window.append(memory, s, second)
-                continue
-            }
-            if secondPage != Block.noPage { break }
-            if builder.length + Int(linear & 0xfff) >= 4096 { break }
-        }
-        builder.finish()
-        if !isWithinLimit(rip, UInt32(builder.length)) {
-            if builder.instructionCount == 1 {
-                s.setFault(Vector.gp, code: 0)
-                return nil
-            }
-            return decodeBlock(rip: rip, linear: linear, physical: physical, mode: mode.union(.single))
-        }
-        return store(builder, physical, secondPage, mode)
-    }
-
-    private func store(
-        _ builder: BlockBuilder, _ physical: UInt64, _ secondPage: UInt64, _ mode: Mode
-    ) -> UnsafeMutablePointer<Block>? {
-        guard let block = memory.blocks.allocate(operations: builder.count) else {
-            emptyArena()
-            return nil
-        }
-        block.initialize(
-            to: Block(
-                address: memory.codePlace(physical),
-                secondPage: secondPage == Block.noPage ? secondPage : memory.codePlace(secondPage),
-                mode: mode, length: UInt32(builder.length),
-                instructionCount: UInt16(builder.instructionCount), operationCount: UInt16(builder.count),
-                isValid: true, isKept: false, nextInBucket: nil,
-                chains: (
-                    ChainSlot(isOwnPage: builder.isOwnPage.0), ChainSlot(isOwnPage: builder.isOwnPage.1)
-                )))
-        block.operations.update(from: builder.operations, count: builder.count)
-        block.operations[0].imm64 = UInt64(builder.instructionCount)
-        if memory.canKeep(physical), secondPage == Block.noPage || memory.canKeep(secondPage) {
-            block.pointee.isKept = true
-            memory.blocks.insert(block)
-        }
-        return block
-    }
-
-    /// Drops all decoded code and every pointer to it.
-    func emptyArena() {
-        memory.blocks.reset()
-        s.cpu.pointee.block = nil
-        s.cpu.pointee.chain = nil
-        jumpCache.update(repeating: JumpEntry(rip: 0, key: 0, target: nil), count: JumpEntry.count)
     }
 
     // MARK: Translations and modes
@@ -321,7 +170,7 @@ public final class SoftCPU: CountedCPU {
     private func updateJumpKey() {
         let cpu = s.cpu
         let user: UInt64 = cpu.pointee.cpl == 3 ? 1 : 0
-        cpu.pointee.jumpKey = generation << 14 | UInt64(cpu.pointee.mode.rawValue) << 1 | user
+        s.run.pointee.jumpKey = generation << 14 | UInt64(s.run.pointee.mode.rawValue) << 1 | user
     }
 
     /// After CR0, CR4, EFER, CPL, RFLAGS.VM or AC, or a segment register have changed: what blocks and accesses depend on.
@@ -346,9 +195,9 @@ public final class SoftCPU: CountedCPU {
         if cr0 & CR0.pe != 0, cpu.pointee.systemFlags & RFLAGS.vm == 0 { mode.insert(.protected) }
         if cpu.pointee.cpl == 3, cr0 & CR0.am != 0, cpu.pointee.systemFlags & RFLAGS.ac != 0 { mode.insert(.alignment) }
         updateWatches()
-        if cpu.pointee.watchesData { mode.insert(.dataBreakpoints) }
-        cpu.pointee.mode = mode
-        cpu.pointee.linearMask = mode.contains(.code64) ? .max : 0xffff_ffff
+        if s.run.pointee.watchesData { mode.insert(.dataBreakpoints) }
+        s.run.pointee.mode = mode
+        s.run.pointee.linearMask = mode.contains(.code64) ? .max : 0xffff_ffff
         for number in 0..<6 {
             let isZero = mode.contains(.code64) && number < Segment.fs
             s.segmentBases[number] = isZero ? 0 : s.segment(number).pointee.base
@@ -366,7 +215,7 @@ public final class SoftCPU: CountedCPU {
             let mayReachUser = cpu.pointee.cr4 & CR4.smap != 0 && cpu.pointee.systemFlags & RFLAGS.ac != 0
             privilege = mayReachUser ? .supervisorAC : .supervisor
         }
-        cpu.pointee.tlb = memory.table(privilege)
+        s.run.pointee.tlb = memory.table(privilege)
     }
 
     private var isFlat: Bool {
@@ -403,7 +252,7 @@ public final class SoftCPU: CountedCPU {
         for change in mail.memory { memory.update(change.range, change.pieces) }
         guard !mail.memory.isEmpty else { return }
         // What was left to be linked would be linked to what is there now.
-        s.cpu.pointee.chain = nil
+        s.run.pointee.chain = nil
         translationsChanged()
     }
 }

@@ -46,7 +46,7 @@ struct EvictionTests {
             Issue.record("the program does not come to its HLT")
             return []
         }
-        return [s[Register.rax], s[Register.rbx], s[Register.rcx], s.rip, s.cpu.pointee.executed]
+        return [s[Register.rax], s[Register.rbx], s[Register.rcx], s.rip, s.run.pointee.executed]
     }
 
     /// The same in Swift.
@@ -66,8 +66,17 @@ struct EvictionTests {
 
     @Test func anArenaThatIsEmptiedAtAnyTimeChangesNoResult() throws {
         for period in 0..<40 {
-            var options = SoftOptions()
+            var options = SoftOptions.tested
             options.emptiesArenaEvery = period
+            #expect(try Self.run(options) == Self.expected, "every \(period) look-ups")
+        }
+    }
+
+    @Test(arguments: [Translation.on, .always])
+    func hostCodeChangesNoResult(translation: Translation) throws {
+        for period in [0, 1, 2, 3, 7, 20, 39] {
+            var options = SoftOptions()
+            (options.emptiesArenaEvery, options.translation) = (period, translation)
             #expect(try Self.run(options) == Self.expected, "every \(period) look-ups")
         }
     }

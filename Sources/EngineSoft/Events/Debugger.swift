@@ -8,11 +8,10 @@ import Core
 let breakpointCheck: Handler = { s, p in call(s, p) { $0.checkBreakpoint(p) } }
 
 extension SoftCPU {
-    /// Whether the instruction that `builder` would add next begins at the offset of a breakpoint, and is not checked yet.
-    func mayStop(at linear: UInt64, _ builder: BlockBuilder) -> Bool {
-        guard !breakpointOffsets.isEmpty else { return false }
-        let isChecked = builder.instructionCount == 0 && builder.count > 1
-        return !isChecked && breakpointOffsets.contains((linear &+ UInt64(builder.length)) & 0xfff)
+    /// Whether the instruction that `source` would get next begins at the offset of a breakpoint.
+    func mayStop(_ source: BlockSource) -> Bool {
+        !breakpointOffsets.isEmpty
+            && breakpointOffsets.contains((source.pageOffset &+ UInt64(source.length)) & 0xfff)
     }
 
     func checkBreakpoint(_ p: P) -> P {
@@ -41,7 +40,7 @@ extension SoftCPU {
         let hits = hardwareHits(fetchLinear(s.rip))
         let kind: DebugEvent.Kind = hits == 0 ? .softwareBreakpoint : .hardwareBreakpoint
         runEnd = .debug(DebugEvent(kind: kind, rip: s.rip, dr6: hits))
-        s.cpu.pointee.stop = .end
+        s.run.pointee.stop = .end
         return toRunLoop
     }
 
@@ -64,8 +63,8 @@ extension SoftCPU {
             bits |= 2 << UInt64(number * 2)
             bits |= (UInt64(breakpoint.kind.rawValue) | length << 2) << UInt64(16 + number * 4)
         }
-        s.cpu.pointee.watch = (addresses[0], addresses[1], addresses[2], addresses[3])
-        s.cpu.pointee.watchControl = bits
+        s.run.pointee.watch = (addresses[0], addresses[1], addresses[2], addresses[3])
+        s.run.pointee.watchControl = bits
         updateMode()
     }
 }

@@ -19,7 +19,7 @@ extension SoftCPU {
 
     func moveFromControl(_ p: P) -> P {
         guard s.cpu.pointee.cpl == 0 else { return raise(s, p, Vector.gp, code: 0) }
-        let number = Int(p.op.pointee.extra2)
+        let number = p.op.pointee.which
         var exit = bp_exit()
         var value = control(number)
         switch ask(BP_EXIT_CR, p, UInt64(number), &exit, { $0.value = value }) {
@@ -44,7 +44,7 @@ extension SoftCPU {
     func moveToControl(_ p: P) -> P {
         guard s.cpu.pointee.cpl == 0 else { return raise(s, p, Vector.gp, code: 0) }
         let value = s[p.op.pointee.src] & (is64 ? .max : 0xffff_ffff)
-        return setControl(Int(p.op.pointee.extra2), value, p)
+        return setControl(p.op.pointee.which, value, p)
     }
 
     /// Writes a control register, after policies were asked.
@@ -212,7 +212,7 @@ extension SoftCPU {
         let kind = s[p.op.pointee.dst] & (is64 ? .max : 0xffff_ffff)
         let address = linear(s, p)
         guard let pcid = s.read(p, address, as: UInt64.self),
-            let page = s.read(p, (address &+ 8) & s.cpu.pointee.linearMask, as: UInt64.self)
+            let page = s.read(p, (address &+ 8) & s.run.pointee.linearMask, as: UInt64.self)
         else { return abort(s, p) }
         let hasPCIDs = s.cpu.pointee.cr4 & CR4.pcide != 0
         let isValid: Bool

@@ -22,9 +22,9 @@ extension SoftCPU {
 
     func loadTable(_ p: P) -> P {
         guard s.cpu.pointee.cpl == 0 else { return raise(s, p, Vector.gp, code: 0) }
-        let isIDT = p.op.pointee.extra2 == 1
+        let isIDT = p.op.pointee.which == 1
         let address = linear(s, p)
-        let second = (address &+ 2) & s.cpu.pointee.linearMask
+        let second = (address &+ 2) & s.run.pointee.linearMask
         guard let limit = s.read(p, address, as: UInt16.self) else { return abort(s, p) }
         var base: UInt64
         if is64 {
@@ -44,11 +44,11 @@ extension SoftCPU {
 
     func storeTable(_ p: P) -> P {
         guard mayStoreSystem else { return raise(s, p, Vector.gp, code: 0) }
-        let isIDT = p.op.pointee.extra2 == 1
+        let isIDT = p.op.pointee.which == 1
         if let end = askTable(BP_EXIT_DESCRIPTOR_TABLE, isIDT ? 1 : 0, isLoad: false, p) { return end }
         let table = isIDT ? s.cpu.pointee.idt : s.cpu.pointee.gdt
         let address = linear(s, p)
-        let second = (address &+ 2) & s.cpu.pointee.linearMask
+        let second = (address &+ 2) & s.run.pointee.linearMask
         // The base first: if only one of the two pages is there, nothing has been stored but what the restart stores again.
         let isStored =
             is64
@@ -109,7 +109,7 @@ extension SoftCPU {
 
     func storeSystemSegment(_ p: P) -> P {
         guard mayStoreSystem else { return raise(s, p, Vector.gp, code: 0) }
-        let number = Int(p.op.pointee.extra2)
+        let number = p.op.pointee.which
         if let end = askTable(BP_EXIT_LDTR_TR, number == Segment.tr ? 1 : 0, isLoad: false, p) { return end }
         return store16(p, UInt64(s.segment(number).pointee.selector)) ? go(p) : abort(s, p)
     }

@@ -65,7 +65,7 @@ let pushFlags: Handler = { s, p in
     case .virtual: flags = virtualImage(flags)
     case .none: return raise(s, p, Vector.gp, code: 0)
     }
-    let mode = s.cpu.pointee.mode
+    let mode = s.run.pointee.mode
     if mode.contains(.code64), p.operandSize == 8, mode.isDisjoint(with: [.alignment, .dataBreakpoints]) {
         let top = s[Register.rsp] &- 8
         guard s.write(p, top, flags) else { return abort(s, p) }
@@ -86,7 +86,7 @@ let popFlags: Handler = { s, p in call(s, p) { $0.popFlags(p) } }
 let setAlignmentCheck: Handler = { s, p in
     let cpu = s.cpu
     guard cpu.pointee.cpl == 0 else { return raise(s, p, Vector.ud) }
-    if p.op.pointee.extra2 != 0 {
+    if p.op.pointee.which != 0 {
         cpu.pointee.systemFlags |= RFLAGS.ac
     } else {
         cpu.pointee.systemFlags &= ~RFLAGS.ac

@@ -6,14 +6,14 @@ let jumpDirect: Handler = { s, p in jump(s, p.op.pointee.imm64, 0) }
 @inline(__always)
 private func target(_ s: S, _ p: P, _ offset: UInt64) -> UInt64 {
     let target = s.rip &+ offset
-    if s.cpu.pointee.mode.contains(.code64) { return target }
-    return target & (p.op.pointee.extra & 15 == 2 ? 0xffff : 0xffff_ffff)
+    if s.run.pointee.mode.contains(.code64) { return target }
+    return target & (p.op.pointee.size == 2 ? 0xffff : 0xffff_ffff)
 }
 
 let jumpDirectChecked: Handler = { s, p in jumpChecked(s, p, to: target(s, p, p.op.pointee.imm64)) }
 
 let jccChecked: Handler = { s, p in
-    if s.cpu.condition(UInt8(truncatingIfNeeded: p.op.pointee.extra2)) {
+    if s.cpu.condition(p.op.pointee.condition) {
         return jumpChecked(s, p, to: target(s, p, p.op.pointee.imm64))
     }
     s.rip = s.rip(after: p)
@@ -22,8 +22,8 @@ let jccChecked: Handler = { s, p in
 
 /// LOOP, LOOPE, LOOPNE, JCXZ: the count has the address size.
 let loopOrJCXZ: Handler = { s, p in
-    let addressSize = UInt16(truncatingIfNeeded: p.op.pointee.extra2 & 0xff)
-    let opcode = p.op.pointee.extra2 &>> 8
+    let addressSize = p.op.pointee.addressSize
+    let opcode = p.op.pointee.opcode
     var count = s.getRegister(Register.rcx, addressSize)
     var isTaken = count == 0
     if opcode != 0xe3 {
@@ -35,12 +35,12 @@ let loopOrJCXZ: Handler = { s, p in
     }
     if isTaken {
         let target = target(s, p, p.op.pointee.imm64)
-        let isOutside = !s.cpu.pointee.mode.contains(.code64) && target > UInt64(s.segment(Segment.cs).pointee.limit)
+        let isOutside = !s.run.pointee.mode.contains(.code64) && target > UInt64(s.segment(Segment.cs).pointee.limit)
         if isOutside { return raise(s, p, Vector.gp, code: 0) }
     }
     if opcode != 0xe3 { s.putRegister(Register.rcx, addressSize, count) }
-    let mode = s.cpu.pointee.mode
-    if mode.contains(.code64) || (mode.contains(.flat) && p.op.pointee.extra & 15 == 4) {
+    let mode = s.run.pointee.mode
+    if mode.contains(.code64) || (mode.contains(.flat) && p.op.pointee.size == 4) {
         return isTaken
             ? jump(s, p.op.pointee.imm64, 0)
             : jump(s, UInt64(p.op.pointee.offset) &+ UInt64(p.op.pointee.length), 1)
@@ -53,7 +53,7 @@ let loopOrJCXZ: Handler = { s, p in
 
 @inline(__always)
 private func callPlain<T: Word>(_ s: S, _ p: P, _: T.Type) -> Bool {
-    let new = (s[Register.rsp] &- UInt64(T.bitWidth / 8)) & s.cpu.pointee.linearMask
+    let new = (s[Register.rsp] &- UInt64(T.bitWidth / 8)) & s.run.pointee.linearMask
     guard s.write(p, new, T(truncatingIfNeeded: s.rip(after: p))) else { return false }
     s[Register.rsp] = new
     return true
@@ -70,14 +70,14 @@ let callDirect32: Handler = { s, p in
 /// Whether RIP may go there; false: #GP(0) is left.
 private func allowsTarget(_ s: S, _ target: UInt64) -> Bool {
     let isAllowed =
-        s.cpu.pointee.mode.contains(.code64)
+        s.run.pointee.mode.contains(.code64)
         ? SoftMemory.isCanonical(target) : target <= UInt64(s.segment(Segment.cs).pointee.limit)
     if !isAllowed { s.setFault(Vector.gp, code: 0) }
     return isAllowed
 }
 
 private func callChecked(_ s: S, _ p: P, to target: UInt64) -> P {
-    let size = p.op.pointee.extra & 15
+    let size = p.op.pointee.size
     guard allowsTarget(s, target), s.pushValue(p, size, s.rip(after: p)) else { return abort(s, p) }
     s.rip = target
     return toRunLoop
@@ -86,7 +86,7 @@ private func callChecked(_ s: S, _ p: P, to target: UInt64) -> P {
 let callDirectChecked: Handler = { s, p in callChecked(s, p, to: target(s, p, p.op.pointee.imm64)) }
 
 let callRegisterChecked: Handler = { s, p in
-    callChecked(s, p, to: s.getRegister(p.op.pointee.src, p.op.pointee.extra & 15))
+    callChecked(s, p, to: s.getRegister(p.op.pointee.src, p.op.pointee.size))
 }
 
 let callRegister64: Handler = { s, p in
@@ -95,7 +95,7 @@ let callRegister64: Handler = { s, p in
         // Faults of the push come first, and nothing is pushed.
         let top = s[Register.rsp] &- 8
         s.mayExit(p)
-        let isPushed = s.cpu.pointee.owner._withUnsafeGuaranteedRef {
+        let isPushed = s.run.pointee.owner._withUnsafeGuaranteedRef {
             $0.memory.translateBoth(s, top, 8, .write) != nil
         }
         return isPushed ? raise(s, p, Vector.gp, code: 0) : abort(s, p)
@@ -118,7 +118,7 @@ let jumpRegister64: Handler = { s, p in
 let jumpRegister32: Handler = { s, p in jump(s, to: UInt64(s.get(p.op.pointee.src, as: UInt32.self))) }
 
 let jumpRegisterChecked: Handler = { s, p in
-    jumpChecked(s, p, to: s.getRegister(p.op.pointee.src, p.op.pointee.extra & 15))
+    jumpChecked(s, p, to: s.getRegister(p.op.pointee.src, p.op.pointee.size))
 }
 
 // MARK: RET; imm: bytes to drop
@@ -139,7 +139,7 @@ let return32: Handler = { s, p in
 }
 
 let returnChecked: Handler = { s, p in
-    let size = p.op.pointee.extra & 15
+    let size = p.op.pointee.size
     guard let target = s.readStack(p, s.stackPointer, size), allowsTarget(s, target) else { return abort(s, p) }
     s.setStackPointer(s.stackPointer &+ UInt64(size) &+ (p.imm & 0xffff))
     s.rip = target

@@ -18,7 +18,7 @@ let halt: Handler = { s, p in call(s, p) { $0.halt(p) } }
 
 /// A hint, but for policies.
 let pause: Handler = { s, p in
-    if s.cpu.pointee.intercepted >> UInt64(BP_EXIT_PAUSE) & 1 == 0 { return following(p) }
+    if s.run.pointee.intercepted >> UInt64(BP_EXIT_PAUSE) & 1 == 0 { return following(p) }
     return call(s, p) { $0.ask(BP_EXIT_PAUSE, p) ?? following(p) }
 }
 
@@ -60,7 +60,7 @@ extension SoftCPU {
     /// RDTSC and RDTSCP.
     func readTimeStamp(_ p: P) -> P {
         let cpu = s.cpu
-        let hasAux = p.op.pointee.extra2 != 0
+        let hasAux = p.op.pointee.which != 0
         if cpu.pointee.cr4 & CR4.tsd != 0, cpu.pointee.cpl != 0 { return raise(s, p, Vector.gp, code: 0) }
         var value = timeStamp
         var exit = bp_exit()
@@ -92,7 +92,7 @@ extension SoftCPU {
     /// RDRAND and RDSEED: runs are to repeat exactly, so the CPU has none; a policy may give numbers.
     func random(_ p: P) -> P {
         var exit = bp_exit()
-        switch ask(Int(p.op.pointee.extra2), p, 0, &exit) {
+        switch ask(p.op.pointee.which, p, 0, &exit) {
         case .proceed: return undefined(p, isTooLong: false)
         case .answered:
             put(p.op.pointee.src, exit.value, size: p.operandSize)
@@ -104,7 +104,7 @@ extension SoftCPU {
 
     /// VMX, SVM, MONITOR and RSM. VMCALL, as in VMX non-root operation, exits at every privilege level.
     func guarded(_ p: P) -> P {
-        let reason = Int(p.op.pointee.extra2)
+        let reason = p.op.pointee.which
         if reason != 0, let end = ask(reason, p) { return end }
         return undefined(p, isTooLong: false)
     }
@@ -119,7 +119,7 @@ extension SoftCPU {
         s.cpu.pointee.isStackShadow = false
         let isEnabled = s.cpu.pointee.systemFlags & RFLAGS.interrupt != 0
         runEnd = .halted(interruptsEnabled: isEnabled, rip: s.rip)
-        s.cpu.pointee.stop = .end
+        s.run.pointee.stop = .end
         return toRunLoop
     }
 }

@@ -12,7 +12,7 @@ private enum Area {
     static let mxcsrMask: UInt32 = 0xffff
 }
 
-/// op.extra, set by `general`: bit 3 of the operand size is REX.W.
+/// An operand size of 8, as `general` sets it, is REX.W.
 private struct Save {
     let s: S
     let is64: Bool
@@ -22,8 +22,8 @@ private struct Save {
 
     init(_ s: S, _ p: P) {
         self.s = s
-        is64 = s.cpu.pointee.mode.contains(.code64)
-        isWide = p.op.pointee.extra & 15 == 8
+        is64 = s.run.pointee.mode.contains(.code64)
+        isWide = p.op.pointee.size == 8
     }
 
     private func put<T: Word>(_ offset: Int, _ value: T) {
@@ -92,10 +92,10 @@ private struct Save {
         return value & ~Area.mxcsrMask == 0 ? value : nil
     }
 
-    func putVectors() { (image + Area.vectors).copyMemory(from: s + Layout.vectors, byteCount: vectorBytes) }
-    func takeVectors() { (s + Layout.vectors).copyMemory(from: image + Area.vectors, byteCount: vectorBytes) }
+    func putVectors() { s.copyVectors(to: image + Area.vectors, count: vectorBytes / 16) }
+    func takeVectors() { s.copyVectors(from: image + Area.vectors, count: vectorBytes / 16) }
     func initializeVectors() {
-        (s + Layout.vectors).initializeMemory(as: UInt8.self, repeating: 0, count: vectorBytes)
+        (s + Layout.vectors).initializeMemory(as: UInt8.self, repeating: 0, count: vectorBytes * 4)
     }
 }
 
@@ -190,7 +190,7 @@ private let xsave: Handler = { s, p in
 /// Only what was asked for is written.
 private func writeSaved(_ s: S, _ p: P, _ address: UInt64, _ components: UInt64, _ save: Save) -> Bool {
     func write(_ offset: Int, _ count: Int) -> Bool {
-        writeBlock(s, p, (address &+ UInt64(offset)) & s.cpu.pointee.linearMask, count, from: save.image + offset)
+        writeBlock(s, p, (address &+ UInt64(offset)) & s.run.pointee.linearMask, count, from: save.image + offset)
     }
     if components & 1 != 0 {
         guard write(0, Area.mxcsr), write(Area.registers, 128) else { return false }
