@@ -66,7 +66,7 @@ struct StateLayoutTests {
             state(\.pageDirectoryPointers) == 1080 && state(\.msrs) == 1112
                 && state(\.pendingDebug) == 1208)
         #expect(state(\.cpl) == 1216 && state(\.inShadow) == 1217 && state(\.didRound) == 1220)
-        #expect(state(\.mxcsr) == 1224 && state(\.x87) == 1232)
+        #expect(state(\.mxcsr) == 1224 && state(\.x87) == 1232 && state(\.apicBase) == 1264)
     }
 
     @Test func theVectorUnitsStateIsWhereCHostHasIt() {

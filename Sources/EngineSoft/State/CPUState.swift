@@ -125,6 +125,9 @@ struct CPUState {
     // MARK: x87 and SSE control
     var mxcsr: UInt32 = 0x1f80
     var x87 = X87Control()
+
+    /// IA32_APIC_BASE as last written to the device that answers it: its bit 11 is CPUID's APIC bit.
+    var apicBase: UInt64 = 0xfee0_0900
 }
 
 /// MSRs with a place of their own.
@@ -142,8 +145,6 @@ struct ModelSpecificRegisters {
     var tscOffset: UInt64 = 0
     var pat: UInt64 = 0x0007_0406_0007_0406
     var miscEnable = MiscEnable.fastStrings | MiscEnable.readOnly
-    /// IA32_APIC_BASE as last written to the device that answers it: its bit 11 is CPUID's APIC bit.
-    var apicBase: UInt64 = 0xfee0_0900
 }
 
 /// x87 registers but for the stack itself. `tag`: a bit set for each physical register that is not empty.

@@ -65,6 +65,17 @@ import Testing
         #expect(!bytes.contains(Array("PIC0".utf8)))
     }
 
+    /// Linux's driver takes one range of twelve ports.
+    @Test func theFirmwareDevicesPortsAreOneRange() {
+        var board = Self.pc
+        board.parts = [
+            .init(plugin: "fw-cfg", ports: [.init(0x511, 1), .init(0x514, 8), .init(0x510, 2)], interrupts: [])
+        ]
+        #expect(board.tables.tables.bytes.contains([0x47, 1, 0x10, 5, 0x10, 5, 1, 12]))
+        board.parts = [.init(plugin: "pic8259", ports: [.init(0x20, 2), .init(0xA0, 2)], interrupts: [])]
+        #expect(board.tables.tables.bytes.contains([0x47, 1, 0x20, 0, 0x20, 0, 1, 2, 0x47, 1, 0xA0, 0, 0xA0, 0, 1, 2]))
+    }
+
     private func little(_ bytes: [UInt8], _ offset: Int) -> UInt32 {
         (0..<4).reduce(0) { $0 | UInt32(bytes[offset + $1]) << UInt32($1 * 8) }
     }

@@ -4,6 +4,22 @@ public struct Board: Equatable, Sendable {
         public var first: UInt16
         public var count: UInt8
         public init(_ first: UInt16, _ count: UInt8) { (self.first, self.count) = (first, count) }
+
+        /// Ascending, without those that overlap or touch; `bridging`: over holes too, as far as one count goes.
+        static func merged(_ ports: [Ports], bridging: Bool) -> [Ports] {
+            var merged: [Ports] = []
+            for next in ports.sorted(by: { $0.first < $1.first }) {
+                guard let last = merged.last, bridging || Int(next.first) <= Int(last.first) + Int(last.count),
+                    let count = UInt8(
+                        exactly: max(Int(next.first) - Int(last.first) + Int(next.count), Int(last.count)))
+                else {
+                    merged.append(next)
+                    continue
+                }
+                merged[merged.count - 1].count = count
+            }
+            return merged
+        }
     }
 
     /// A part with ports, on ISA.

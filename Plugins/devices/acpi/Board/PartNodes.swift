@@ -12,13 +12,15 @@ struct PartNode: Sendable {
     /// Which of the part's ports it has, and which of its interrupts; nil: all.
     var ports: (@Sendable (Board.Ports) -> Bool)?
     var interrupts: ClosedRange<Int>?
+    /// Drivers expect all its ports as one range, holes and all.
+    var isOneRange = false
 
     init(
         _ plugin: String, _ name: String, _ id: String, number: Int = 0,
-        ports: (@Sendable (Board.Ports) -> Bool)? = nil, interrupts: ClosedRange<Int>? = nil
+        ports: (@Sendable (Board.Ports) -> Bool)? = nil, interrupts: ClosedRange<Int>? = nil, isOneRange: Bool = false
     ) {
         (self.plugin, self.name, self.number, self.id) = (plugin, name, number, id)
-        (self.ports, self.interrupts) = (ports, interrupts)
+        (self.ports, self.interrupts, self.isOneRange) = (ports, interrupts, isOneRange)
     }
 
     private static let portB: UInt16 = 0x61
@@ -31,12 +33,12 @@ struct PartNode: Sendable {
         PartNode("pic8259", "PIC", "PNP0000"),
         PartNode("i8042", "KBD", "PNP0303", interrupts: 0...0),
         PartNode("i8042", "MOU", "PNP0F13", ports: { _ in false }, interrupts: 1...1),
-        PartNode("fw-cfg", "FWC", "QEMU0002"),
+        PartNode("fw-cfg", "FWC", "QEMU0002", isOneRange: true),
     ]
 
     /// The device of a part; `count` parts of this kind came before. nil: the part has nothing of it.
     func device(_ part: Board.Part, count: Int) -> AML? {
-        let ports = part.ports.filter(self.ports ?? { _ in true })
+        let ports = Board.Ports.merged(part.ports.filter(self.ports ?? { _ in true }), bridging: isOneRange)
         let interrupts = part.interrupts.enumerated().filter { self.interrupts?.contains($0.offset) ?? true }
             .map(\.element)
         guard !ports.isEmpty || !interrupts.isEmpty else { return nil }
