@@ -3,9 +3,9 @@
 # where that one is not such (or there is none), on the one of a host in a box (kvm-box.sh). TESTS is the test bundle. Prints a line for each check; ends
 # with `N passed, N failed`, and the exit status is 1 where one failed. Logs: .build/box/.
 #
-# Parts, each a host of its own: tests (EngineKVM's, the witness, machines on KVM), guests (policies and control of kvm-checks.sh), debian
-# (check-linux.sh, and check-pc.py's firmware and GRUB). Boxes run at the same time, and have BOX_SECONDS for all that they do (default: 480, with --soak
-# 3600). --soak checks more of each.
+# Parts, each a host of its own: tests (EngineKVM's, the witness, machines on KVM), guests (of kvm-checks.sh), debian
+# (check-linux.sh), and where it is named or with --soak pc (check-pc.py's firmware and GRUB). Boxes run at the same time, and have BOX_SECONDS for all
+# that they do (default: 480, with --soak 3600). --soak checks more of each.
 set -u
 
 fail() { echo "check-kvm.sh: $*" >&2; exit 2; }
@@ -21,11 +21,11 @@ for argument; do
     case $argument in
     --soak) soak=1 ;;
     --here | --box) place=${argument#--} ;;
-    tests | guests | debian) parts="$parts $argument" ;;
+    tests | guests | debian | pc) parts="$parts $argument" ;;
     *) fail "'$argument'?" ;;
     esac
 done
-: "${parts:=tests guests debian}"
+: "${parts:=tests guests debian${soak:+ pc}}"
 logs=$repository/.build/box
 mkdir -p "$logs"
 if [ -n "$soak" ]; then : "${BOX_SECONDS:=3600}"; else : "${BOX_SECONDS:=480}"; fi
@@ -51,13 +51,13 @@ run_tests() {
     run env BACKPLANE_SOAK=${soak:+20} "$tests" --testing-library swift-testing --no-parallel --filter '^(EngineTests|MachineTests)\.' \
         --skip "DeviceFuzzTests|CountedTests|CrashTests$slow"
 }
-run_guests() { run "$repository/scripts/kvm-checks.sh" "$backplane" policies control ${soak:+costs}; }
+run_guests() { run "$repository/scripts/kvm-checks.sh" "$backplane" policies control limits ${soak:+costs}; }
 run_debian() {
     # Each word that a disk is written is an exit.
     if [ -n "$soak" ]; then set -- '' 200000; else set -- 'computes disk desk-round-robin gdb i386' 5000; fi
-    run sh -c 'CHECK_LINUX=$1 CHECK_LINUX_LINES=$2 "$3"/check-linux.sh "$4" --engine kvm; linux=$?; "$3"/check-pc.py --engine kvm "$4" || exit; exit $linux' \
-        debian "$@" "$repository/scripts" "$backplane"
+    run env CHECK_LINUX="$1" CHECK_LINUX_LINES="$2" "$repository/scripts/check-linux.sh" "$backplane" --engine kvm
 }
+run_pc() { run "$repository/scripts/check-pc.py" --engine kvm "$backplane"; }
 run() {
     if [ $place = box ]; then set -- "$repository/scripts/kvm-box.sh" "$@"; fi
     BOX_DIR=$logs/$part "$@" >"$logs/$part.log" 2>&1 &

@@ -1,6 +1,6 @@
 #!/bin/sh
 # kvm-checks.sh BACKPLANE [PART...]: what check-kvm.sh runs on a host with a real KVM: Debian's kernel as a guest of it, under every policy that
-# KVM can deliver, its chain changed while it runs, reset, paused and ended. Parts: policies, control (both without any), and costs, which counts the exits
+# KVM can deliver, its chain changed while it runs, reset, paused and ended. Parts: policies, control, limits (all without any), and costs, which counts the exits
 # of what docs/engines.md names. Ends with `N passed, N failed`; the exit status is 1 where one failed.
 set -u
 
@@ -10,7 +10,7 @@ machine=
 trap '[ -z "$machine" ] || kill -KILL $machine 2>/dev/null; rm -rf "$work"' EXIT
 backplane=$1
 shift
-[ $# -gt 0 ] || set -- policies control
+[ $# -gt 0 ] || set -- policies control limits
 seconds=${BACKPLANE_TIMEOUT:-240}
 
 # ---- A Linux guest ----------------------------------------------------------------------------------------------------------
@@ -227,6 +227,8 @@ control() {
     check "another one starts" shows 'Linux version'
     kill -KILL $machine
     check "SIGKILL ends it in the midst of its boot" ends 137
+}
+limits() {
     # The kernel's own stacks and tables, which the processor writes by itself.
     start "$repository/machines/linux.yaml" --policy memory-watch,ranges=0x1000000-0x3ffffff,writes=report,log-limit=1
     check "memory-watch over the kernel's page tables and stacks ends it" ends 6
