@@ -229,10 +229,6 @@ control() {
     check "SIGKILL ends it in the midst of its boot" ends 137
 }
 limits() {
-    # The kernel's own stacks and tables, which the processor writes by itself.
-    start "$repository/machines/linux.yaml" --policy memory-watch,ranges=0x1000000-0x3ffffff,writes=report,log-limit=1
-    check "memory-watch over the kernel's page tables and stacks ends it" ends 6
-    check "it says what the processor cannot write" grep -q "memory that cannot be written.*holds its" "$work/errors"
     start "$repository/machines/linux.yaml" --policy strict
     check "strict stops Debian at the first port that nobody has" ends 8
     check "it says which" grep -q "strict" "$work/errors"
