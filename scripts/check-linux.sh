@@ -207,7 +207,7 @@ stands_and_steps() {
     said attached "$name: four steps lead elsewhere" '^moved 1$'
     said attached "$name: registers are those of 64-bit mode" 'LMA'
     said attached "$name: it stands still for its debugger" 'paused'
-    said attached "$name: gdb says why a breakpoint is refused" "hardware breakpoints do not work on this host's KVM"
+    said attached "$name: a breakpoint that would never be hit is refused" "Cannot insert hardware breakpoint"
 }
 # The second instruction behind the entry stores the user's stack pointer at an offset of GS, whose base is still that of the user.
 stops_at_places() {

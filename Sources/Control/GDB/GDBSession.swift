@@ -374,7 +374,7 @@ package struct GDBSession {
             }
             return [send(text: "OK")]
         } catch {
-            // gdb shows what follows "E." as it is.
+            // The text behind "E." is for whoever shows it: gdb 13 does not, of breakpoints.
             return [send(text: "E.\(error.description)")]
         }
     }
