@@ -55,6 +55,7 @@ check-kvm: guests
 	@scripts/setup.sh kvm
 	scripts/fetch-linux.sh
 	scripts/fetch-linux.sh i386
+	scripts/check-pc.py --fetch
 	BACKPLANE_BUILD=$(KVM_BUILD) scripts/install.sh $(INSTALLED)
 	scripts/check-kvm.sh $(INSTALLED)/bin/backplane $(KVM_BUILD)/backplanePackageTests.xctest $(OPTIONS)
 

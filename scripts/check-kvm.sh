@@ -3,8 +3,9 @@
 # where that one is not such (or there is none), on the one of a host in a box (kvm-box.sh). TESTS is the test bundle. Prints a line for each check; ends
 # with `N passed, N failed`, and the exit status is 1 where one failed. Logs: .build/box/.
 #
-# Parts, each a host of its own in boxes that run at the same time: tests (EngineKVM's, the witness, machines on KVM), guests (policies and control of
-# kvm-checks.sh), debian (check-linux.sh). --soak checks more of each.
+# Parts, each a host of its own: tests (EngineKVM's, the witness, machines on KVM), guests (of kvm-checks.sh), debian
+# (check-linux.sh), and where it is named or with --soak pc (check-pc.py's firmware and GRUB). Boxes run at the same time, and have BOX_SECONDS for all
+# that they do (default: 480, with --soak 3600). --soak checks more of each.
 set -u
 
 fail() { echo "check-kvm.sh: $*" >&2; exit 2; }
@@ -20,13 +21,15 @@ for argument; do
     case $argument in
     --soak) soak=1 ;;
     --here | --box) place=${argument#--} ;;
-    tests | guests | debian) parts="$parts $argument" ;;
+    tests | guests | debian | pc) parts="$parts $argument" ;;
     *) fail "'$argument'?" ;;
     esac
 done
-: "${parts:=tests guests debian}"
+: "${parts:=tests guests debian${soak:+ pc}}"
 logs=$repository/.build/box
 mkdir -p "$logs"
+if [ -n "$soak" ]; then : "${BOX_SECONDS:=3600}"; else : "${BOX_SECONDS:=480}"; fi
+export BOX_SECONDS
 
 # `engine: auto` knows: it takes KVM where supervisor code runs at native speed.
 if [ -z "$place" ]; then
@@ -39,20 +42,28 @@ fi
 
 # ---- The parts ----------------------------------------------------------------------------------------------------------------
 
-# What of the bundle speaks of KVM: the engine's own tests, those that run on every engine, the witness (which ends TCG: docs/engines.md), and whole
-# machines.
+# What of the bundle runs on KVM: the engine's own tests, those that run on every engine, the witness, and whole machines. In a box these leave out
+# the other engine.
 run_tests() {
-    set -- --testing-library swift-testing --no-parallel --filter '^(EngineTests|MachineTests)\.'
-    [ $place = here ] || set -- "$@" --skip WitnessTests
-    run env BACKPLANE_SOAK=${soak:+20} "$tests" "$@"
+    # Of 200,000 exits each.
+    slow='|IsolationTests'
+    [ $place = box ] && [ -z "$soak" ] || slow=
+    run env BACKPLANE_SOAK=${soak:+20} "$tests" --testing-library swift-testing --no-parallel --filter '^(EngineTests|MachineTests)\.' \
+        --skip "DeviceFuzzTests|CountedTests|CrashTests$slow"
 }
-run_guests() { run "$repository/scripts/kvm-checks.sh" "$backplane"; }
+run_guests() { run "$repository/scripts/kvm-checks.sh" "$backplane" policies control limits ${soak:+costs}; }
 run_debian() {
-    if [ -n "$soak" ]; then set --; else set -- computes disk desk gdb i386; fi
-    run env CHECK_LINUX="$*" "$repository/scripts/check-linux.sh" "$backplane" --engine kvm
+    # Each word that a disk is written is an exit.
+    if [ -n "$soak" ]; then set -- '' 200000; else set -- 'computes disk desk-round-robin gdb i386' 5000; fi
+    run env CHECK_LINUX="$1" CHECK_LINUX_LINES="$2" "$repository/scripts/check-linux.sh" "$backplane" --engine kvm
 }
+run_pc() { run "$repository/scripts/check-pc.py" --engine kvm "$backplane"; }
 run() {
-    if [ $place = box ]; then BOX_DIR=$logs/$part "$repository/scripts/kvm-box.sh" "$@"; else "$@"; fi >"$logs/$part.log" 2>&1
+    if [ $place = box ]; then set -- "$repository/scripts/kvm-box.sh" "$@"; fi
+    BOX_DIR=$logs/$part "$@" >"$logs/$part.log" 2>&1 &
+    child=$!
+    trap 'kill $child' TERM
+    wait $child
     echo $? >"$logs/$part.status"
 }
 
@@ -64,7 +75,7 @@ report() {
             -e 's/^.\{1,3\} Test \([a-zA-Z0-9_]*(.*)\) .*passed after \(.*\)\.$/ok     \1: \2/p' \
             -e 's/^.\{1,3\} Test \([a-zA-Z0-9_]*(.*)\) .*failed after \(.*\)\.$/FAILED \1: \2/p' \
             -e 's/^.\{1,3\} Test \([a-zA-Z0-9_]*(.*)\) .*skipped: \(.*\)$/SKIPPED \1: \2/p' \
-            -e '/recorded an issue/,/^.\{1,3\} /s/^/    /p'
+            -e '/recorded a known issue/,/^↳/s/^↳/     known:/p' -e '/recorded an issue/,/^.\{1,3\} /s/^/    /p'
         ;;
     *) grep -v ' passed, [0-9]* failed$' "$logs/$1.log" ;;
     esac

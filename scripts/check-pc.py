@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""check-pc.py [BACKPLANE]: the PC of machines/pc.yaml boots what Debian has, from firmware on.
+"""check-pc.py [--engine NAME] [--fetch] [BACKPLANE]: the PC of machines/pc.yaml boots what Debian has, from firmware on.
 
-Gets SeaBIOS and GRUB's rescue image by apt into .build/guests/pc (no root needed), boots them on the software CPU, reads the serial console and the cells
-of the VGA, and types on both keyboards. BACKPLANE: the program (default: .build-tests/release/backplane). Ends with `N passed, N failed`; status 1 where one failed."""
+Gets SeaBIOS and GRUB's rescue image by apt into .build/guests/pc (no root needed), boots them on the software CPU or the engine that is named, reads
+the serial console and the cells of the VGA, and types on both keyboards. BACKPLANE: the program (default: .build-tests/release/backplane). --fetch: gets
+the files, and that is all. Ends with `N passed, N failed`; status 1 where one failed."""
 
+import argparse
 import os
 import pathlib
 import pty
@@ -165,8 +167,15 @@ class Checks:
 
 
 def main():
-    backplane = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / ".build-tests/release/backplane").resolve()
+    words = argparse.ArgumentParser(usage=__doc__)
+    words.add_argument("backplane", nargs="?", type=pathlib.Path, default=ROOT / ".build-tests/release/backplane")
+    words.add_argument("--engine", default="soft")
+    words.add_argument("--fetch", action="store_true")
+    arguments = words.parse_args()
+    backplane = arguments.backplane.resolve()
     files = fetch(ROOT / ".build/guests/pc")
+    if arguments.fetch:
+        return
     checks = Checks()
     with tempfile.TemporaryDirectory() as work:
         work = pathlib.Path(work)
@@ -178,7 +187,7 @@ def main():
                 "firmware": files["seabios"], "vga-bios": files["seabios"].parent / "vgabios-stdvga.bin", "disk": disk, "memory": "64MiB", "debug": work / "seabios.log",
             }
             options = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
-            return [str(backplane), "run", str(ROOT / "machines/pc.yaml"), "--engine", "soft", *options, *more]
+            return [str(backplane), "run", str(ROOT / "machines/pc.yaml"), "--engine", arguments.engine, *options, *more]
 
         def boots_a_sector():
             result = subprocess.run(

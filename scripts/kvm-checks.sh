@@ -1,7 +1,7 @@
 #!/bin/sh
 # kvm-checks.sh BACKPLANE [PART...]: what check-kvm.sh runs on a host with a real KVM: Debian's kernel as a guest of it, under every policy that
-# KVM can deliver, its chain changed while it runs, reset, paused and ended. Parts: policies, control (both without any). Ends with `N passed, N
-# failed`; the exit status is 1 where one failed.
+# KVM can deliver, its chain changed while it runs, reset, paused and ended. Parts: policies, control, limits (all without any), and costs, which counts the exits
+# of what docs/engines.md names. Ends with `N passed, N failed`; the exit status is 1 where one failed.
 set -u
 
 repository=$(cd "$(dirname "$0")/.." && pwd)
@@ -10,7 +10,7 @@ machine=
 trap '[ -z "$machine" ] || kill -KILL $machine 2>/dev/null; rm -rf "$work"' EXIT
 backplane=$1
 shift
-[ $# -gt 0 ] || set -- policies control
+[ $# -gt 0 ] || set -- policies control limits
 seconds=${BACKPLANE_TIMEOUT:-240}
 
 # ---- A Linux guest ----------------------------------------------------------------------------------------------------------
@@ -227,9 +227,38 @@ control() {
     check "another one starts" shows 'Linux version'
     kill -KILL $machine
     check "SIGKILL ends it in the midst of its boot" ends 137
+}
+limits() {
     start "$repository/machines/linux.yaml" --policy strict
     check "strict stops Debian at the first port that nobody has" ends 8
     check "it says which" grep -q "strict" "$work/errors"
+}
+
+# ---- What a guest costs -----------------------------------------------------------------------------------------------------
+
+# cost WHAT COMMAND...: the exits of a command that waits for the guest, with those of the devices that have most.
+cost() {
+    what=$1
+    shift
+    ctl call counts clear >/dev/null
+    "$@" || return
+    ctl call counts table | tr -d '\r' | awk -F '\t' -v what="$what" '
+        $1 == "kind" { all += $3 } $1 == "port" { by[$5] += $3 } $1 == "kind" && $2 == "hlt" { by["hlt"] += $3 }
+        END { line = "cost   " what ": " all " exits"; for (owner in by) line = line "; " by[owner] " " owner; print line }'
+}
+idles() { sleep 10; }
+costs() {
+    truncate -s 96M "$work/disk.img"
+    start "$repository/machines/linux-disk.yaml" --set "disk=$work/disk.img" --policy counts=stats,at-end=off
+    cost "a boot of Debian to its shell" at_shell
+    # Answered: at rest.
+    answers "sleep 2; echo 0 >/sys/block/sda/queue/read_ahead_kb; echo still" still
+    cost "ten idle seconds" idles
+    cost "1 MiB read by IDE" answers "dd if=/dev/sda of=/dev/null bs=64k skip=16 count=16 2>/dev/null; echo read" read
+    cost "1 MiB written by IDE" answers "dd if=/dev/zero of=/dev/sda bs=64k seek=16 count=16 conv=fsync 2>/dev/null; echo written" written
+    cost "64 KiB through the UART" answers "head -c 65536 /dev/zero | tr '\\000' x; echo; echo sent" sent
+    say 'poweroff -f'
+    check "costs: the machine ends" ends 0
 }
 
 for part; do $part; done

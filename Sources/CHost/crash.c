@@ -116,10 +116,11 @@ enum { FATAL_SIGNALS = sizeof fatal_signals / sizeof fatal_signals[0] };
 static struct termios tty_settings;
 static int tty_flags;
 static volatile int tty_fd = -1;
+static volatile pid_t tty_process; /* that has made the terminal raw */
 
 void ch_tty_restore(void) {
     int fd = tty_fd, saved = errno;
-    if (fd < 0) return;
+    if (fd < 0 || tty_process != getpid()) return; /* a process that a plugin has forked ends too */
     /* A process in the background that changes the terminal gets SIGTTOU, and would stop here, unless it is blocked. */
     sigset_t stop, before;
     sigemptyset(&stop);
@@ -176,6 +177,7 @@ int32_t ch_tty_save(int32_t fd) {
     tty_fd = -1;
     tty_settings = settings;
     tty_flags = flags;
+    tty_process = getpid();
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     tty_fd = fd;
     pthread_once(&once, register_exit);
@@ -222,13 +224,17 @@ static ch_machine *machine_of_thread(void) {
     return thread_machine;
 }
 
+/* The instance whose callback this thread runs. Another thread may be in one of the same machine. */
+static ch_node *node_of_thread(const ch_machine *machine) {
+    ch_node *node = machine ? __atomic_load_n(&machine->node, __ATOMIC_RELAXED) : NULL;
+    return node && machine->holder && machine->holder != ch_thread_id() ? NULL : node;
+}
+
 static void report(int number, const siginfo_t *info, const ucontext_t *context) {
     message m = {0};
     ch_machine *machine = machine_of_thread();
     put_machine(&m, machine);
-    ch_node *node = machine ? __atomic_load_n(&machine->node, __ATOMIC_RELAXED) : NULL;
-    /* Another thread may be in a callback of the same machine: then it is not the callback that crashed. */
-    if (node && machine->holder && machine->holder != ch_thread_id()) node = NULL;
+    ch_node *node = node_of_thread(machine);
     if (node) {
         put(&m, "plugin crashed: ");
         put_callback(&m, machine, node);
@@ -322,21 +328,70 @@ void ch_set_activity(const char *text) {
     thread_activity[length] = 0;
 }
 
-/* A library that calls exit() while it is loaded must not end the process as if all were well. */
-static void exit_while_active(void) {
-    if (!thread_activity[0]) return;
+/* ---- Ends that nobody of ours asked for ------------------------------------------------------------------------- */
+static volatile pid_t reporting_process; /* whose ends are reported; 0: none's */
+
+_Noreturn void ch_end_process(int status) {
+    for (;;) syscall(SYS_exit_group, status);
+}
+
+/* "a plugin has ended the process: instance 'com1' (uart16550), in write of 0x3f8: exit(3)". A process that a plugin has forked may end as it
+ * likes, and so may our own threads outside of callbacks. */
+static void report_end(const char *call, const int *status) {
+    if (!reporting_process || reporting_process != getpid()) return;
+    ch_machine *machine = machine_of_thread();
+    ch_node *node = node_of_thread(machine);
+    bool is_ours = thread_stack || gettid() == reporting_process;
+    if (!node && !thread_activity[0] && (is_ours || !watched)) return;
     message m = {0};
-    put(&m, "backplane: the process was ended while ");
-    put(&m, thread_activity);
+    put_machine(&m, node ? machine : NULL);
+    if (node) {
+        put(&m, "a plugin has ended the process: ");
+        put_callback(&m, machine, node);
+    } else if (thread_activity[0]) {
+        put(&m, "the process was ended while ");
+        put(&m, thread_activity);
+    } else {
+        put(&m, "a plugin has ended the process, on a thread of its own");
+    }
+    put(&m, ": ");
+    put(&m, call);
+    if (status) {
+        put(&m, *status < 0 ? "(-" : "(");
+        put_number(&m, *status < 0 ? -(uint64_t)*status : (uint64_t)*status, 10);
+        put(&m, ")");
+    }
     ch_tty_restore();
     send(&m);
-    _exit(2);
+    ch_end_process(node || !thread_activity[0] ? CH_STATUS_PLUGIN_FAULT : 2);
 }
-static void register_exit_report(void) { atexit(exit_while_active); }
+
+static void exiting(int status, void *nothing) {
+    (void)nothing;
+    report_end("exit", &status);
+}
+static void exiting_quickly(void) { report_end("quick_exit", NULL); }
+static void register_ends(void) {
+    reporting_process = getpid();
+    on_exit(exiting, NULL);
+    at_quick_exit(exiting_quickly);
+}
 void ch_report_exit(void) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, register_exit_report);
+    pthread_once(&once, register_ends);
 }
+
+/* These two run no handler. Libraries that the program loads find its definitions before the C library's. (The address sanitizer needs its own.) */
+#if !__has_feature(address_sanitizer)
+__attribute__((visibility("default"))) _Noreturn void _exit(int status) {
+    report_end("_exit", &status);
+    ch_end_process(status);
+}
+__attribute__((visibility("default"))) _Noreturn void _Exit(int status) {
+    report_end("_Exit", &status);
+    ch_end_process(status);
+}
+#endif
 
 /* ---- Watchdog ---------------------------------------------------------------------------------------------------- */
 static const uint64_t tick = 250000000;
@@ -373,7 +428,7 @@ static _Noreturn void end_hung(const ch_machine *machine, const ch_node *node) {
     put(&m, limit >= 1000000000 ? " s" : " ms");
     send(&m);
     show_hung_thread(machine->holder);
-    _exit(CH_STATUS_PLUGIN_FAULT);
+    ch_end_process(CH_STATUS_PLUGIN_FAULT);
 }
 
 /* Asked for, and not answered: nothing hangs, so the machine goes on and only says so, once. */

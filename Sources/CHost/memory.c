@@ -27,7 +27,7 @@ static _Noreturn void end_without_memory(size_t size) {
     ch_tty_restore();
     ssize_t ignored = write(STDERR_FILENO, text + 1, length - 1);
     (void)ignored;
-    _exit(CH_STATUS_HOST_FAILED);
+    ch_end_process(CH_STATUS_HOST_FAILED);
 }
 
 static void *runtime_malloc(size_t size) {

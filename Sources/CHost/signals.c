@@ -26,7 +26,7 @@ static _Noreturn void leave(int number) {
     ch_tty_restore();
     ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
     (void)ignored;
-    _exit(128 + number);
+    ch_end_process(128 + number);
 }
 
 static void to_pipe(int number) {

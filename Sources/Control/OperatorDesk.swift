@@ -87,7 +87,7 @@ final class OperatorDesk: TerminalOperator {
         case .exitNow(let status, let reason):
             ch_tty_restore()
             log.write(.error, nil, reason)
-            _exit(status)
+            ch_end_process(status)
         }
     }
 

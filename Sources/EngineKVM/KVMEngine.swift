@@ -19,6 +19,7 @@ public final class KVMEngine: Engine {
     /// SAFETY: allocated in init, freed in deinit; every CPU keeps its engine alive.
     let hold: UnsafeMutablePointer<UInt32>
     let cpuid: [kvm_cpuid_entry2]
+    private lazy var breakpoints = BreakpointProbe()
     private let cpuLimit: Int
     private var slots = SlotTable()
     private(set) var intercepts = MSRIntercepts()
@@ -96,6 +97,8 @@ public final class KVMEngine: Engine {
             _ = try check(ch_kvm_set_tss_address(vm, 0xfeff_d000), "KVM_SET_TSS_ADDR")
         }
     }
+
+    public func problem(with kind: DebugPoint.Kind) -> String? { breakpoints.problem(with: kind) }
 
     // MARK: Memory
 

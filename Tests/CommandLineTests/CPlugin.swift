@@ -46,18 +46,36 @@ enum CPlugin {
     }
 
     /// A device with one port that misbehaves in the callback that the property `when` names: `do` is fail, crash (a
-    /// write to address 0x10), abort or hang.
+    /// write to address 0x10), abort, hang, exit, _exit, thread (which calls _exit) or fork (whose child exits).
     static let wild = """
         #include <backplane/plugin.h>
         #include <stdlib.h>
         #include <string.h>
+        #include <pthread.h>
+        #include <sys/wait.h>
         #include <unistd.h>
+        static void *leave(void *nothing) { (void)nothing; _exit(3); }
         typedef struct { const bp_host *host; char when[16], action[16]; uint16_t at; } wild;
         static bp_status in(wild *w, const char *callback) {
             if (strcmp(w->when, callback)) return BP_OK;
             if (!strcmp(w->action, "crash")) *(volatile int *)0x10 = 1;
             if (!strcmp(w->action, "abort")) abort();
             if (!strcmp(w->action, "hang")) for (;;) pause();
+            if (!strcmp(w->action, "exit")) exit(3);
+            if (!strcmp(w->action, "_exit")) _exit(3);
+            pthread_t thread;
+            if (!strcmp(w->action, "thread")) {
+                pthread_create(&thread, NULL, leave, NULL);
+                pthread_join(thread, NULL);
+            }
+            if (!strcmp(w->action, "fork")) {
+                pid_t child = fork();
+                if (child == 0) exit(0);
+                waitpid(child, NULL, 0);
+                if ((child = fork()) == 0) _exit(0);
+                waitpid(child, NULL, 0);
+                return BP_OK;
+            }
             return bp_fail(w->host, BP_FAULT, "the %s went wrong", callback);
         }
         static bp_status read_port(void *self, const bp_access *a, uint64_t *value) {

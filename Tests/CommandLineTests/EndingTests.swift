@@ -122,6 +122,48 @@ extension Commands {
             #expect(terminal.settings == before)
         }
 
+        // MARK: Plugins that end the process
+
+        private static let callback =
+            "machine 'echo': a plugin has ended the process: instance 'bad' (wild), in write of 0x300"
+
+        @Test(
+            .enabled(if: Host.hasCompiler),
+            arguments: [
+                ("exit", callback + ": exit(3)"), ("_exit", callback + ": _exit(3)"),
+                ("thread", "a plugin has ended the process, on a thread of its own: _exit(3)"),
+            ])
+        func aPluginThatEndsTheProcessIsNamedAndTheTerminalRestored(_ action: String, _ says: String) async throws {
+            let (folder, terminal) = (Folder(), try Terminal())
+            try await CPlugin.compile("wild", CPlugin.wild, into: folder.path)
+            let before = terminal.settings
+            let bad = "{ id: bad, plugin: ./libwild.so, when: write, do: \(action) }"
+            let file = try folder.echo(Guest.key(to: 0x300), devices: [bad])
+            let child = try Child(
+                ["run", file, "--engine", "soft"], input: .terminal(terminal), output: .terminal(terminal))
+            #expect(await terminal.shows(">"))
+            #expect(terminal.settings.isRaw)
+            terminal.type("x")
+            let end = await child.end()
+            #expect(end.status == 4)
+            #expect(end.error.contains(says), "\(end.error)")
+            #expect(terminal.settings == before)
+        }
+
+        /// What a plugin forks ends by itself: the machine's terminal stays raw, and the machine goes on.
+        @Test(.enabled(if: Host.hasCompiler)) func aProcessThatAPluginForksMayEnd() async throws {
+            let (folder, terminal) = (Folder(), try Terminal())
+            try await CPlugin.compile("wild", CPlugin.wild, into: folder.path)
+            let bad = "{ id: bad, plugin: ./libwild.so, when: start, do: fork }"
+            let file = try folder.echo(Guest.spin, devices: [bad])
+            let child = try Child(
+                ["run", file, "--engine", "soft"], input: .terminal(terminal), output: .terminal(terminal))
+            #expect(await terminal.shows(">"))
+            #expect(terminal.settings.isRaw)
+            child.signal(SIGKILL)
+            _ = await child.end()
+        }
+
         /// Writes a sector of an ATA disk at 2 MiB, and ends with its status register.
         private static let writeSector: [UInt8] = [
             0xba, 0xf6, 0x01, 0xb0, 0xe0, 0xee,  // mov dx,0x1f6; mov al,0xe0; out dx,al: LBA

@@ -290,7 +290,7 @@ struct GDBTests {
                 DebugPoint(kind: .write, address: 0x2000, length: 8),
             ])
         #expect(talk.ask("Z4,2010,1") == ["OK"])
-        #expect(talk.ask("Z3,2020,1") == ["E1c"], "there are four")
+        #expect(talk.ask("Z3,2020,1") == ["E.full"])
         #expect(talk.ask("z2,2000,8") == ["OK"])
         #expect(talk.ask("Z3,2020,1") == ["OK"])
         #expect(talk.ask("Z5,0,1") == [""])

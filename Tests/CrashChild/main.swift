@@ -66,6 +66,25 @@ case "other-thread":
         badAccess(0x40)
         return nil
     }
+case "ends":
+    // By a callback: exit, quick_exit, _exit, _Exit; by a thread that is nobody's; by a process of its own, which is not ours.
+    let how = CommandLine.arguments.dropFirst(2).first ?? ""
+    ch_report_exit()
+    _ = ch_tty_save(0)
+    makeRaw()
+    _ = ch_watchdog_add(machine)
+    switch how {
+    case "thread": onThread { _ in _exit(3) }
+    case "own": exit(3)
+    default:
+        enterCallback(ch_activity_write, 0x3f8)
+        switch how {
+        case "exit": exit(3)
+        case "quick_exit": quick_exit(3)
+        case "_exit": _exit(3)
+        default: _Exit(-1)
+        }
+    }
 case "hang", "hang-tty":
     if CommandLine.arguments[1] == "hang-tty" {
         _ = ch_tty_save(0)

@@ -44,6 +44,23 @@ struct CrashTests {
         #expect(child.terminalIsAsBefore)
     }
 
+    /// Line of the callback's end, and status of the process.
+    private static let ended = "a plugin has ended the process"
+    @Test(arguments: [
+        ("exit", 4, machine + ended + ": instance 'com1' (uart16550), in write of 0x3f8: exit(3)\n"),
+        ("quick_exit", 4, machine + ended + ": instance 'com1' (uart16550), in write of 0x3f8: quick_exit\n"),
+        ("_exit", 4, machine + ended + ": instance 'com1' (uart16550), in write of 0x3f8: _exit(3)\n"),
+        ("_Exit", 4, machine + ended + ": instance 'com1' (uart16550), in write of 0x3f8: _Exit(-1)\n"),
+        ("thread", 4, "backplane: " + ended + ", on a thread of its own: _exit(3)\n"),
+        ("own", 3, ""),
+    ])
+    func anEndByAPluginIsNamedAndTheTerminalComesBack(how: String, status: Int32, words: String) throws {
+        let child = try Child("ends", how, onTerminal: true)
+        #expect(child.status == status << 8)
+        #expect(child.errors == words)
+        #expect(child.terminalIsAsBefore)
+    }
+
     @Test func signalsBecomeBytes() throws {
         let child = try Child("signals")
         #expect(child.output == "15 2 1 28 20 18 -1 true\n")
@@ -63,7 +80,7 @@ private struct Child {
         var error: Int32
     }
 
-    init(_ scenario: String, onTerminal: Bool = false) throws {
+    init(_ scenario: String..., onTerminal: Bool = false) throws {
         var path = [CChar](repeating: 0, count: 4096)
         let length = readlink("/proc/self/exe", &path, path.count - 1)
         let own = String(decoding: path.prefix(max(0, length)).map(UInt8.init(bitPattern:)), as: UTF8.self)
@@ -88,7 +105,7 @@ private struct Child {
         posix_spawn_file_actions_adddup2(&actions, outPipe[1], 1)
         posix_spawn_file_actions_adddup2(&actions, errorPipe[1], 2)
         var child = pid_t()
-        var arguments: [UnsafeMutablePointer<CChar>?] = [strdup(program), strdup(scenario), nil]
+        var arguments: [UnsafeMutablePointer<CChar>?] = ([program] + scenario).map { strdup($0) } + [nil]
         let error = posix_spawn(&child, program, &actions, nil, &arguments, environ)
         posix_spawn_file_actions_destroy(&actions)
         close(outPipe[1])

@@ -127,10 +127,11 @@ struct ExitTests {
     @Test(arguments: EngineKind.here) func hardwareBreakpointsStop(engine: EngineKind) throws {
         let bench = try GuestBench(Guests.step32, .protected, engine)
         try bench.cpu.setDebug(DebugControl(hardware: [.init(address: 0x1006, length: 1, kind: .execute)]))
-        if engine == .kvm, KVMHost.lacksBreakpoints { return }
-        let end = bench.cpu.run()
-        guard case .debug(let event) = end else { throw GuestBench.UnexpectedEnd(end: end) }
-        #expect(event.kind == .hardwareBreakpoint && event.rip == 0x1006 && event.dr6 & 15 == 1)
+        try KVMHost.withBreakpoints(engine) {
+            let end = bench.cpu.run()
+            guard case .debug(let event) = end else { throw GuestBench.UnexpectedEnd(end: end) }
+            #expect(event.kind == .hardwareBreakpoint && event.rip == 0x1006 && event.dr6 & 15 == 1)
+        }
         #expect(throws: EngineError.self) {
             try bench.cpu.setDebug(DebugControl(hardware: [.init(address: 0x1001, length: 4, kind: .write)]))
         }
@@ -139,10 +140,11 @@ struct ExitTests {
     @Test(arguments: EngineKind.here) func breakpointInstructionComesBackToTheDebugger(engine: EngineKind) throws {
         let bench = try GuestBench(Guests.int3_32, .protected, engine)
         try bench.cpu.setDebug(DebugControl(softwareBreakpoints: true))
-        if engine == .kvm, KVMHost.lacksBreakpoints { return }
-        let end = bench.cpu.run()
-        guard case .debug(let event) = end else { throw GuestBench.UnexpectedEnd(end: end) }
-        #expect(event.kind == .softwareBreakpoint && event.rip == 0x1001)
+        try KVMHost.withBreakpoints(engine) {
+            let end = bench.cpu.run()
+            guard case .debug(let event) = end else { throw GuestBench.UnexpectedEnd(end: end) }
+            #expect(event.kind == .softwareBreakpoint && event.rip == 0x1001)
+        }
     }
 
     // MARK: Ends

@@ -16,8 +16,9 @@ enum EngineKind: CaseIterable, Sendable {
     /// Each instruction is a block of its own: what lies at the edges of blocks is met at every instruction.
     case softByInstruction
 
-    /// Those that this host has.
-    static let here = kvmIsHere ? allCases : [.soft, .softByInstruction]
+    /// Those that this host has; in a box KVM alone, since the others are the same outside.
+    static let here: [EngineKind] =
+        kvmIsHere ? (KVMHost.box == nil ? allCases : [.kvm]) : [.soft, .softByInstruction]
 
     func make() throws -> any Engine {
         switch self {

@@ -79,6 +79,24 @@ struct GuestDebugTests {
         #expect(bench.word32(0x708) & 0xe00f == 2)
     }
 
+    /// F1 is a trap: IP is behind it, and no bit of DR6 says why.
+    @Test(arguments: engines) func icebpIsATrap(engine: EngineKind) throws {
+        let bench = try bench([0xf1, 0x90, 0xf4], engine)
+        // Any other vector halts at once.
+        bench.store([0xf4], at: 0x5100)
+        for vector in 0..<256 where vector != 1 {
+            bench.ram.storeBytes(of: 0x5100, toByteOffset: vector * 4, as: UInt32.self)
+        }
+        try bench.runToHalt()
+        withKnownIssue("QEMU's TCG (7.2) raises #UD for it, with and without KVM") {
+            #expect(bench.word32(0x700) == 1)
+            #expect(bench.word32(0x704) == 0x1004)
+            #expect(bench.word32(0x708) & 0xe00f == 0)
+        } when: {
+            engine == .kvm && KVMHost.box == "tcg"
+        }
+    }
+
     /// While a debugger has debug registers in use, #DB leaves the guest: what is the guest's own is given back to it.
     @Test(arguments: engines) func theGuestsOwnTrapsAreItsOwnUnderADebugger(engine: EngineKind) throws {
         let bench = try bench(Self.setTF + [0x90, 0x90] + Self.clearTF + [0xf4], engine)
@@ -99,10 +117,33 @@ struct GuestDebugTests {
 
 /// What this host's KVM is, of which tests speak.
 enum KVMHost {
-    /// The host in a box (scripts/kvm-box.sh): "tcg" or "bochs"; nil: none.
+    /// The host in a box (scripts/kvm-box.sh): "tcg"; nil: none.
     static let box: String? = getenv("BACKPLANE_BOX").map { String(cString: $0) }
-    /// QEMU's TCG loads DR7 at VMRUN without its breakpoints, and does not ask for #BP of INT3 (as of 7.2).
-    static let lacksBreakpoints = box == "tcg"
     /// False: it emulates supervisor code, an instruction at a time.
     static let runsSupervisorCode = kvmIsHere && (box != nil || (KVMEngine.supervisorSpeed() ?? 0) >= 200e6)
+
+    /// What needs a debugger's breakpoints: a known issue where they do not work, which a KVM that has them shows by failing the test. The same for
+    /// its data breakpoints alone.
+    static func withBreakpoints(_ engine: EngineKind, data: Bool = false, _ body: () throws -> Void) throws {
+        try withKnownIssue(
+            box == "tcg"
+                ? "QEMU's TCG (7.2) loads DR7 at VMRUN without its breakpoints, and does not ask for #BP of INT3"
+                : "a KVM that emulates supervisor code lets no data breakpoint through",
+            isIntermittent: box == nil
+        ) {
+            try body()
+        } when: {
+            engine == .kvm && (box == "tcg" || data && !runsSupervisorCode)
+        }
+    }
+
+    /// A TR that is busy, as every loaded one is (SDM volume 3, 7.2.2), ends QEMU's TCG (7.2) with "invalid tss type" at the first transfer between rings,
+    /// because its own LTR leaves it available: there a guest starts so.
+    static func prepareTask(_ cpu: any CPU) throws {
+        guard box == "tcg", let cpu = cpu as? KVMCPU else { return }
+        var system = kvm_sregs()
+        try #require(ch_kvm_get_sregs(cpu.core.pointee.fd, &system) == 0)
+        system.tr.type = 9
+        try #require(ch_kvm_set_sregs(cpu.core.pointee.fd, &system) == 0)
+    }
 }

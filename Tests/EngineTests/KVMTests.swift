@@ -20,6 +20,14 @@ struct KVMTests {
         #expect(error.description.contains("code at 0x1001: df 25 00 00 0d 00"))
     }
 
+    /// In a box none (docs/engines.md); data breakpoints only where the processor runs supervisor code.
+    @Test func theProbeKnowsWhichBreakpointsWork() {
+        let probe = BreakpointProbe()
+        #expect(probe.code == (KVMHost.box == nil))
+        #expect(probe.int3 == (KVMHost.box == nil))
+        #expect(probe.data == (KVMHost.box == nil && KVMHost.runsSupervisorCode))
+    }
+
     /// What `memory-watch` says no to on KVM (docs/policies.md).
     @Test func failureNamesWhatTheProcessorCannotWrite() throws {
         let bench = try GuestBench([0x90, 0xdf, 0x25, 0x00, 0x00, 0x0d, 0x00], .protected, .kvm)

@@ -113,7 +113,7 @@ struct DebuggingTests {
         #expect(guest.machine.debugPhase() == .ended(MachineEnd(status: 0, reason: "")))
     }
 
-    @Test(arguments: TestEngine.here) func leavingTakesTheBreakpointsAway(engine: TestEngine) async throws {
+    @Test(arguments: TestEngine.withBreakpoints) func leavingTakesTheBreakpointsAway(engine: TestEngine) async throws {
         let guest = try Debuggee(Self.counting, on: engine)
         for address in [0x7c03, 0x7c08] as [UInt64] {
             try guest.machine.insert(DebugPoint(kind: .software, address: address))
@@ -141,7 +141,7 @@ struct DebuggingTests {
     }
 
     /// `stop` and `cont` of the operator, and the debugger's: the guest runs when both let it.
-    @Test(arguments: TestEngine.here) func theOperatorsStopIsAnother(engine: TestEngine) async throws {
+    @Test(arguments: TestEngine.withBreakpoints) func theOperatorsStopIsAnother(engine: TestEngine) async throws {
         let guest = try Debuggee(Self.counting, on: engine)
         try guest.machine.insert(DebugPoint(kind: .software, address: 0x7c08))
         guest.machine.setStopped(true)
@@ -193,7 +193,7 @@ struct DebuggingTests {
 
     // MARK: Breakpoints and steps
 
-    @Test(arguments: TestEngine.here, [DebugPoint.Kind.software, .hardware])
+    @Test(arguments: TestEngine.withBreakpoints, [DebugPoint.Kind.software, .hardware])
     func breakpointsStopEachTimeRound(engine: TestEngine, kind: DebugPoint.Kind) async throws {
         let guest = try Debuggee(Self.counting, on: engine)
         try guest.machine.insert(DebugPoint(kind: kind, address: 0x7c03))
@@ -222,7 +222,7 @@ struct DebuggingTests {
     }
 
     /// Neither missed nor told twice.
-    @Test(arguments: TestEngine.here, [DebugPoint.Kind.software, .hardware])
+    @Test(arguments: TestEngine.withBreakpoints, [DebugPoint.Kind.software, .hardware])
     func stepsPassBreakpoints(engine: TestEngine, kind: DebugPoint.Kind) async throws {
         let guest = try Debuggee(Self.counting, on: engine)
         try guest.machine.insert(DebugPoint(kind: kind, address: 0x7c08))
@@ -259,7 +259,7 @@ struct DebuggingTests {
         #expect(await guest.end().status == 0)
     }
 
-    @Test(arguments: TestEngine.here) func debugRegistersRunOut(engine: TestEngine) async throws {
+    @Test(arguments: TestEngine.withWatchpoints) func debugRegistersRunOut(engine: TestEngine) async throws {
         let guest = try Debuggee(Self.counting, on: engine)
         // 12 bytes at an odd address: 1, 2, 4, 4, 1 are five.
         #expect(throws: MachineError.self) {
@@ -279,10 +279,29 @@ struct DebuggingTests {
         #expect(await guest.end().status == 0)
     }
 
+    /// A debugger that waits at a place where the guest never stops would wait for ever.
+    @Test(arguments: TestEngine.here) func breakpointsThatDoNotWorkHereAreRefused(engine: TestEngine) async throws {
+        let guest = try Debuggee(Self.counting, on: engine)
+        for (kind, works) in [
+            (.software, TestEngine.withBreakpoints), (.hardware, TestEngine.withBreakpoints),
+            (.write, TestEngine.withWatchpoints), (.access, TestEngine.withWatchpoints),
+        ] as [(DebugPoint.Kind, [TestEngine])] {
+            let point = DebugPoint(kind: kind, address: 0x7c08)
+            if works.contains(engine) {
+                try guest.machine.insert(point)
+                #expect(try guest.machine.remove(point))
+            } else {
+                let error = #expect(throws: MachineError.self) { try guest.machine.insert(point) }
+                #expect(error?.description.contains("do not work on this host's KVM") == true)
+            }
+        }
+        #expect(await guest.end().status == 0)
+    }
+
     // MARK: The guest's own
 
     /// Real mode: vector 3 leads to 0x7c20, which ends the machine with what the handler finds on its stack: IP behind the INT3, less 0x7c00.
-    @Test(arguments: TestEngine.here) func theGuestsOwnINT3IsTheGuests(engine: TestEngine) async throws {
+    @Test(arguments: TestEngine.withBreakpoints) func theGuestsOwnINT3IsTheGuests(engine: TestEngine) async throws {
         var code: [UInt8] = [
             0x31, 0xc0, 0x8e, 0xd8,  // 7c00: xor ax,ax; mov ds,ax
             0xc7, 0x06, 0x0c, 0x00, 0x20, 0x7c,  // 7c04: mov word [0x0c],0x7c20
@@ -325,7 +344,7 @@ struct DebuggingTests {
     }
 
     /// The loader writes the image anew; breakpoints stay.
-    @Test(arguments: TestEngine.here) func breakpointsSurviveAReset(engine: TestEngine) async throws {
+    @Test(arguments: TestEngine.withBreakpoints) func breakpointsSurviveAReset(engine: TestEngine) async throws {
         // nop; mov al,0xfe; out 0x64,al; jmp $
         let code: [UInt8] = [0x90, 0xb0, 0xfe, 0xe6, 0x64, 0xeb, 0xfe]
         let guest = try Debuggee(code, on: engine)
@@ -346,24 +365,26 @@ struct DebuggingTests {
 
     /// HLT retires; the CPU stays in it until an interrupt, whatever the debugger does.
     @Test(arguments: TestEngine.here) func aStepOverHLTEndsBehindIt(engine: TestEngine) async throws {
-        // sti; hlt; jmp back to hlt
-        let guest = try Debuggee([0xfb, 0xf4, 0xeb, 0xfd], on: engine)
+        // sti; nop; hlt; jmp back to hlt
+        let guest = try Debuggee([0xfb, 0x90, 0xf4, 0xeb, 0xfd], on: engine)
         #expect(try await guest.go(step: true) == Self.stepped)
-        #expect(try guest.rip() == 0x7c01)
-        #expect(try await guest.go(step: true) == Self.stepped)
+        // TCG's trap behind STI comes an instruction late (docs/engines.md).
+        if try guest.rip() != 0x7c02 { #expect(try await guest.go(step: true) == Self.stepped) }
         #expect(try guest.rip() == 0x7c02)
+        #expect(try await guest.go(step: true) == Self.stepped)
+        #expect(try guest.rip() == 0x7c03)
         try guest.machine.resumeForDebugger(step: 0)
         try await Task.sleep(for: .milliseconds(20))
         #expect(guest.machine.debugPhase() == .running)
         guest.machine.interruptForDebugger()
         #expect(await guest.stopped() == Self.interrupted)
-        #expect(try guest.rip() == 0x7c02)
+        #expect(try guest.rip() == 0x7c03)
         #expect(await guest.end().status == 0)
     }
 
     // MARK: Registers and memory
 
-    @Test(arguments: TestEngine.here) func codeThatIsWrittenIsRun(engine: TestEngine) async throws {
+    @Test(arguments: TestEngine.withBreakpoints) func codeThatIsWrittenIsRun(engine: TestEngine) async throws {
         let guest = try Debuggee(Self.counting, on: engine)
         try guest.machine.insert(DebugPoint(kind: .software, address: 0x7c03))
         for _ in 0..<3 { #expect(try await guest.go() == Self.reached(.software, 0x7c03)) }

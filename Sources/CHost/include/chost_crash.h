@@ -6,6 +6,7 @@
  *   backplane: machine 'tour': the VMM crashed, in no plugin: SIGILL at address 0x5581...
  *   backplane: crashed while loading /usr/lib/x.so: SIGSEGV at address 0x0
  *   backplane: machine 'tour': plugin does not return: instance 'com1' (uart16550), in write of 0x3f8, for 10 s
+ *   backplane: machine 'tour': a plugin has ended the process: instance 'com1' (uart16550), in write of 0x3f8: exit(3)
  */
 #ifndef CHOST_CRASH_H
 #define CHOST_CRASH_H
@@ -21,8 +22,11 @@ int32_t ch_thread_begin(ch_machine *machine);
 void ch_thread_end(void);
 /* What the thread is doing outside of any callback: "loading /usr/lib/x.so". Copied up to 511 bytes; NULL: nothing. */
 void ch_set_activity(const char *text);
-/* From here on an exit() while the calling thread has an activity is reported, and the status is 2. */
+/* From here on this process ends with a line that says who ended it where it was a plugin, by exit(), quick_exit(), _exit() or _Exit(), and the
+ * terminal is restored: in a callback or on a thread of its own, with CH_STATUS_PLUGIN_FAULT; while the thread has an activity, with 2. */
 void ch_report_exit(void);
+/* What _exit() does, and nothing is reported: for the VMM's own ends. */
+_Noreturn void ch_end_process(int status);
 
 /* What runs in the machine, as reports have it: "read of 0x3f8". Of a copy too, and of another process's. */
 void ch_describe_activity(const ch_machine *machine, char text[64]);

@@ -36,7 +36,7 @@ package struct GDBSession {
     }
 
     /// Error numbers: gdb shows them and makes nothing of them; these are Linux's.
-    private enum Code { static let fault: UInt8 = 14, busy: UInt8 = 16, invalid: UInt8 = 22, noSpace: UInt8 = 28 }
+    private enum Code { static let fault: UInt8 = 14, busy: UInt8 = 16, invalid: UInt8 = 22 }
 
     private let target: any GDBTarget
     private let registers: GDBRegisterSet
@@ -366,13 +366,16 @@ package struct GDBSession {
         }
         let isCode = kind == .software || kind == .hardware
         let point = DebugPoint(kind: kind, address: address, length: isCode ? 1 : length)
-        return reply(Code.noSpace) { (me) throws(MachineError) in
+        do throws(MachineError) {
             if isInsert {
-                try me.target.insert(point)
+                try target.insert(point)
             } else {
-                _ = try me.target.remove(point)
+                _ = try target.remove(point)
             }
-            return nil
+            return [send(text: "OK")]
+        } catch {
+            // The text behind "E." is for whoever shows it: gdb 13 does not, of breakpoints.
+            return [send(text: "E.\(error.description)")]
         }
     }
 

@@ -77,6 +77,8 @@ public protocol Engine: AnyObject {
     func didWriteCode(page: UInt64)
     /// Called once for each vCPU, on any thread, before it runs.
     func makeCPU(_ vcpu: VCPU) throws(EngineError) -> any CPU
+    /// Why a debugger's breakpoints of this kind cannot work on this host, as a sentence; nil: they can.
+    func problem(with kind: DebugPoint.Kind) -> String?
 }
 
 extension Engine {
@@ -84,6 +86,8 @@ extension Engine {
     public func setMemory(_ memory: [MappedMemory]) throws(EngineError) {
         try updateMemory(0...UInt64.max, memory)
     }
+
+    public func problem(with kind: DebugPoint.Kind) -> String? { nil }
 }
 
 /// Why `run` came back.

@@ -10,13 +10,14 @@ extension Machine {
 
     // MARK: Breakpoints and watchpoints
 
-    /// Throws where the CPU has no debug register left. Setting it again changes nothing.
+    /// Throws where the CPU has no debug register left, and where this host's engine has no such breakpoints. Setting it again changes nothing.
     public func insert(_ point: DebugPoint) throws(MachineError) {
         try whileDebugging { [self] () throws(MachineError) in
             if debugger.points.contains(point) { return }
             guard debugger.points.count < Machine.debugPointLimit else {
                 throw MachineError("there are \(Machine.debugPointLimit) breakpoints already")
             }
+            if let problem = engine?.problem(with: point.kind) { throw MachineError(problem) }
             if !point.isCode, point.length == 0 || point.address.addingReportingOverflow(point.length - 1).overflow {
                 throw MachineError("a watchpoint has 1 byte or more")
             }

@@ -64,6 +64,7 @@ final class WitnessMachine: @unchecked Sendable {
         }
         try cpu.reset()
         try cpu.setRegisters(state)
+        try KVMHost.prepareTask(cpu)
         exits.clear(ch_leave_bit)
         watch.arm()
         let end = cpu.run()

@@ -8,7 +8,8 @@ import Testing
 
 @Suite(.serialized, .enabled(if: kvmIsHere, needsKVM)) struct WitnessTests {
     private static func number(_ name: String) -> Int? { getenv(name).flatMap { Int(String(cString: $0)) } }
-    static let count = 200 * max(1, min(number("BACKPLANE_SOAK") ?? 1, 10_000))
+    /// In a box each case takes 50 ms.
+    static let count = (KVMHost.box == nil ? 200 : 60) * max(1, min(number("BACKPLANE_SOAK") ?? 1, 10_000))
     static let seed = UInt64(number("BACKPLANE_SEED") ?? 1)
 
     @Test(arguments: WitnessMode.allCases) func systemSequencesDoAsKVMs(mode: WitnessMode) throws {
@@ -69,6 +70,8 @@ import Testing
         for at in stride(from: 0, to: Image.length, by: 4) where lines.count < 16 {
             let x = kvm.ram.load(fromByteOffset: at, as: UInt32.self)
             let y = soft.ram.load(fromByteOffset: at, as: UInt32.self)
+            // RF in what a fault has pushed, at a stack of 4 or 2 bytes.
+            if KVMHost.box == "tcg", [1 << 16, 1].contains(x ^ y) { continue }
             compare("[\(String(at, radix: 16))]", UInt64(x), UInt64(y))
         }
         return lines
