@@ -11,6 +11,7 @@ import pathlib
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -40,39 +41,94 @@ def fetch(folder):
     return {package: folder / path for package, path in PACKAGES.items()}
 
 
+class TextTerminal:
+    """25 lines of 80 columns, as SeaBIOS takes its serial console to be: it moves the cursor in the middle of words."""
+
+    TOKEN = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|([^\x1b])", re.S)
+
+    def __init__(self):
+        self.lines = [[" "] * 80 for _ in range(25)]
+        self.row = self.column = 0
+        self.rest = ""
+
+    @property
+    def text(self):
+        return "\n".join("".join(line).rstrip() for line in self.lines)
+
+    def take(self, text):
+        text = self.rest + text
+        begun = re.search(r"\x1b(\[[0-9;?]*)?$", text)
+        self.rest = begun.group(0) if begun else ""
+        for numbers, control, character in self.TOKEN.findall(text[:begun.start()] if begun else text):
+            if control:
+                self.control(control, [int(number or 0) for number in numbers.split(";") if number.isdigit() or not number])
+            else:
+                self.put(character)
+
+    def control(self, kind, numbers):
+        if kind == "H":
+            row, column = (numbers + [1, 1])[:2] if len(numbers) > 1 else (1, 1)
+            self.row, self.column = min(max(row, 1), 25) - 1, min(max(column, 1), 80) - 1
+        elif kind == "J":
+            self.lines = [[" "] * 80 for _ in range(25)]
+
+    def put(self, character):
+        if character == "\r":
+            self.column = 0
+        elif character == "\n":
+            self.feed()
+        elif character == "\b":
+            self.column = max(self.column - 1, 0)
+        elif character >= " ":
+            if self.column == 80:
+                self.column = 0
+                self.feed()
+            self.lines[self.row][self.column] = character
+            self.column += 1
+
+    def feed(self):
+        if self.row == 24:
+            self.lines = self.lines[1:] + [[" "] * 80]
+        self.row = min(self.row + 1, 24)
+
+
 class Machine:
     """A machine on a terminal of its own."""
 
     def __init__(self, command):
-        self.text = ""
+        self.screen = TextTerminal()
         self.pid, self.terminal = pty.fork()
         if self.pid == 0:
             os.execv(command[0], command)
 
     def wait_for(self, pattern):
-        """The text up to and with what matches; everything before is forgotten."""
+        """Until it is on the screen."""
         end = time.monotonic() + PATIENCE
-        while True:
-            found = re.search(pattern, self.text)
-            if found:
-                self.text = self.text[found.end():]
-                return found.group(0)
+        while not re.search(pattern, self.screen.text):
             left = end - time.monotonic()
             if left <= 0 or not select.select([self.terminal], [], [], left)[0]:
-                raise AssertionError(f"{pattern!r} did not come; the last was {self.text[-400:]!r}")
+                raise AssertionError(f"{pattern!r} did not come; the screen was\n{self.screen.text}")
             try:
                 data = os.read(self.terminal, 65536)
             except OSError:
                 data = b""
             if not data:
-                raise AssertionError(f"the machine ended before {pattern!r} came: {self.text[-400:]!r}")
-            self.text += data.decode(errors="replace")
+                raise AssertionError(f"the machine ended before {pattern!r} came; the screen was\n{self.screen.text}")
+            self.screen.take(data.decode(errors="replace"))
 
     def type(self, keys):
         """Key by key, each after the one before was echoed or had its time: firmware polls its serial console."""
         for key in keys:
             os.write(self.terminal, key.encode())
             time.sleep(0.7)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
 
     def quit(self):
         """Ctrl-A x; the exit status."""
@@ -83,7 +139,9 @@ class Machine:
                     break
             except OSError:
                 break
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        self.pid = 0
+        return status
 
 
 class Screen:
@@ -207,7 +265,10 @@ def main():
                 assert re.search(line, words), f"{line}: not in\n{words[-2000:]}"
 
         def grub_is_driven():
-            machine = Machine(command(files["grub-rescue-pc"]))
+            with Machine(command(files["grub-rescue-pc"])) as machine:
+                drive_grub(machine)
+
+        def drive_grub(machine):
             machine.wait_for(r"GNU GRUB +version")
             machine.wait_for(r"executed automatically")
             machine.type("c")

@@ -5,7 +5,9 @@ final class ScreenCard: Instance {
     static let definition = ClassDefinition.device(
         "screen-card", summary: "shows a few cells, and takes keys",
         slots: [Slot("display", "display/1", optional: true, many: true, doc: "who looks")],
-        provides: [Provides("input/1", count: 2, shared: true, doc: "keys; the second takes none")],
+        provides: [
+            Provides("input/1", count: 2, shared: true, mayCycle: true, doc: "keys; the second takes none")
+        ],
         make: { (host, values) throws(PluginError) in try ScreenCard(host, values) })
 
     private let region: Memory.Region
