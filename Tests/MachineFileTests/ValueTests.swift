@@ -262,7 +262,8 @@ import Testing
         try expectErrors(
             head + "cpu: { count: §0 }\n",
             "\"count\" of the CPU: \"0\" is out of range: a machine has one CPU in this version")
-        try expectErrors(head + "cpu: §kvm\n", "\"cpu\" is a mapping of engine, interrupts, count, not a single value")
+        try expectErrors(
+            head + "cpu: §kvm\n", "\"cpu\" is a mapping of engine, interrupts, count, translate, not a single value")
     }
 
     @Test func hardwareCannotCountTime() throws {
