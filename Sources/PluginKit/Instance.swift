@@ -66,6 +66,12 @@ open class Instance {
     /// Who looks at the wire's other end wants a picture: answer by its `DisplayPeer`. `all`: as if it were its first.
     open func displayRefresh(slot: Int, position: Int, all: Bool) {}
     open func inputLamps(slot: Int, position: Int, _ lamps: InputLamps) {}
+    /// The channel runs in the direction that was asked for, or does not any more.
+    open func dmaReady(slot: Int, _ isReady: Bool) {}
+    /// The answer to `DMAChannelPeer.write`: bytes that are in memory; fewer than were given where the channel came to its end.
+    open func dmaMoved(slot: Int, _ count: Int) {}
+    /// The answer to `DMAChannelPeer.read`, borrowed for the call; fewer bytes than asked for where the channel came to its end.
+    open func dmaRead(slot: Int, _ bytes: UnsafeRawBufferPointer) {}
 
     // MARK: The provider's side of wires; `index` is the N of `instance.N`
 
@@ -95,6 +101,16 @@ open class Instance {
     open func tableFiles(_ index: UInt32) -> [TableDescription] { [] }
     /// Their bytes of this moment, as many as was said.
     open func tableContents(_ index: UInt32, number: Int) -> [UInt8] { [] }
+    /// The device behind DMA channel `index` is wired.
+    open func dmaClient(_ index: UInt32, is client: DMAChannelClient) {}
+    /// The device wants to move bytes; nil: not any more.
+    open func dmaRequested(_ index: UInt32, _ direction: DMADirection?) {}
+    /// The device's bytes for memory, borrowed for the call, at most 65536; one `DMAChannelClient.moved` answers.
+    open func dmaWritten(_ index: UInt32, _ bytes: UnsafeRawBufferPointer) {}
+    /// The device asks for bytes from memory, at most 65536; one `DMAChannelClient.data` answers.
+    open func dmaReadAsked(_ index: UInt32, _ count: Int) {}
+    /// The device's interrupt line.
+    open func dmaInterrupt(_ index: UInt32, to level: Bool) {}
     open func netClient(_ index: UInt32, is client: NetClient) {}
     /// The client sends a frame, borrowed for the call.
     open func netSent(_ index: UInt32, _ frame: UnsafeRawBufferPointer) {}

@@ -223,6 +223,31 @@ enum Tables {
                 with(raw) { $0.inputLamps(slot: slot(index), position: position(index), lamps) }
             }))
 
+    nonisolated(unsafe) static let dmaChannel = constant(
+        bp_dma_channel(
+            size: UInt32(MemoryLayout<bp_dma_channel>.size), reserved: 0,
+            request: { raw, index, direction in
+                with(raw) { $0.dmaRequested(index, DMADirection(rawValue: direction)) }
+            },
+            write: { raw, index, bytes, length in
+                guard length <= UInt64(BP_DMA_MOST) else { return }
+                with(raw) { $0.dmaWritten(index, buffer(bytes, length)) }
+            },
+            read: { raw, index, length in
+                guard length <= UInt64(BP_DMA_MOST) else { return }
+                with(raw) { $0.dmaReadAsked(index, Int(length)) }
+            },
+            interrupt: { raw, index, level in with(raw) { $0.dmaInterrupt(index, to: level != 0) } }))
+
+    nonisolated(unsafe) static let dmaChannelClient = constant(
+        bp_dma_channel_client(
+            size: UInt32(MemoryLayout<bp_dma_channel_client>.size), reserved: 0,
+            ready: { raw, index, on in with(raw) { $0.dmaReady(slot: slot(index), on != 0) } },
+            moved: { raw, index, length in with(raw) { $0.dmaMoved(slot: slot(index), Int(clamping: length)) } },
+            data: { raw, index, bytes, length in
+                with(raw) { $0.dmaRead(slot: slot(index), buffer(bytes, length)) }
+            }))
+
     /// The client's side of an interface of the header, for a slot.
     static func client(of interface: StaticString) -> UnsafeRawPointer? {
         switch interface.description {
@@ -233,6 +258,7 @@ enum Tables {
         case "net/1": UnsafeRawPointer(netClient)
         case "display/1": UnsafeRawPointer(displayClient)
         case "input/1": UnsafeRawPointer(inputClient)
+        case "dma-channel/1": UnsafeRawPointer(dmaChannelClient)
         default: nil
         }
     }
@@ -269,6 +295,9 @@ let queryInterface:
             case "input/1":
                 if let client { instance.inputClient(index, is: InputClient(peer: client.pointee)) }
                 return UnsafeRawPointer(Tables.input)
+            case "dma-channel/1":
+                if let client { instance.dmaClient(index, is: DMAChannelClient(peer: client.pointee)) }
+                return UnsafeRawPointer(Tables.dmaChannel)
             default:
                 return instance.customInterface(interface, index: index, client: client?.pointee)
             }

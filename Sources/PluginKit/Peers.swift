@@ -239,6 +239,48 @@ public struct NetClient: @unchecked Sendable {
     public func link(_ isUp: Bool) { table?.pointee.link(peer.`self`, peer.index, isUp ? 1 : 0) }
 }
 
+public enum DMADirection: UInt32, Sendable { case toMemory = 1, fromMemory }
+
+/// What a "dma-channel/1" slot is wired to: a channel of a DMA controller or bus master.
+public struct DMAChannelPeer: @unchecked Sendable {
+    let peer: bp_peer
+    private var table: UnsafePointer<bp_dma_channel>? { peer.functions?.assumingMemoryBound(to: bp_dma_channel.self) }
+
+    /// Bytes of one `write` or `read`.
+    public static let most = Int(BP_DMA_MOST)
+    public static let unwired = DMAChannelPeer(peer: bp_peer())
+    public var isWired: Bool { peer.functions != nil }
+    /// What the device wants to move; nil: nothing any more. `Instance.dmaReady` says when the channel runs.
+    public func request(_ direction: DMADirection?) {
+        table?.pointee.request(peer.`self`, peer.index, direction?.rawValue ?? UInt32(BP_DMA_NONE))
+    }
+    /// While the channel is ready: bytes for memory. `Instance.dmaMoved` answers.
+    public func write(_ bytes: UnsafeRawBufferPointer) {
+        table?.pointee.write(peer.`self`, peer.index, bytes.baseAddress, UInt64(bytes.count))
+    }
+    /// While the channel is ready: asks for bytes from memory. `Instance.dmaRead` answers.
+    public func read(_ count: Int) { table?.pointee.read(peer.`self`, peer.index, UInt64(clamping: count)) }
+    /// The device's interrupt line, for bus masters whose status tells of it.
+    public func setInterrupt(_ level: Bool) { table?.pointee.interrupt(peer.`self`, peer.index, level ? 1 : 0) }
+}
+
+/// What a provider of "dma-channel/1" sees of its client: the device.
+public struct DMAChannelClient: @unchecked Sendable {
+    let peer: bp_peer
+    private var table: UnsafePointer<bp_dma_channel_client>? {
+        peer.functions?.assumingMemoryBound(to: bp_dma_channel_client.self)
+    }
+
+    /// The channel runs in the direction of the request, or does not any more.
+    public func ready(_ isReady: Bool) { table?.pointee.ready(peer.`self`, peer.index, isReady ? 1 : 0) }
+    /// Answers a write. After `ready(false)` where these are fewer than all.
+    public func moved(_ count: Int) { table?.pointee.moved(peer.`self`, peer.index, UInt64(clamping: count)) }
+    /// Answers a read. After `ready(false)` where these are fewer than all.
+    public func data(_ bytes: UnsafeRawBufferPointer) {
+        table?.pointee.data(peer.`self`, peer.index, bytes.baseAddress, UInt64(bytes.count))
+    }
+}
+
 extension Host {
     /// The other end of a slot, nil where it is not wired. For interfaces of a plugin's own; see `stream`, `block` and `net`.
     public func peer(_ slot: StaticString, position: UInt32 = 0) throws(PluginError) -> bp_peer? {
@@ -279,5 +321,9 @@ extension Host {
 
     public func net(_ slot: StaticString, position: UInt32 = 0) throws(PluginError) -> NetPeer {
         if let peer = try peer(slot, position: position) { NetPeer(peer: peer) } else { .unwired }
+    }
+
+    public func dmaChannel(_ slot: StaticString, position: UInt32 = 0) throws(PluginError) -> DMAChannelPeer {
+        if let peer = try peer(slot, position: position) { DMAChannelPeer(peer: peer) } else { .unwired }
     }
 }

@@ -175,6 +175,14 @@ extension ScaffoldRust {
         pub const BP_INPUT_RELATIVE: u32 = 4;
         pub const BP_INPUT_ABSOLUTE: u32 = 8;
         pub const BP_INPUT_LEDS: u32 = 16;
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_dma_channel { pub size: u32, pub reserved: u32, pub request: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, direction: u32)>, pub write: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, bytes: *const c_void, length: u64)>, pub read: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, length: u64)>, pub interrupt: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, level: u32)>, }
+        whole!(bp_dma_channel);
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_dma_channel_client { pub size: u32, pub reserved: u32, pub ready: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, on: u32)>, pub moved: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, length: u64)>, pub data: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, bytes: *const c_void, length: u64)>, }
+        whole!(bp_dma_channel_client);
+        pub const BP_DMA_NONE: u32 = 0;
+        pub const BP_DMA_TO_MEMORY: u32 = 1;
+        pub const BP_DMA_FROM_MEMORY: u32 = 2;
+        pub const BP_DMA_MOST: u32 = 65536;
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_table_file { pub size: u32, pub reserved: u32, pub length: u64, pub name: [c_char; 56], }
         whole!(bp_table_file);
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_tables { pub size: u32, pub reserved: u32, pub count: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32) -> u32>, pub describe: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, number: u32, out: *mut bp_table_file) -> bp_status>, pub read: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, number: u32, offset: u64, bytes: *mut c_void, length: u64) -> bp_status>, }
@@ -361,6 +369,8 @@ extension ScaffoldRust {
         const _: () = assert!(core::mem::size_of::<bp_display_client>() == 16);
         const _: () = assert!(core::mem::size_of::<bp_input>() == 24);
         const _: () = assert!(core::mem::size_of::<bp_input_client>() == 16);
+        const _: () = assert!(core::mem::size_of::<bp_dma_channel>() == 40);
+        const _: () = assert!(core::mem::size_of::<bp_dma_channel_client>() == 32);
         const _: () = assert!(core::mem::size_of::<bp_table_file>() == 72);
         const _: () = assert!(core::mem::size_of::<bp_tables>() == 32);
         const _: () = assert!(core::mem::size_of::<bp_host>() == 48);

@@ -73,6 +73,13 @@ public struct InterfaceDescriptor: Sendable, Equatable {
                     sync("count", result: .u32), sync("describe", .u32, .outStruct),
                     sync("read", .u32, .u64, .outBuffer, .u64),
                 ], client: []),
+            InterfaceDescriptor(
+                name: "dma-channel/1",
+                provider: [
+                    async("request", .u32), async("write", .inBuffer, .u64), async("read", .u64),
+                    async("interrupt", .u32),
+                ],
+                client: [async("ready", .u32), async("moved", .u64), async("data", .inBuffer, .u64)]),
         ]
         return Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
     }()

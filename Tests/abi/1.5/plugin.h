@@ -372,6 +372,28 @@ typedef struct bp_input_client {
 enum {
     BP_INPUT_KEYS = 1 /* of a keyboard */, BP_INPUT_BUTTONS = 2 /* of a pointer */, BP_INPUT_RELATIVE = 4, BP_INPUT_ABSOLUTE = 8, BP_INPUT_LEDS = 16
 };
+/* dma-channel/1 (since 1.5): a channel of a DMA controller or of a bus master, which moves bytes between guest memory and the device that is wired
+ * to it; where in memory is the controller's business alone. A drive is wired so to its IDE controller's bus master, a floppy controller to an 8237.
+ * Everything is asynchronous, and comes in the order in which it was said:
+ *   the device      request(BP_DMA_*): it has bytes for memory or takes some, or neither any more (DMARQ)
+ *   the controller  ready(1): the guest has programmed the channel in this direction and started it; 0: it runs no more
+ *   the device      while it is ready, one at a time: write(bytes) or read(length), at most BP_DMA_MOST bytes
+ *   the controller  one answer to each, moved(length) or data(bytes). Fewer bytes than were asked for, 0 too: the channel came to its end,
+ *                   or memory did not answer; ready(0) came before it, and what was not moved waits for the next ready(1). */
+typedef struct bp_dma_channel {
+    uint32_t size, reserved;
+    void (*request)(void *self, uint32_t index, uint32_t direction);
+    void (*write)(void *self, uint32_t index, const void *bytes, uint64_t length);
+    void (*read)(void *self, uint32_t index, uint64_t length);
+    void (*interrupt)(void *self, uint32_t index, uint32_t level); /* the device's interrupt line, for bus masters whose status tells of it */
+} bp_dma_channel;
+typedef struct bp_dma_channel_client {
+    uint32_t size, reserved;
+    void (*ready)(void *self, uint32_t index, uint32_t on);
+    void (*moved)(void *self, uint32_t index, uint64_t length);
+    void (*data)(void *self, uint32_t index, const void *bytes, uint64_t length);
+} bp_dma_channel_client;
+enum { BP_DMA_NONE = 0, BP_DMA_TO_MEMORY = 1, BP_DMA_FROM_MEMORY = 2, BP_DMA_MOST = 65536 };
 /* A name kept for what comes: "bus/1". */
 /* tables/1 (since 1.5): tables that describe the machine to its guest - ACPI, SMBIOS - as files that firmware finds by their names. Who makes
  * them provides; firmware devices and loaders take them. From reset on. Numbers, names and lengths stay as they are; what is read is of the
