@@ -111,6 +111,7 @@ let plugins = [
     PluginFolder(kind: "devices", name: "pic8259", model: "PIC8259"),
     PluginFolder(kind: "devices", name: "piix-ide", model: "PIIXIDE", shared: ["PCIConfiguration"]),
     PluginFolder(kind: "devices", name: "piix3", model: "PIIX3", shared: ["PCIConfiguration"]),
+    PluginFolder(kind: "devices", name: "piix4-pm", model: "PIIX4PM", shared: ["PCIConfiguration"]),
     PluginFolder(kind: "devices", name: "pit8254", model: "PIT8254"),
     PluginFolder(kind: "devices", name: "reset-control", model: "ResetControl"),
     PluginFolder(kind: "devices", name: "rom", model: "ROM", shared: ["Images"]),
@@ -146,7 +147,7 @@ let plugins = [
 ]
 
 let chips: [Target] =
-    chip("E1000", "e1000") + chip("I8042", "i8042") + chip("PIIX4PM", "piix4-pm", needs: ["PCIConfiguration"])
+    chip("E1000", "e1000") + chip("I8042", "i8042")
     + chip("VGA", "vga")
 
 let core: [Target] = [

@@ -19,10 +19,10 @@ enum Program {
 
     static let plugins = [
         "acpi", "ata", "budget", "cpuid", "debug-console", "debug-exit", "elf", "fault-inject", "file", "flat",
-        "fw-cfg",
-        "gsi", "guard", "hotkey", "i440fx", "ioapic", "lapic", "lfsr", "linux", "memory-watch", "multiboot", "null",
-        "paravirt", "pic8259", "piix-ide", "piix3", "pit8254", "pty", "ram-disk", "raw-file", "reset-control", "rom",
-        "rtc146818", "smbios", "socket", "standard", "stats", "strict", "terminal", "trace", "uart16550", "watchpoint",
+        "fw-cfg", "gsi", "guard", "hotkey", "i440fx", "ioapic", "lapic", "lfsr", "linux", "memory-watch", "multiboot",
+        "null", "paravirt", "pic8259", "piix-ide", "piix3", "piix4-pm", "pit8254", "pty", "ram-disk", "raw-file",
+        "reset-control", "rom", "rtc146818", "smbios", "socket", "standard", "stats", "strict", "terminal", "trace",
+        "uart16550", "watchpoint",
     ]
 }
 

@@ -125,17 +125,32 @@ import Testing
         #expect(!chip.sciAsserted && chip.read(0x0C, width: 4, at: 0) == 0x0800_0000)
     }
 
+    /// 0xF1 and 0xF0 are what FADT's ACPI_ENABLE and ACPI_DISABLE say.
     @Test func managementCommandsSwitchSCI() throws {
         var chip = try PIIX4PM()
-        chip.apmCommand(0xF1)
+        chip.write(.status, 0x55)
+        chip.write(.control, 0xF1)
+        #expect(chip.read(0x04, width: 2, at: 0) == 0x0001 && chip.isACPIEnabled)
+        #expect(chip.read(.control) == 0xF1 && chip.read(.status) == 0x55)
+        chip.write(.control, 0x00)
         #expect(chip.read(0x04, width: 2, at: 0) == 0x0001)
-        chip.apmCommand(0x00)
-        #expect(chip.read(0x04, width: 2, at: 0) == 0x0001)
-        chip.apmCommand(0xF0)
-        #expect(chip.read(0x04, width: 2, at: 0) == 0x0000)
+        chip.write(.control, 0xF0)
+        #expect(chip.read(0x04, width: 2, at: 0) == 0x0000 && !chip.isACPIEnabled)
         var managed = try PIIX4PM(hasManagementMode: true)
-        managed.apmCommand(0xF1)
+        managed.write(.control, 0xF1)
         #expect(managed.read(0x04, width: 2, at: 0) == 0, "its own code does that")
+        chip.reset(at: 0)
+        #expect(chip.read(.control) == 0 && chip.read(.status) == 0)
+    }
+
+    @Test func aLoaderFindsItWhereTheMachinePutsIt() throws {
+        var chip = try PIIX4PM(ioBase: 0x600)
+        #expect(chip.ioBase == 0x600 && chip.readConfiguration(0x40, width: 4) == 0x0000_0601)
+        chip.writeConfiguration(0x40, width: 4, 0xB000)
+        #expect(chip.ioBase == 0xB000)
+        chip.reset(at: 0)
+        #expect(chip.ioBase == 0x600)
+        #expect(try PIIX4PM().ioBase == nil)
     }
 
     // MARK: Sleep
@@ -193,7 +208,8 @@ import Testing
                 second.signal(.init(rawValue: UInt16(truncatingIfNeeded: value)))
             case 13: first.pressPowerButton(); second.pressPowerButton()
             case 14:
-                first.apmCommand(UInt8(truncatingIfNeeded: value)); second.apmCommand(UInt8(truncatingIfNeeded: value))
+                first.write(.control, UInt8(truncatingIfNeeded: value));
+                second.write(.control, UInt8(truncatingIfNeeded: value))
             default: first.advance(to: now); second.advance(to: now)
             }
             if first.nextEvent(at: now) != second.nextEvent(at: now) || first.sciAsserted != second.sciAsserted {

@@ -1,12 +1,14 @@
 import PCIConfiguration
 
-/// Intel PIIX4 (82371AB), function 3: ACPI power management. Configuration space and the 64 bytes of I/O at PMBA.
+/// Intel PIIX4 (82371AB), function 3: ACPI power management. Configuration space, the 64 bytes of I/O at PMBA, and the two
+/// ports of advanced power management.
 ///
 /// Source: Intel 82371AB (PIIX4) data sheet (290562), chapter 7; ACPI 1.0b, 4.7, for what the registers mean.
 ///
 /// Departures, and who needs them:
 /// - Without system management mode DEVACTB (0x58) has APMC_EN set after reset, so that SeaBIOS finds its management code
 ///   installed and does not wait for it; and the commands 0xF1 and 0xF0 at port 0xB2 set and clear SCI_EN, as that code does.
+/// - PMBA and PMREGMISC may have other values after reset, for machines whose loader stands in for firmware.
 /// - SMBBA and its companions read 0: there is no SMBus controller.
 ///
 /// Not modelled: SMI, device monitors, throttling and C2/C3, thermal override, the GPI pins; their registers keep what
@@ -58,6 +60,9 @@ public struct PIIX4PM: Sendable {
         static let all: Self = [.thermal, .usb, .generalInput, .ring, .lid]
     }
 
+    /// Ports beside the 64 bytes; PIIX3 has the same, and no one to tell.
+    public enum APMPort: UInt16, Sendable, CaseIterable { case control = 0xB2, status = 0xB3 }
+
     /// SUS_TYP with SUS_EN: what the system goes to.
     public enum Suspend: UInt8, Sendable {
         /// Soft off, or suspend to disk, which ends in the same: `_S5`.
@@ -79,6 +84,8 @@ public struct PIIX4PM: Sendable {
         public var control: Control = []
         public var generalStatus: GeneralPurpose = []
         public var generalEnable: GeneralPurpose = []
+        public var apmControl: UInt8 = 0
+        public var apmStatus: UInt8 = 0
         /// The rest of the I/O space as it is read, always 64 bytes; those of registers above are 0.
         public var other: [UInt8]
         /// Up to where the timer has been looked at, ns.
@@ -91,33 +98,34 @@ public struct PIIX4PM: Sendable {
     private var control: Control = []
     private var generalStatus: GeneralPurpose = []
     private var generalEnable: GeneralPurpose = []
+    private var apmControl: UInt8 = 0
+    private var apmStatus: UInt8 = 0
     private var other = Self.otherAtReset
     private var advancedTo: UInt64 = 0
     /// A property of the machine.
     public let hasManagementMode: Bool
 
-    /// - Parameter hasManagementMode: the machine has system management mode and code for it.
-    public init(hasManagementMode: Bool = false) throws(LayoutError) {
+    /// - Parameters:
+    ///   - hasManagementMode: the machine has system management mode and code for it.
+    ///   - ioBase: PMBA after reset, a multiple of 64, and enabled; 0: firmware sets it, as on the real chip.
+    public init(hasManagementMode: Bool = false, ioBase: UInt16 = 0) throws(LayoutError) {
         self.hasManagementMode = hasManagementMode
         var layout = ConfigurationSpace.Layout(
             .function, .init(vendor: 0x8086, device: 0x7113, revision: 0x03, classCode: 0x06_80_00),
             command: [.io], status: .fastBackToBack, interruptPin: 1)
         try layout.redefine(0x0C, width: 2, reset: 0)
-        for (offset, reset, writable) in Self.registers {
-            try layout.define(offset, width: 4, reset: reset, writable: writable)
-        }
+        try layout.define(0x40, width: 4, reset: UInt32(ioBase & 0xFFC0) | 1, writable: 0xFFC0)  // PMBA
+        for offset in Self.registers { try layout.define(offset, width: 4, writable: .max) }
         try layout.define(0x58, width: 4, reset: hasManagementMode ? 0 : 0x0200_0000, writable: .max)  // DEVACTB
-        try layout.define(0x80, width: 1, writable: 0x01)  // PMREGMISC
+        try layout.define(0x80, width: 1, reset: ioBase >= 64 ? 1 : 0, writable: 0x01)  // PMREGMISC
         configuration = ConfigurationSpace(layout)
     }
 
-    /// Offset, reset value and writable bits of 32-bit registers.
-    private static let registers: [(UInt32, UInt32, UInt32)] = [
-        (0x40, 0x0000_0001, 0x0000_FFC0),  // PMBA
-        (0x44, 0, .max), (0x48, 0, .max),  // CNTA, CNTB
-        (0x4C, 0, .max), (0x50, 0, .max), (0x54, 0, .max),  // GPICTL, DEVRESD, DEVACTA
-        (0x5C, 0, .max), (0x60, 0, .max), (0x64, 0, .max), (0x68, 0, .max), (0x6C, 0, .max), (0x70, 0, .max),
-        (0x74, 0, .max), (0x78, 0, .max), (0x7C, 0, .max),  // DEVRESA to DEVRESJ
+    /// 32-bit registers that keep what is written.
+    private static let registers: [UInt32] = [
+        0x44, 0x48,  // CNTA, CNTB
+        0x4C, 0x50, 0x54,  // GPICTL, DEVRESD, DEVACTA
+        0x5C, 0x60, 0x64, 0x68, 0x6C, 0x70, 0x74, 0x78, 0x7C,  // DEVRESA to DEVRESJ
     ]
 
     private static let otherAtReset: [UInt8] = {
@@ -138,7 +146,8 @@ public struct PIIX4PM: Sendable {
     public var state: State {
         State(
             configuration: configuration.state, status: status, enable: enable, control: control,
-            generalStatus: generalStatus, generalEnable: generalEnable, other: other, advancedTo: advancedTo)
+            generalStatus: generalStatus, generalEnable: generalEnable, apmControl: apmControl, apmStatus: apmStatus,
+            other: other, advancedTo: advancedTo)
     }
 
     /// PCIRST#. The timer runs on.
@@ -146,6 +155,7 @@ public struct PIIX4PM: Sendable {
         configuration.reset()
         (status, enable, control) = ([], [], [])
         (generalStatus, generalEnable, other) = ([], [], Self.otherAtReset)
+        (apmControl, apmStatus) = (0, 0)
         advancedTo = now
     }
 
@@ -160,6 +170,7 @@ public struct PIIX4PM: Sendable {
         else { return false }
         (status, enable, control) = (saved.status, saved.enable, saved.control)
         (generalStatus, generalEnable, other) = (saved.generalStatus, saved.generalEnable, saved.other)
+        (apmControl, apmStatus) = (saved.apmControl, saved.apmStatus)
         advancedTo = saved.advancedTo
         return true
     }
@@ -259,7 +270,28 @@ public struct PIIX4PM: Sendable {
     /// PM_TMR: 24 bits.
     private func timer(at now: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: PMTimer.ticks(at: now)) & 0xFF_FFFF }
 
+    // MARK: Guest side: advanced power management
+
+    /// Has no side effect.
+    public func read(_ port: APMPort) -> UInt8 { port == .control ? apmControl : apmStatus }
+
+    /// A command raises SMI where the machine has management mode; where not, what its code would do for ACPI is done here
+    /// (FADT's ACPI_ENABLE and ACPI_DISABLE).
+    public mutating func write(_ port: APMPort, _ value: UInt8) {
+        guard port == .control else { return apmStatus = value }
+        apmControl = value
+        guard !hasManagementMode else { return }
+        switch value {
+        case 0xF1: control.insert(.sciEnable)
+        case 0xF0: control.remove(.sciEnable)
+        default: break
+        }
+    }
+
     // MARK: Host side
+
+    /// SCI_EN: an operating system listens. Without it power management is firmware's.
+    public var isACPIEnabled: Bool { control.contains(.sciEnable) }
 
     /// Brings TMROF_STS to `now`. Every guest access does this itself.
     public mutating func advance(to now: UInt64) {
@@ -286,17 +318,6 @@ public struct PIIX4PM: Sendable {
 
     /// The system comes back from a suspend.
     public mutating func resume() { status.insert(.resume) }
-
-    /// What system management code does with a command written to port 0xB2 (FADT's ACPI_ENABLE and ACPI_DISABLE),
-    /// where the machine has none.
-    public mutating func apmCommand(_ command: UInt8) {
-        guard !hasManagementMode else { return }
-        switch command {
-        case 0xF1: control.insert(.sciEnable)
-        case 0xF0: control.remove(.sciEnable)
-        default: break
-        }
-    }
 
     // MARK: Pins, derived from the state and never stored
 
