@@ -4,8 +4,10 @@
 /// Source: ATA/ATAPI-6 (T13/1410D); ATA/ATAPI-4 and ATA-3 for what older hosts still use: CHS translation,
 /// INITIALIZE DEVICE PARAMETERS, RECALIBRATE, the old power management codes, DSC.
 ///
-/// Not modelled: DMA (ATA-6 makes READ and WRITE DMA mandatory; IDENTIFY DEVICE claims none and they are aborted),
-/// queued commands, PACKET devices, Host Protected Area beyond READ NATIVE MAX ADDRESS, security, SMART, device
+/// DMA is there where the channel has a host controller with a bus master; where not, IDENTIFY DEVICE claims none and READ and WRITE
+/// DMA are aborted (ATA-6 makes them mandatory).
+///
+/// Not modelled: queued commands, PACKET devices, Host Protected Area beyond READ NATIVE MAX ADDRESS, security, SMART, device
 /// configuration overlay, removable media, CFA, READ and WRITE BUFFER and LONG, FORMAT TRACK, the standby timer (a
 /// drive goes to standby only when told), and the time that anything takes: what needs no medium is done at once.
 ///
@@ -25,31 +27,39 @@
 /// - A write to a read-only drive fails before any data with WP and ABRT. WP is defined for removable media, so ABRT is
 ///   there for hosts which do not know it.
 /// - A medium or device failure in a write or a flush is DF with ERR and ABRT: hosts look at one or the other.
-/// - READ and WRITE MULTIPLE work from power-on with blocks of 16 sectors, as firmware leaves them on a PC.
+/// - READ and WRITE MULTIPLE work from power-on with blocks of 16 sectors, and Ultra DMA mode 2 is selected, as firmware leaves
+///   them on a PC. All modes run at the speed of the host.
 /// - With the write cache on, the interrupt after a block of a write may come before the block is on the medium, but
 ///   never that after the last one: a command that ended well is stored, and an error names its sector, if it is late.
 public struct ATAChannel: Sendable {
     let drive0: Drive
     let drive1: Drive
+    /// A host controller moves data by DMA.
+    public let hasDMA: Bool
     public internal(set) var state = State()
     /// The request that the host has. Not state: a snapshot's I/O is started anew.
     var outstanding: UInt64?
     /// Grows with each request and is never set back, so that no late completion can meet a later request.
     var lastTag: UInt64 = 0
+    var dmaStep = DMAStep.waiting
+    /// The DMA channel runs. Not state: the host says it anew.
+    var isChannelReady = false
     /// How often a write to the Command register took INTRQ down that the guest had not acknowledged. Such a command
     /// may be done at once, and INTRQ is up again before anybody looks; a drive takes its time. Where this count has
     /// grown and `interruptAsserted` is true, an edge-triggered line must be put down and up. Not state.
     public internal(set) var interruptDrops: UInt64 = 0
 
-    public init(device0: Drive = .absent, device1: Drive = .absent) {
+    public init(device0: Drive = .absent, device1: Drive = .absent, hasDMA: Bool = false) {
         drive0 = device0
         drive1 = device1
+        self.hasDMA = hasDMA
     }
 
     /// Power-on and RESET-: both devices as new, the transfer and what the host still has of it forgotten.
     public mutating func reset() {
         state = State()
         outstanding = nil
+        forgetChannel()
     }
 
     // MARK: Guest side: the Command Block, offsets 0...7
@@ -150,6 +160,7 @@ extension ATAChannel {
     /// SRST: the command ends, both devices show their signature, device 0 is selected and no interrupt is pending.
     private mutating func softwareReset() {
         outstanding = nil
+        forgetChannel()
         state.transfer = Transfer()
         state.select = DeviceSelect()
         if drive0.isPresent { state.device0.softwareReset() }

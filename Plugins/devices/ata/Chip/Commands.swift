@@ -30,6 +30,10 @@ extension ATAChannel {
         case .writeSectorsExt: startWrite(index, extended: true, block: 1)
         case .writeMultiple: startWrite(index, extended: false, block: state[index].settings.multiple)
         case .writeMultipleExt: startWrite(index, extended: true, block: state[index].settings.multiple)
+        case .readDMA, .readDMANoRetry: startDMA(.dmaRead, index, extended: false)
+        case .readDMAExt: startDMA(.dmaRead, index, extended: true)
+        case .writeDMA, .writeDMANoRetry: startDMA(.dmaWrite, index, extended: false)
+        case .writeDMAExt: startDMA(.dmaWrite, index, extended: true)
         case .verify, .verifyNoRetry: startVerify(index, extended: false)
         case .verifyExt: startVerify(index, extended: true)
         case .identifyDevice: startIdentify(index)
@@ -158,7 +162,12 @@ extension ATAChannel {
             state[index].settings.writeCache = false
             return startFlush(.flush)
         case .setTransferMode:
-            guard Self.isTransferMode(UInt8(truncatingIfNeeded: state[index].sectorCount)) else { return abort() }
+            let mode = UInt8(truncatingIfNeeded: state[index].sectorCount)
+            if hasDMA, Self.isDMAMode(mode) {
+                state[index].settings.dmaMode = mode
+            } else if !Self.isPIOMode(mode) {
+                return abort()
+            }
         case .disableLookAhead: state[index].settings.lookAhead = false
         case .enableLookAhead: state[index].settings.lookAhead = true
         case .keepSettings: state[index].settings.revertOnReset = false
@@ -168,6 +177,9 @@ extension ATAChannel {
         finish()
     }
 
-    /// PIO default with and without IORDY, PIO flow control modes 0 to 4. All run at the speed of the host.
-    private static func isTransferMode(_ value: UInt8) -> Bool { value <= 0x01 || (0x08...0x0C).contains(value) }
+    /// PIO default with and without IORDY, PIO flow control modes 0 to 4.
+    private static func isPIOMode(_ value: UInt8) -> Bool { value <= 0x01 || (0x08...0x0C).contains(value) }
+
+    /// Multiword DMA modes 0 to 2, Ultra DMA modes 0 to 5: one of them is selected.
+    static func isDMAMode(_ value: UInt8) -> Bool { (0x20...0x22).contains(value) || (0x40...0x45).contains(value) }
 }

@@ -32,14 +32,15 @@ extension ATAChannel {
         put(20, 3)  // ATA-3: a buffer with read-ahead ...
         put(21, UInt16(Self.bufferSectors))  // ... of so many sectors; both retired since ATA-4
         put(47, 0x8000 | UInt16(Self.bufferSectors))
-        put(49, 0x0E00)  // LBA; IORDY, may be disabled; no DMA; own standby timer values
+        put(49, 0x0E00 | (hasDMA ? 0x0100 : 0))  // LBA; IORDY, may be disabled; DMA; own standby timer values
         put(50, 0x4000)
         put(51, 0x0200)  // PIO mode 2 for hosts that know no word 64
-        put(53, 0x0003)  // words 54-58 and 64-70 are valid, word 88 is not
+        put(53, hasDMA ? 0x0007 : 0x0003)  // words 54-58 and 64-70 are valid, with DMA word 88 too
         put(59, settings.multiple == 0 ? 0 : 0x0100 | UInt16(settings.multiple))
         put(64, 0x0003)  // PIO modes 3 and 4
         put(67, 120)  // PIO cycle, ns, without flow control and with IORDY
         put(68, 120)
+        if hasDMA { putDMA(settings.dmaMode) }
         put(80, 0x0078)  // ATA-3 to ATA/ATAPI-6
         put(82, 0x4068)  // NOP, read look-ahead, write cache, power management
         put(83, 0x7400)  // FLUSH CACHE EXT, FLUSH CACHE, 48-bit addresses
@@ -47,6 +48,15 @@ extension ATAChannel {
         put(85, 0x4008 | (settings.lookAhead ? 0x0040 : 0) | (settings.writeCache ? 0x0020 : 0))
         put(86, 0x3400)
         put(87, 0x4000)
+    }
+
+    /// Modes that there are, and the one that is selected: its code's low bits are its number.
+    private mutating func putDMA(_ mode: UInt8) {
+        let selected = 0x0100 as UInt16 &<< UInt16(mode & 7)
+        put(63, 0x0007 | (mode & 0x20 != 0 ? selected : 0))  // multiword DMA 0 to 2
+        put(65, 120)  // its cycle, ns: least, recommended
+        put(66, 120)
+        put(88, 0x003F | (mode & 0x40 != 0 ? selected : 0))  // Ultra DMA 0 to 5
     }
 
     private mutating func putCapacity(_ drive: Drive) {

@@ -72,13 +72,15 @@ enum Register {
 enum Opcode: UInt8 {
     case nop = 0x00
     case readSectors = 0x20, readSectorsNoRetry = 0x21, readSectorsExt = 0x24
-    case readNativeMaxExt = 0x27, readMultipleExt = 0x29
-    case writeSectors = 0x30, writeSectorsNoRetry = 0x31, writeSectorsExt = 0x34, writeMultipleExt = 0x39
+    case readDMAExt = 0x25, readNativeMaxExt = 0x27, readMultipleExt = 0x29
+    case writeSectors = 0x30, writeSectorsNoRetry = 0x31, writeSectorsExt = 0x34, writeDMAExt = 0x35
+    case writeMultipleExt = 0x39
     case verify = 0x40, verifyNoRetry = 0x41, verifyExt = 0x42
     case executeDiagnostic = 0x90, initializeParameters = 0x91
     case standbyImmediateATA3 = 0x94, idleImmediateATA3 = 0x95, standbyATA3 = 0x96, idleATA3 = 0x97
     case checkPowerModeATA3 = 0x98, sleepATA3 = 0x99
     case readMultiple = 0xC4, writeMultiple = 0xC5, setMultipleMode = 0xC6
+    case readDMA = 0xC8, readDMANoRetry = 0xC9, writeDMA = 0xCA, writeDMANoRetry = 0xCB
     case standbyImmediate = 0xE0, idleImmediate = 0xE1, standby = 0xE2, idle = 0xE3
     case checkPowerMode = 0xE5, sleep = 0xE6, flushCache = 0xE7, flushCacheExt = 0xEA
     case identifyDevice = 0xEC, setFeatures = 0xEF

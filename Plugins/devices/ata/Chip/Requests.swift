@@ -1,7 +1,7 @@
 // Host side: the chip does no I/O. It says what it needs, and waits with BSY set until it is told how that went.
 
 extension ATAChannel {
-    /// What the medium is to do, for at most `bufferSectors` sectors.
+    /// What the medium is to do, for at most `bufferSectors` sectors, with DMA `dmaSectors`.
     public struct Request: Equatable, Sendable {
         public enum Operation: UInt8, Sendable { case read, write, flush }
         /// Names the request in `complete`. Never used twice by one channel.
@@ -14,6 +14,8 @@ extension ATAChannel {
         public var sectors: Int
         /// Write: the guest has turned the write cache off, so the data must be on the medium at completion.
         public var writeThrough: Bool
+        /// The data is not the chip's: what is read goes to the DMA channel, what is written came from it.
+        public var usesChannel = false
 
         public var byteCount: Int { sectors * ATAChannel.sectorSize }
     }
@@ -38,14 +40,16 @@ extension ATAChannel {
         guard outstanding == nil, let request = request(tag: lastTag &+ 1) else { return nil }
         lastTag = request.tag
         outstanding = request.tag
+        if request.usesChannel { dmaStep = .medium(UInt32(truncatingIfNeeded: request.sectors)) }
         return request
     }
 
     /// Copies what a write request is to write.
     /// - Parameter destination: gets the first `Request.byteCount` bytes.
-    /// - Returns: bytes copied; 0 where the tag is stale, the request is no write, or the destination is too short.
+    /// - Returns: bytes copied; 0 where the tag is stale, the request is no write by PIO, or the destination is too short.
     public func copyData(of tag: UInt64, into destination: inout MutableSpan<UInt8>) -> Int {
-        guard outstanding == tag, let request = request(tag: tag), request.operation == .write else { return 0 }
+        guard outstanding == tag, let request = request(tag: tag), request.operation == .write, !request.usesChannel
+        else { return 0 }
         let start = Int(state.transfer.position)
         let count = request.byteCount
         guard destination.count >= count, start + count <= state.buffer.count else { return 0 }
@@ -62,6 +66,11 @@ extension ATAChannel {
         guard outstanding == tag, let request = request(tag: tag) else { return false }
         outstanding = nil
         let sectors = UInt32(truncatingIfNeeded: request.sectors)
+        if request.usesChannel {
+            let isShort = request.operation == .read && data.count < request.byteCount
+            completeDMA(request, outcome == .success && isShort ? .deviceFault : outcome)
+            return true
+        }
         guard outcome == .success || (outcome == .writeProtected && request.operation == .flush) else {
             failRequest(outcome, sectors)
             return true
@@ -72,7 +81,7 @@ extension ATAChannel {
         case .write: stored(sectors)
         case .verify: verified(sectors)
         case .flush, .standby, .sleep: flushed()
-        case .identify: break  // never requested
+        case .identify, .dmaRead, .dmaWrite: break  // never requested; ended above
         }
         return true
     }
@@ -87,6 +96,7 @@ extension ATAChannel {
         let limit = transferLimit
         switch transfer.kind {
         case .identify: return nil
+        case .dmaRead, .dmaWrite: return dmaMediumRequest(tag: tag)
         case .flush, .standby, .sleep:
             return Request(tag: tag, drive: drive, operation: .flush, sector: 0, sectors: 0, writeThrough: false)
         case .read:
@@ -121,10 +131,13 @@ extension ATAChannel {
             return
         }
         let kind = state.transfer.kind
-        if kind == .read || kind == .write || kind == .verify { showBadSector() }
+        switch kind {
+        case .read, .write, .verify, .dmaRead, .dmaWrite: showBadSector()
+        case .identify, .flush, .standby, .sleep: break
+        }
         switch (kind, outcome) {
-        case (.read, .mediumError), (.verify, .mediumError): fail(.uncorrectable)
-        case (.write, .writeProtected): fail([.writeProtected, .aborted])
+        case (.read, .mediumError), (.verify, .mediumError), (.dmaRead, .mediumError): fail(.uncorrectable)
+        case (.write, .writeProtected), (.dmaWrite, .writeProtected): fail([.writeProtected, .aborted])
         default: fail(.aborted, fault: true)
         }
     }

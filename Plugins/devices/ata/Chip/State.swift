@@ -49,6 +49,8 @@ extension ATAChannel {
         /// Sectors in a block of READ and WRITE MULTIPLE: 1, 2, 4, 8 or 16; 0: these commands are off. On from the
         /// start, as firmware leaves it on a PC: libata uses what it finds in IDENTIFY word 59 and never sets it.
         public var multiple: UInt8 = 16
+        /// SET FEATURES 0x03's last DMA mode. Without DMA always this one, and not shown.
+        public var dmaMode: UInt8 = 0x42
         /// INITIALIZE DEVICE PARAMETERS: heads 1...16 and sectors 1...255; both 0: the drive's own geometry.
         public var heads: UInt8 = 0
         public var sectorsPerTrack: UInt8 = 0
@@ -65,7 +67,9 @@ extension ATAChannel {
             case dataIn  // DRQ: the guest reads buffer[position..<blockEnd]
             case dataOut  // DRQ: the guest writes buffer[position..<blockEnd]
         }
-        public enum Kind: UInt8, Sendable { case identify, read, write, verify, flush, standby, sleep }
+        public enum Kind: UInt8, Sendable {
+            case identify, read, write, verify, flush, standby, sleep, dmaRead, dmaWrite
+        }
         public enum Addressing: UInt8, Sendable { case chs, lba28, lba48 }
 
         public var phase = Phase.idle
@@ -101,6 +105,7 @@ extension ATAChannel {
         }
         state = saved
         outstanding = nil
+        forgetChannel()
         return true
     }
 
@@ -109,6 +114,7 @@ extension ATAChannel {
         let settings = device.settings
         let own = settings.heads == 0 && settings.sectorsPerTrack == 0
         return Status([.ready, .seekComplete, .error, .deviceFault]).isSuperset(of: device.status)
+            && (hasDMA ? Self.isDMAMode(settings.dmaMode) : settings.dmaMode == Settings().dmaMode)
             && (settings.multiple == 0 || Self.isBlockSize(settings.multiple))
             && (own || ((1...16).contains(settings.heads) && settings.sectorsPerTrack > 0))
     }
@@ -118,14 +124,17 @@ extension ATAChannel {
     private func isSound(_ transfer: Transfer, in saved: State) -> Bool {
         let index = saved.select.index
         guard isPresent(index), saved[index].power != .sleep,
-            Self.isBlockSize(transfer.block), transfer.singles <= 16, transfer.position & 1 == 0
+            Self.isBlockSize(transfer.block), transfer.position & 1 == 0
         else { return false }
+        let isDMA = transfer.kind == .dmaRead || transfer.kind == .dmaWrite
+        guard transfer.singles <= (isDMA ? Self.dmaSectors : Self.bufferSectors), hasDMA || !isDMA else { return false }
         let limit = limit(transfer.addressing, settings: saved[index].settings, drive: drive(index))
         switch transfer.kind {
         case .identify: return isSoundIdentify(transfer)
         case .read: return isSoundRead(transfer, limit: limit)
         case .write: return !drive(index).readOnly && isSoundWrite(transfer, limit: limit)
-        case .verify:
+        case .dmaWrite where drive(index).readOnly: return false
+        case .verify, .dmaRead, .dmaWrite:
             return transfer.phase == .requested && hasSectors(transfer, 1, limit: limit) && transfer.block == 1
                 && transfer.position == 0 && transfer.blockEnd == 0 && transfer.filled == 0
         case .flush, .standby, .sleep:

@@ -39,7 +39,7 @@ extension ATAChannel {
 
     /// Takes the address and count from the registers; false: there is no such sector, and the command has failed with
     /// the registers as the host wrote them.
-    private mutating func start(_ kind: Transfer.Kind, _ index: UInt8, extended: Bool, block: UInt8) -> Bool {
+    mutating func start(_ kind: Transfer.Kind, _ index: UInt8, extended: Bool, block: UInt8) -> Bool {
         guard let addressed = addressed(index, extended: extended), addressed.sector < addressed.limit else {
             fail(.idNotFound)
             return false
@@ -69,7 +69,7 @@ extension ATAChannel {
     }
 
     /// ERR and IDNF at the first sector after the drive's end, all before it being done.
-    private mutating func failAtEnd() {
+    mutating func failAtEnd() {
         let limit = transferLimit
         let passed = UInt32(truncatingIfNeeded: limit &- state.transfer.next)
         putProgress(sector: limit, left: state.transfer.remaining &- passed)
@@ -179,7 +179,7 @@ extension ATAChannel {
         finish()
     }
 
-    private mutating func advance(_ sectors: UInt32) {
+    mutating func advance(_ sectors: UInt32) {
         state.transfer.next &+= UInt64(sectors)
         state.transfer.remaining &-= sectors
     }

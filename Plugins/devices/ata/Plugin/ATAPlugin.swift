@@ -21,6 +21,9 @@ final class ATAPlugin: Instance {
             Slot("irq", "irq-line/1", optional: true, doc: "INTRQ: IRQ 14 of a PC's first channel"),
             Slot("block", "block/1", optional: true, doc: "the medium of drive 0"),
             Slot("slave", "block/1", optional: true, doc: "the medium of drive 1"),
+            Slot(
+                "dma", "dma-channel/1", optional: true,
+                doc: "the channel of the IDE controller's bus master; without it the drives know no DMA"),
         ],
         make: { (host, values) throws(PluginError) in try ATAPlugin(host, values) })
 
@@ -37,16 +40,21 @@ final class ATAPlugin: Instance {
     private var media = [BlockPeer.unwired, BlockPeer.unwired]
     private var chip = ATAChannel()
     private var line: Line?
+    private var channel = DMAChannelPeer.unwired
+    /// What the channel was told last.
+    private var requested: ATAChannel.DMADirection?
+    private var channelInterrupt = false
     private var seenDrops: UInt64 = 0
 
     /// SAFETY: one buffer for the one request that is under way; the medium touches it until it completes or `cancelAll`
     /// returns, and it is freed only after disconnect.
-    private let buffer: UnsafeMutableBufferPointer<UInt8>
+    /// With DMA it holds what is between medium and channel too.
+    private var buffer: UnsafeMutableBufferPointer<UInt8>
     private var underWay: ATAChannel.Request?
     /// A write whose data has arrived is being made durable.
     private var isFlushing = false
-    /// What is under way shall be the last: the chip's next request waits for start.
-    private var isQuiescing = false
+    /// From quiesce to start: what is under way is the last.
+    private var isQuiet = false
 
     init(_ host: Host, _ values: Values) throws(PluginError) {
         ports = (values.port("at"), values.port("control"))
@@ -92,8 +100,16 @@ final class ATAPlugin: Instance {
             name: "command block")
         try io.claimPorts(ports.control, count: 1, cookie: Cookie.control, name: "control block")
         line = try host.line("irq")
+        channel = try host.dmaChannel("dma")
+        if channel.isWired { enlargeBuffer() }
         media = [try host.block("block"), try host.block("slave")]
-        chip = ATAChannel(device0: try drive(0), device1: try drive(1))
+        chip = ATAChannel(device0: try drive(0), device1: try drive(1), hasDMA: channel.isWired)
+    }
+
+    private func enlargeBuffer() {
+        buffer.deallocate()
+        buffer = .allocate(capacity: ATAChannel.dmaSectors * ATAChannel.sectorSize)
+        buffer.initialize(repeating: 0)
     }
 
     private func drive(_ index: Int) throws(PluginError) -> Drive {
@@ -126,11 +142,16 @@ final class ATAPlugin: Instance {
     }
 
     override func quiesce() throws(PluginError) -> Bool {
-        isQuiescing = underWay != nil
-        return !isQuiescing
+        isQuiet = true
+        return underWay == nil
     }
 
-    override func start() throws(PluginError) { settle() }
+    override func start() throws(PluginError) {
+        isQuiet = false
+        // The controller may have been loaded meanwhile: it says anew whether the channel runs.
+        if channel.isWired { request(chip.dmaRequest) }
+        settle()
+    }
 
     override func disconnect() { abandon() }
 
@@ -210,11 +231,43 @@ final class ATAPlugin: Instance {
         } else {
             chip.complete(tag, ATAPlugin.outcome(status))
         }
-        if isQuiescing {
-            isQuiescing = false
-            return host.quiesced()
-        }
+        if isQuiet { return host.quiesced() }
         settle()
+    }
+
+    // MARK: The DMA channel
+
+    override func dmaReady(slot: Int, _ isReady: Bool) {
+        chip.setChannelReady(isReady)
+        settle()
+    }
+
+    override func dmaMoved(slot: Int, _ count: Int) {
+        chip.moved(count)
+        settle()
+    }
+
+    override func dmaRead(slot: Int, _ bytes: UnsafeRawBufferPointer) {
+        guard underWay == nil else { return }
+        let count = min(bytes.count, buffer.count)
+        UnsafeMutableRawBufferPointer(buffer).copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[..<count]))
+        chip.moved(count)
+        settle()
+    }
+
+    /// Moves what can be moved; the buffer is free where no request is under way.
+    private func settleChannel() {
+        if chip.dmaRequest != requested { request(chip.dmaRequest) }
+        guard underWay == nil, !isQuiet, let (direction, count) = chip.takeMovement() else { return }
+        switch direction {
+        case .toHost: channel.write(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
+        case .toDevice: channel.read(count)
+        }
+    }
+
+    private func request(_ direction: ATAChannel.DMADirection?) {
+        requested = direction
+        channel.request(direction.map { $0 == .toHost ? .toMemory : .fromMemory })
     }
 
     private static func outcome(_ status: PluginKit.Status) -> ATAChannel.Outcome {
@@ -229,11 +282,19 @@ final class ATAPlugin: Instance {
 
     /// Hands the chip's next request to its medium, one at a time, and brings the pin up to date.
     private func settle() {
-        if underWay == nil, let request = chip.takeRequest() { submit(request) }
+        if channel.isWired { settleChannel() }
+        if underWay == nil, !isQuiet, let request = chip.takeRequest() { submit(request) }
         let level = chip.interruptAsserted
-        if level, chip.interruptDrops != seenDrops { line?.set(false) }
+        if level, chip.interruptDrops != seenDrops { setInterrupt(false) }
         seenDrops = chip.interruptDrops
+        setInterrupt(level)
+    }
+
+    private func setInterrupt(_ level: Bool) {
         line?.set(level)
+        guard channel.isWired, level != channelInterrupt else { return }
+        channelInterrupt = level
+        channel.setInterrupt(level)
     }
 
     private func submit(_ request: ATAChannel.Request) {
@@ -243,6 +304,8 @@ final class ATAPlugin: Instance {
         switch request.operation {
         case .flush: medium.submit(.flush, sector: 0, count: 0, data: nil, tag: request.tag)
         case .read: medium.submit(.read, sector: sector, count: count, data: buffer.baseAddress, tag: request.tag)
+        case .write where request.usesChannel:
+            medium.submit(.write, sector: sector, count: count, data: buffer.baseAddress, tag: request.tag)
         case .write:
             var span = buffer.mutableSpan
             _ = chip.copyData(of: request.tag, into: &span)

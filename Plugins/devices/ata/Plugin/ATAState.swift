@@ -55,6 +55,7 @@ enum ATAState {
         state.put("look-ahead", device.settings.lookAhead)
         state.put("revert", device.settings.revertOnReset)
         state.put("multiple", device.settings.multiple)
+        state.put("dma-mode", device.settings.dmaMode, optional: true)
         state.put("heads", device.settings.heads)
         state.put("sectors", device.settings.sectorsPerTrack)
         state.put("power", device.power.rawValue)
@@ -74,6 +75,8 @@ enum ATAState {
         device.settings.lookAhead = try state.get("look-ahead")
         device.settings.revertOnReset = try state.get("revert")
         device.settings.multiple = try state.get("multiple")
+        // States of before there was DMA have none.
+        if state.has("dma-mode") { device.settings.dmaMode = try state.get("dma-mode") }
         device.settings.heads = try state.get("heads")
         device.settings.sectorsPerTrack = try state.get("sectors")
         device.power = try state.get("power")

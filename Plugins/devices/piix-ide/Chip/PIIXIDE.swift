@@ -39,6 +39,12 @@ public struct PIIXIDE: Sendable {
         configuration = ConfigurationSpace(layout)
     }
 
+    /// A channel's bus master: 0, or else the secondary one.
+    public subscript(channel: Int) -> BusMaster {
+        get { channel == 0 ? primary : secondary }
+        set { if channel == 0 { primary = newValue } else { secondary = newValue } }
+    }
+
     public var state: State {
         State(configuration: configuration.state, primary: primary.state, secondary: secondary.state)
     }

@@ -2,18 +2,31 @@ import PCIConfiguration
 import PIIXIDE
 import PluginKit
 
-/// The IDE function of a PC's south bridge: by it firmware and drivers find the two `ata` channels at their fixed ports. Its bus master
-/// registers are there; the drives do not use them yet, and say in IDENTIFY DEVICE that they know no DMA.
+/// The IDE function of a PC's south bridge: by it firmware and drivers find the two `ata` channels at their fixed ports, and its bus masters
+/// move their data, where the channels are wired to them.
 final class PIIXIDEPlugin: Instance {
     static let definition = ClassDefinition.device(
-        "piix-ide", summary: "IDE function of a PIIX3 or PIIX4: names the two ata channels to firmware and drivers",
+        "piix-ide",
+        summary: "IDE function of a PIIX3 or PIIX4: names the two ata channels to drivers, and is their bus master",
         properties: [
             Property("model", .choice, default: "piix3", choices: ["piix3", "piix4"], doc: "which south bridge")
         ],
         slots: [Slot("bus", "pci/1", doc: "its place on the PCI bus, by tradition 1.1")],
+        provides: [
+            Provides("dma-channel/1", count: 2, doc: "bus masters of the primary and the secondary channel")
+        ],
         make: { (host, values) throws(PluginError) in try PIIXIDEPlugin(host, values) })
 
+    /// What the drives of a channel want, and what they were told.
+    private struct Channel {
+        var client: DMAChannelClient?
+        var requested: DMADirection?
+        var isReady = false
+    }
+
     private var chip: PIIXIDE
+    private var channels = [Channel(), Channel()]
+    private let buffer: UnsafeMutableRawBufferPointer
     /// Where the bus master registers are claimed.
     private var claim: Claim?
 
@@ -23,12 +36,21 @@ final class PIIXIDEPlugin: Instance {
         } catch {
             throw PluginError("its registers overlap: \(error)")
         }
+        buffer = .allocate(byteCount: DMAChannelPeer.most, alignment: 16)
+        buffer.initializeMemory(as: UInt8.self, repeating: 0)
         super.init(host)
+    }
+
+    deinit { buffer.deallocate() }
+
+    override func dmaClient(_ index: UInt32, is client: DMAChannelClient) {
+        if index < 2 { channels[Int(index)].client = client }
     }
 
     override func reset(warm: Bool) {
         chip.reset()
         updateWindow()
+        updateReady()
     }
 
     // MARK: Guest side
@@ -40,6 +62,7 @@ final class PIIXIDEPlugin: Instance {
     override func pciConfigWrite(slot: Int, _ offset: UInt16, width: UInt8, _ value: UInt32) {
         chip.writeConfiguration(UInt32(offset), width: UInt32(width), value)
         updateWindow()
+        updateReady()
     }
 
     override func pciBusReset(slot: Int) { reset(warm: true) }
@@ -49,8 +72,8 @@ final class PIIXIDEPlugin: Instance {
     }
 
     override func write(_ access: Access, _ value: UInt64) -> Status {
-        // No drive has a transfer for the bus master: the order waits, as for a drive that never asks.
         _ = chip.write(UInt32(access.offset), width: UInt32(access.width), UInt32(truncatingIfNeeded: value))
+        updateReady()
         return .ok
     }
 
@@ -70,6 +93,80 @@ final class PIIXIDEPlugin: Instance {
                 UInt16(truncatingIfNeeded: window.address), count: 16, widths: [.byte, .word, .long],
                 name: "bus master IDE")
         }
+    }
+
+    // MARK: Bus masters
+
+    override func dmaRequested(_ index: UInt32, _ direction: DMADirection?) {
+        guard index < 2 else { return }
+        let channel = Int(index)
+        if direction == nil, channels[channel].requested != nil { chip[channel].driveFinished() }
+        channels[channel].requested = direction
+        channels[channel].isReady = false
+        updateReady()
+    }
+
+    /// Tells the drives whether their bus master runs: started, in their direction, and let on the bus by COMMAND.
+    private func updateReady() {
+        for channel in channels.indices {
+            guard let requested = channels[channel].requested, let client = channels[channel].client else { continue }
+            let master = chip[channel]
+            let isReady = master.isActive && chip.isBusMaster && master.writesMemory == (requested == .toMemory)
+            guard isReady != channels[channel].isReady else { continue }
+            channels[channel].isReady = isReady
+            client.ready(isReady)
+        }
+    }
+
+    override func dmaWritten(_ index: UInt32, _ bytes: UnsafeRawBufferPointer) {
+        guard index < 2, let client = channels[Int(index)].client else { return }
+        let moved = move(Int(index), .toMemory, bytes.count) { (memory, address, range) in
+            memory.write(address, UnsafeRawBufferPointer(rebasing: bytes[range]))
+        }
+        updateReady()
+        client.moved(moved)
+    }
+
+    override func dmaReadAsked(_ index: UInt32, _ count: Int) {
+        guard index < 2, let client = channels[Int(index)].client else { return }
+        let buffer = self.buffer
+        let moved = move(Int(index), .fromMemory, min(count, buffer.count)) { (memory, address, range) in
+            memory.read(address, into: UnsafeMutableRawBufferPointer(rebasing: buffer[range]))
+        }
+        updateReady()
+        client.data(UnsafeRawBufferPointer(rebasing: buffer[..<moved]))
+    }
+
+    override func dmaInterrupt(_ index: UInt32, to level: Bool) {
+        if index < 2 { chip[Int(index)].setInterruptLine(level) }
+    }
+
+    /// Goes through a channel's descriptor table for `count` bytes.
+    /// - Parameter copy: moves a range of the bytes to or from an address; false: there is no memory.
+    /// - Returns: how many it has moved.
+    private func move(
+        _ channel: Int, _ direction: DMADirection, _ count: Int, copy: (Memory, UInt64, Range<Int>) -> Bool
+    ) -> Int {
+        guard channels[channel].isReady, channels[channel].requested == direction, let memory = try? host.memory else {
+            return 0
+        }
+        var done = 0
+        while done < count {
+            let found = chip[channel].gather(UInt32(clamping: count - done)) { place in
+                var descriptor: UInt64 = 0
+                let isThere = withUnsafeMutableBytes(of: &descriptor) { memory.read(UInt64(place), into: $0) }
+                return isThere ? UInt64(littleEndian: descriptor) : nil
+            }
+            for extent in found.extents {
+                guard copy(memory, UInt64(extent.address), done..<done + Int(extent.length)) else {
+                    chip[channel].memoryFailed()
+                    return done
+                }
+                done += Int(extent.length)
+            }
+            guard found.end == nil, !found.extents.isEmpty else { break }
+        }
+        return done
     }
 
     // MARK: State
@@ -111,6 +208,8 @@ final class PIIXIDEPlugin: Instance {
             saved[keyPath: path] = channel
         }
         guard chip.restore(saved) else { throw PluginError("no such state of the function") }
+        // The drives ask anew when they start.
+        for channel in channels.indices { (channels[channel].requested, channels[channel].isReady) = (nil, false) }
         updateWindow()
     }
 }
