@@ -98,10 +98,14 @@ let plugins = [
     backend("raw-file", "RawImage", "Image"),
     backend("socket", "SocketEndpoint", "Endpoint"),
     backend("terminal"),
+    PluginFolder(
+        kind: "backends", name: "user", model: "UserNetwork", modelFolder: "Stack",
+        shared: ["BackendSupport", "CBackendSupport", "CSlirp"], modelUsesKit: true, isModelStrict: false),
     PluginFolder(kind: "devices", name: "acpi", model: "ACPIBoard", modelFolder: "Board", shared: ["ACPITables"]),
     PluginFolder(kind: "devices", name: "ata", model: "ATA"),
     PluginFolder(kind: "devices", name: "debug-console", model: "DebugConsole"),
     PluginFolder(kind: "devices", name: "debug-exit"),
+    PluginFolder(kind: "devices", name: "e1000", model: "E1000", shared: ["Images", "PCIConfiguration"]),
     PluginFolder(kind: "devices", name: "fw-cfg", model: "FWCfg", shared: ["Images"]),
     PluginFolder(kind: "devices", name: "gsi"),
     PluginFolder(kind: "devices", name: "i440fx", model: "I440FX", shared: ["PCIConfiguration"]),
@@ -147,8 +151,7 @@ let plugins = [
 ]
 
 let chips: [Target] =
-    chip("E1000", "e1000") + chip("I8042", "i8042")
-    + chip("VGA", "vga")
+    chip("I8042", "i8042") + chip("VGA", "vga")
 
 let core: [Target] = [
     .target(name: "CBackplane"),
@@ -211,6 +214,7 @@ let shared: [Target] = [
     .target(
         name: "Unpacking", dependencies: ["CLZMA", "CZSTD", "CZlib"], path: "Plugins/loaders/Unpacking",
         swiftSettings: strict),
+    .systemLibrary(name: "CSlirp"),
     .systemLibrary(name: "CLZMA", pkgConfig: "liblzma", providers: [.apt(["liblzma-dev"])]),
     .systemLibrary(name: "CZSTD", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),

@@ -18,11 +18,11 @@ enum Program {
     static let tour = root + "/.build/guests/tour.elf"
 
     static let plugins = [
-        "acpi", "ata", "budget", "cpuid", "debug-console", "debug-exit", "elf", "fault-inject", "file", "flat",
+        "acpi", "ata", "budget", "cpuid", "debug-console", "debug-exit", "e1000", "elf", "fault-inject", "file", "flat",
         "fw-cfg", "gsi", "guard", "hotkey", "i440fx", "ioapic", "lapic", "lfsr", "linux", "memory-watch", "multiboot",
         "null", "paravirt", "pic8259", "piix-ide", "piix3", "piix4-pm", "pit8254", "pty", "ram-disk", "raw-file",
         "reset-control", "rom", "rtc146818", "smbios", "socket", "standard", "stats", "strict", "terminal", "trace",
-        "uart16550", "watchpoint",
+        "uart16550", "user", "watchpoint",
     ]
 }
 

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -137,6 +138,8 @@ int bh_temporary(const char *directory) {
 }
 
 /* ---- Events */
+
+int bh_event(void) { RETURN(int, eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)); }
 
 int bh_timer(void) { RETURN(int, timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)); }
 

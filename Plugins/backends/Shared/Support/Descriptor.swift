@@ -18,6 +18,21 @@ public final class Descriptor: Sendable {
         try Descriptor(checking: bh_open(path, flags, mode))
     }
 
+    /// For `ring`, by which one thread ends another's wait.
+    public static func event() throws(HostCallError) -> Descriptor { try Descriptor(checking: bh_event()) }
+
+    /// Makes an event readable.
+    public func ring() {
+        var one: UInt64 = 1
+        withUnsafeBytes(of: &one) { _ = write($0) }
+    }
+
+    /// Ends that.
+    public func silence() {
+        var count: UInt64 = 0
+        withUnsafeMutableBytes(of: &count) { _ = read(into: $0) }
+    }
+
     public func status() throws(HostCallError) -> bh_file {
         var file = bh_file()
         try HostCallError.check(bh_stat(raw, &file))

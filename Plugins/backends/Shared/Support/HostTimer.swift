@@ -22,7 +22,6 @@ public final class HostTimer {
 
     /// To be called when it has fired.
     public func acknowledge() {
-        var expirations: UInt64 = 0
-        withUnsafeMutableBytes(of: &expirations) { _ = descriptor.read(into: $0) }
+        descriptor.silence()
     }
 }

@@ -142,6 +142,14 @@ extension E1000 {
         }
     }
 
+    public func peekWindow(_ offset: UInt8) -> UInt32 {
+        switch offset {
+        case 0: state.window
+        case 4: peek(state.window)
+        default: 0
+        }
+    }
+
     public mutating func writeWindow(_ offset: UInt8, _ value: UInt32, at now: UInt64) {
         switch offset {
         case 0: state.window = value

@@ -17,6 +17,14 @@ extension E1000 {
             && Int(state.receive.available) * state.receiveControl.bufferSize >= Self.stored(length, strips: true) + 4
     }
 
+    /// Whether a frame of `length` bytes will find room when the guest has emptied its ring: the receiver is on, and the ring long enough.
+    public func mayReceive(_ length: Int) -> Bool {
+        let room = Int(max(state.receive.count, 1) &- 1) * state.receiveControl.bufferSize
+        return isReceiving && length <= Self.longestFrame && room >= Self.stored(length, strips: true) + 4
+    }
+
+    private static let longestFrame = 16380
+
     private var isReceiving: Bool { state.receiveControl.contains(.enabled) && isLinkUp }
 
     /// Short frames are filled up to what Ethernet asks for; 4 more are the FCS.
@@ -81,7 +89,7 @@ extension E1000 {
     // MARK: Filters
 
     private mutating func accepts(_ frame: [UInt8]) -> Bool {
-        guard frame.count >= 14, frame.count <= 16380 else { return false }
+        guard frame.count >= 14, frame.count <= Self.longestFrame else { return false }
         if frame.count + 4 > 1522 && state.receiveControl.isDisjoint(with: [.longPackets, .storeBadPackets]) {
             state.statistics.add(.tooLong)
             return false

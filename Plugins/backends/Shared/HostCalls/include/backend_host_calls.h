@@ -39,6 +39,7 @@ int bh_is_write_locked(int descriptor);
 int bh_temporary(const char *directory);
 
 /* Events: descriptors for a host's event loop */
+int bh_event(void);            /* an eventfd: 8 bytes written make it readable, 8 bytes read end that */
 int bh_timer(void);
 int bh_timer_set(int descriptor, uint32_t first_ms, uint32_t interval_ms); /* 0, 0 stops it */
 int bh_watch_opens(const char *path); /* inotify: becomes readable whenever somebody opens `path` */

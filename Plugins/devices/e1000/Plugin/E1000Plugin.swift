@@ -1,0 +1,312 @@
+import E1000
+import Images
+import PCIConfiguration
+import PluginKit
+
+/// A network card: its registers in two BARs, an expansion ROM to boot by, DMA while it is a bus master, and a cable.
+final class E1000Plugin: Instance {
+    static let definition = ClassDefinition.device(
+        "e1000", summary: "82540EM gigabit Ethernet card on PCI",
+        properties: [
+            Property(
+                "mac", .text,
+                doc: "its address, such as 52:54:00:12:34:56; without it one that is made from the instance's id"),
+            Property("rom", .path, doc: "its expansion ROM, by which firmware boots from the network: iPXE's"),
+        ],
+        slots: [
+            Slot("bus", "pci/1", doc: "its place on the PCI bus"),
+            Slot("net", "net/1", optional: true, doc: "the network; without it no cable is plugged in"),
+        ],
+        make: { (host, values) throws(PluginError) in try E1000Plugin(host, values) })
+
+    private enum Cookie { static let registers: UInt64 = 0, window: UInt64 = 1 }
+    private enum TimerCookie { static let interrupt: UInt64 = 0, transmit: UInt64 = 1 }
+    /// Frames that wait for the guest's descriptors: what the chip's FIFO of 64 KiB is on the card.
+    private static let queueLimit = 64
+    private static let longestROM: UInt64 = 1 << 20
+
+    private let clock: Clock
+    private let interruptTimer: Timer
+    private let transmitTimer: Timer
+    var chip: E1000
+    var configuration: ConfigurationSpace
+    private let rom: Memory.Region?
+    private var bus = PCIBusPeer.unwired
+    private var net = NetPeer.unwired
+    private var memory: Memory?
+
+    private var registerClaim: Claim?
+    private var windowClaim: Claim?
+    private var romMapping: Memory.Mapping?
+    /// The level of INTA#; nil: to be said again.
+    private var driven: Bool?
+    private var queue: [[UInt8]] = []
+    /// Frames that the network may still send.
+    private var granted = 0
+
+    init(_ host: Host, _ values: Values) throws(PluginError) {
+        let address = try values.isSet("mac") ? Self.parse(values.text("mac")) : Self.address(of: host.id)
+        chip = E1000(address: address)
+        rom = try values.isSet("rom") ? Self.load(values.text("rom"), host) : nil
+        do throws(LayoutError) {
+            configuration = try Self.configuration(romSize: rom?.bytes.count)
+        } catch {
+            throw PluginError("its registers overlap: \(error)")
+        }
+        clock = try host.clock
+        interruptTimer = try host.clock.timer(cookie: TimerCookie.interrupt)
+        transmitTimer = try host.clock.timer(cookie: TimerCookie.transmit)
+        super.init(host)
+    }
+
+    /// The manual, "PCI Configuration Space": memory in BAR 0; I/O in BAR 1, where QEMU has it and drivers look too.
+    private static func configuration(romSize: Int?) throws(LayoutError) -> ConfigurationSpace {
+        var layout = ConfigurationSpace.Layout(
+            .function,
+            .init(
+                vendor: 0x8086, device: 0x100E, revision: 0x02, classCode: 0x02_00_00, subsystemVendor: 0x8086,
+                subsystem: 0x001E),
+            interruptPin: 1)
+        layout.setLatency(minimumGrant: 0xFF, maximumLatency: 0)
+        try layout.addBaseAddress(0, .memory32(prefetchable: false), size: 0x2_0000)
+        try layout.addBaseAddress(1, .io, size: 64)
+        if let romSize { try layout.addROM(size: UInt32(romSize)) }
+        return ConfigurationSpace(layout)
+    }
+
+    /// Six bytes in hex.
+    private static func parse(_ text: String) throws(PluginError) -> [UInt8] {
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+        let bytes = parts.compactMap { $0.count == 2 ? UInt8($0, radix: 16) : nil }
+        guard parts.count == 6, bytes.count == 6 else {
+            throw PluginError("mac: '\(text)' is not an address such as 52:54:00:12:34:56")
+        }
+        guard bytes[0] & 1 == 0 else { throw PluginError("mac: \(text) is a group's address, and no card's") }
+        return bytes
+    }
+
+    /// Three bytes that virtual machines use by custom, and three of the id's hash (FNV-1a).
+    private static func address(of id: String) -> [UInt8] {
+        let hash = id.utf8.reduce(0x811C_9DC5 as UInt32) { ($0 ^ UInt32($1)) &* 0x0100_0193 }
+        return [0x52, 0x54, 0x00] + [16, 8, 0].map { UInt8(truncatingIfNeeded: hash >> $0) }
+    }
+
+    /// The ROM's bytes, padded to a power of two of at least a page.
+    private static func load(_ path: String, _ host: Host) throws(PluginError) -> Memory.Region {
+        let bytes: [UInt8]
+        do { bytes = try ImageFile.read(path, limit: longestROM) } catch { throw PluginError("rom: " + error.text) }
+        var size = 4096
+        while size < bytes.count { size *= 2 }
+        let region = try host.memory.region("rom", .rom, length: UInt64(size))
+        region.bytes.initializeMemory(as: UInt8.self, repeating: 0xFF)
+        region.bytes.copyBytes(from: bytes)
+        return region
+    }
+
+    // MARK: Lifecycle
+
+    override func connect() throws(PluginError) {
+        bus = try host.pciBus("bus")
+        net = try host.net("net")
+        memory = try host.memory
+        if !net.isWired { chip.setCarrier(false, at: 0) }
+    }
+
+    override func reset(warm: Bool) {
+        chip.reset()
+        configuration.reset()
+        queue = []
+        updateWindows()
+        settle()
+    }
+
+    override func start() throws(PluginError) {
+        granted = 0
+        work()
+    }
+
+    // MARK: Guest side
+
+    override func pciConfigRead(slot: Int, _ offset: UInt16, width: UInt8, isPeek: Bool) -> UInt32? {
+        configuration.read(UInt32(offset), width: UInt32(width))
+    }
+
+    override func pciConfigWrite(slot: Int, _ offset: UInt16, width: UInt8, _ value: UInt32) {
+        if configuration.write(UInt32(offset), width: UInt32(width), value).contains(.windows) { updateWindows() }
+        work()
+    }
+
+    override func pciBusReset(slot: Int) { reset(warm: true) }
+
+    override func read(_ access: Access) -> ReadResult {
+        let isWindow = access.cookie == Cookie.window
+        if access.isPeek {
+            let offset = UInt32(truncatingIfNeeded: access.offset)
+            return .value(isWindow ? chip.peekWindow(UInt8(truncatingIfNeeded: offset)) : chip.peek(offset))
+        }
+        let value =
+            isWindow
+            ? chip.readWindow(UInt8(truncatingIfNeeded: access.offset), at: clock.now)
+            : chip.read(UInt32(truncatingIfNeeded: access.offset), at: clock.now)
+        settle()
+        return .value(value)
+    }
+
+    override func write(_ access: Access, _ value: UInt64) -> Status {
+        let value = UInt32(truncatingIfNeeded: value)
+        if access.cookie == Cookie.window {
+            chip.writeWindow(UInt8(truncatingIfNeeded: access.offset), value, at: clock.now)
+        } else {
+            chip.write(UInt32(truncatingIfNeeded: access.offset), value, at: clock.now)
+        }
+        work()
+        return .ok
+    }
+
+    override func timerFired(cookie: UInt64, at now: UInt64) {
+        if cookie == TimerCookie.interrupt { chip.advance(to: now) }
+        work()
+    }
+
+    // MARK: The cable
+
+    override func netReceived(slot: Int, _ frame: UnsafeRawBufferPointer) {
+        granted = max(granted - 1, 0)
+        if chip.mayReceive(frame.count), queue.count < Self.queueLimit { queue.append(Array(frame)) }
+        work()
+    }
+
+    override func netLink(slot: Int, isUp: Bool) {
+        chip.setCarrier(isUp, at: clock.now)
+        work()
+    }
+
+    private struct Wire: E1000Wire {
+        let net: NetPeer
+        func send(_ frame: [UInt8]) { frame.withUnsafeBytes { net.send($0) } }
+    }
+
+    private struct GuestRAM: E1000Memory {
+        let memory: Memory
+        func read(_ address: UInt64, count: Int) -> [UInt8]? { memory.read(address, count: count) }
+        func write(_ address: UInt64, _ bytes: ArraySlice<UInt8>) -> Bool {
+            bytes.withUnsafeBytes { memory.write(address, $0) }
+        }
+    }
+
+    /// Does what can be done now: frames out, frames in. What is left of a long ring comes at once, but not in this callback.
+    private func work() {
+        if let memory, configuration.isBusMaster {
+            if chip.hasTransmitWork { chip.transmit(at: clock.now, GuestRAM(memory: memory), Wire(net: net)) }
+            if chip.hasTransmitWork { transmitTimer.set(at: clock.now) }
+            receive(GuestRAM(memory: memory))
+        }
+        grant()
+        settle()
+    }
+
+    /// Those that cannot be received any more, since the guest has switched the receiver off or made its ring short, are lost.
+    private func receive(_ memory: GuestRAM) {
+        var done = 0
+        while done < queue.count {
+            let count = queue[done].count
+            guard chip.canReceive(count) || !chip.mayReceive(count) else { break }
+            _ = chip.receive(queue[done], at: clock.now, memory)
+            done += 1
+        }
+        queue.removeFirst(done)
+    }
+
+    /// Room is given in halves of the queue, not frame by frame.
+    private func grant() {
+        let room = Self.queueLimit - queue.count
+        guard net.isWired, granted <= Self.queueLimit / 2, room > granted else { return }
+        granted = room
+        net.ready(room)
+    }
+
+    private func settle() {
+        configuration.interruptPending = chip.interruptAsserted
+        let level = configuration.interruptAsserted
+        if level != driven {
+            driven = level
+            bus.setINTx(1, level)
+        }
+        interruptTimer.set(at: chip.nextDeadline)
+    }
+
+    // MARK: Windows
+
+    /// A base address register has moved, or spaces were switched.
+    private func updateWindows() {
+        guard let io = try? host.io else { return }
+        for window in configuration.windows {
+            switch window.source {
+            case .baseAddress(0):
+                update(&registerClaim, window, io) { () throws(PluginError) in
+                    try io.claimMemory(
+                        window.address, length: window.size, widths: .long, cookie: Cookie.registers, name: "registers")
+                }
+            case .baseAddress:
+                update(&windowClaim, window, io) { () throws(PluginError) in
+                    try io.claimPorts(
+                        UInt16(truncatingIfNeeded: window.address), count: Int(window.size), widths: .long,
+                        cookie: Cookie.window, name: "register window")
+                }
+            case .rom: updateROM(window)
+            }
+        }
+    }
+
+    private func update(
+        _ claim: inout Claim?, _ window: ConfigurationSpace.Window, _ io: IO, make: () throws(PluginError) -> Claim
+    ) {
+        if let old = claim, window.isEnabled {
+            try? io.move(old, to: window.address)
+        } else if let old = claim {
+            io.release(old)
+            claim = nil
+        } else if window.isEnabled {
+            claim = try? make()
+        }
+    }
+
+    private func updateROM(_ window: ConfigurationSpace.Window) {
+        guard let memory, let rom else { return }
+        if let old = romMapping {
+            memory.unmap(old)
+            romMapping = nil
+        }
+        if window.isEnabled { romMapping = try? memory.map(rom, at: window.address) }
+    }
+
+    // MARK: State
+
+    override func save(to state: StateWriter) throws(PluginError) {
+        state.put("configuration", configuration.state.bytes)
+        E1000State.put(chip.state, to: state)
+        state.put("queued", queue.count)
+        state.put("queue", queue.flatMap { E1000State.bytes([UInt16(truncatingIfNeeded: $0.count)]) + $0 })
+    }
+
+    override func load(version: UInt32, from state: StateReader) throws(PluginError) {
+        var (chip, configuration) = (chip, configuration)
+        let waiting = try E1000State.frames(
+            state.get("queue", count: nil), count: state.get("queued"), limit: Self.queueLimit)
+        guard chip.restore(try E1000State.get(from: state, into: chip.state)),
+            configuration.restore(.init(bytes: try state.get("configuration", count: nil)))
+        else { throw PluginError("no such state of the card") }
+        (self.chip, self.configuration, queue) = (chip, configuration, waiting)
+        driven = nil
+        updateWindows()
+        settle()
+    }
+}
+
+let library = Library(
+    "e1000", version: "1.0", summary: "82540EM Ethernet card", needsMinor: 4, classes: [E1000Plugin.definition])
+
+@c(backplane_plugin)
+public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {
+    library.descriptor(hostMajor: major, hostMinor: minor)
+}
