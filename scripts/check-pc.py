@@ -142,7 +142,7 @@ def main():
             words = (work / "seabios.log").read_text(errors="replace")
             for line in (
                 r"Running on QEMU \(i440fx\)", r"QEMU fw_cfg DMA interface supported",
-                r"qemu/e820: addr 0x0000000000100000 len 0x0000000003f00000 \[RAM\]", r"Found 4 PCI devices",
+                r"qemu/e820: addr 0x0000000000100000 len 0x0000000003f00000 \[RAM\]", r"Found 5 PCI devices",
                 r"Using pmtimer, ioport 0xb008",
                 r"PCI: init bdf=00:01\.1 id=8086:7010", r"ata0-0: BACKPLANE DISK", r"Booting from 0000:7c00",
             ):
@@ -155,7 +155,8 @@ def main():
             machine.type("c")
             machine.wait_for(r"grub>")
             machine.type("lspci\r")
-            for line in (r"00:00\.0 8086:1237", r"00:01\.0 8086:7000", r"00:01\.1 8086:7010", r"00:01\.3 8086:7113"):
+            for line in (r"00:00\.0 8086:1237", r"00:01\.0 8086:7000", r"00:01\.1 8086:7010", r"00:01\.3 8086:7113",
+                         r"00:03\.0 8086:100e"):
                 machine.wait_for(line)
             assert machine.quit() == 0, "Ctrl-A x did not end it with 0"
 
