@@ -1,34 +1,34 @@
 // From instructions to operations. The families' files (Emit+*.swift) choose handlers; this one has what they share.
 
-/// Collects the operations of a block while it is decoded.
+/// Makes the operations of a block.
 struct BlockBuilder {
-    static let maximumInstructions = 64
     /// An instruction makes at most this many operations.
-    static let maximumPerInstruction = 4
+    private static let maximumPerInstruction = 4
     /// And what stands before the first one and behind the last one.
-    static let capacity = maximumInstructions * maximumPerInstruction + 3
+    static let capacity = BlockSource.maximumInstructions * maximumPerInstruction + 3
 
-    let mode: Mode
-    /// Bits 11:0 of the block's first byte.
-    let pageOffset: UInt64
+    let source: BlockSource
     /// SAFETY: `capacity` operations, the SoftCPU's.
     let operations: UnsafeMutablePointer<Op>
     private(set) var count = 0
+    /// Of those before the one that is emitted.
     private(set) var instructionCount = 0
-    /// Bytes of the instructions so far.
     private(set) var length = 0
-    /// Control does not go on behind the last instruction, or it has its own way to go on.
-    private(set) var isEnded = false
     /// Chain slots lead to the block's own page.
     private(set) var isOwnPage = (false, false)
 
+    var mode: Mode { source.mode }
     var is64: Bool { mode.contains(.code64) }
 
-    init(mode: Mode, pageOffset: UInt64, operations: UnsafeMutablePointer<Op>) {
-        self.mode = mode
-        self.pageOffset = pageOffset
+    /// The operations of `source` are made.
+    init(_ source: BlockSource, operations: UnsafeMutablePointer<Op>) {
+        self.source = source
         self.operations = operations
         push(Op(run: enterBlock))
+        if source.mayStop { push(Op(run: breakpointCheck)) }
+        for instruction in source.instructions { add(instruction) }
+        if !source.isEnded { fallOut() }
+        operations[0].imm64 = UInt64(instructionCount)
     }
 
     mutating func push(_ op: Op) {
@@ -37,27 +37,25 @@ struct BlockBuilder {
         count += 1
     }
 
-    /// Adds an instruction.
-    mutating func add(_ i: Instruction) {
-        emit(i)
+    /// The operation that was pushed last.
+    var last: Op {
+        get { operations[count - 1] }
+        nonmutating set { operations[count - 1] = newValue }
+    }
+
+    private mutating func add(_ i: Instruction) {
+        switch i.outcome {
+        // #UD or #GP(0), counted and logged by its bytes.
+        case .undefined, .truncated: push(op(i, undefinedOpcode))
+        case .tooLong: push(op(i, instructionTooLong))
+        case .instruction: emit(i)
+        }
         instructionCount += 1
         length += Int(i.length)
-        if i.flags.contains(.endsBlock) { isEnded = true }
     }
 
-    /// An instruction that cannot be decoded: #UD or #GP(0), counted and logged by its bytes.
-    mutating func addUndefined(length bytes: Int, _ handler: Handler) {
-        var i = Instruction()
-        i.length = UInt8(truncatingIfNeeded: bytes)
-        push(op(i, handler))
-        instructionCount += 1
-        length += bytes
-        isEnded = true
-    }
-
-    /// Ends a block that goes on behind its last instruction.
-    mutating func finish() {
-        guard !isEnded else { return }
+    /// Goes on behind the last instruction.
+    private mutating func fallOut() {
         let isPlain = mode.contains(.code64) || mode.contains(.flat)
         var last = Op(run: isPlain ? fallThrough : fallThroughChecked)
         last.number = UInt8(truncatingIfNeeded: instructionCount)
@@ -103,9 +101,9 @@ struct BlockBuilder {
         var address = self.op(i, mode.contains(.code64) ? addressLong : addressLegacy)
         setAddress(&address, i)
         address.seg = i.segment
-        address.extra = size
-        address.dst = i.addressSize
-        address.src = isWrite ? 1 : 0
+        address.accessSize = size
+        address.accessAddressSize = i.addressSize
+        address.isWrite = isWrite
         push(address)
         op.base = Register.address
         op.index = Register.zero
@@ -115,7 +113,7 @@ struct BlockBuilder {
     }
 
     /// Base, index, scale and displacement as they stand in the instruction. A RIP-relative displacement that does not fit is
-    /// split: what is left is added by `extra2`.
+    /// split: `imm` is what is left, by 2^32.
     func setAddress(_ op: inout Op, _ i: Instruction) {
         op.base = Self.addressRegister(i.base)
         op.index = Self.addressRegister(i.index)
@@ -162,9 +160,8 @@ struct BlockBuilder {
         return (base, index, scale, displacement, flatSegment(i))
     }
 
-    /// For instructions whose handler decides all by itself. dst: the register in reg, src: the one in rm; extra: operand size in
-    /// bits 3:0, bit 4: the operand is memory, address size in bits 11:8, bit 5: any REP prefix is REPNE, bit 6: REP. imm: the
-    /// immediate, or imm64 where there is no memory operand; extra2: the second immediate; scale: for x87 etc. as the family says.
+    /// For instructions whose handler decides all by itself. dst: the register in reg, src: the one in rm; imm: the immediate, or
+    /// imm64 where there is no memory operand; size, form and imm2.
     mutating func general(
         _ i: Instruction, _ handler: Handler, size: UInt16 = 0, isWrite: Bool = false, registerSize: UInt8 = 4
     ) {
@@ -177,16 +174,15 @@ struct BlockBuilder {
         }
         op.dst = Self.place(i.reg, size: registerSize, hasREX: i.hasREX)
         op.src = Self.place(i.rm, size: registerSize, hasREX: i.hasREX)
-        op.extra = UInt16(i.operandSize) | (i.isMemory ? 0x10 : 0) | UInt16(i.addressSize) << 8
-        if i.prefixes.contains(.repne) { op.extra |= 0x20 }
-        if i.prefixes.contains(.rep) { op.extra |= 0x40 }
-        op.extra2 = UInt32(truncatingIfNeeded: i.immediate2)
+        op.size = i.operandSize
+        op.setForm(i)
+        op.imm2 = UInt32(truncatingIfNeeded: i.immediate2)
         push(op)
     }
 
     /// Remembers whether a direct target lies on the block's own page, so that its chain never needs a check.
     mutating func noteTarget(_ slot: Int, _ offset: UInt64) {
-        let isOwn = pageOffset &+ offset < 4096
+        let isOwn = source.isOwnPage(offset)
         if slot == 0 { isOwnPage.0 = isOwn } else { isOwnPage.1 = isOwn }
     }
 }
@@ -197,7 +193,7 @@ let addressLong: Handler = { s, p in
     let op = p.op
     var offset = s[op.pointee.base] &+ s[op.pointee.index] &<< UInt64(op.pointee.scale)
     offset = offset &+ UInt64(bitPattern: Int64(op.pointee.disp)) &+ UInt64(bitPattern: Int64(op.pointee.imm)) &<< 32
-    if op.pointee.dst == 4 { offset &= 0xffff_ffff }
+    if op.pointee.accessAddressSize == 4 { offset &= 0xffff_ffff }
     let linear = offset &+ s.segmentBases[Int(op.pointee.seg)]
     s[Register.address] = linear
     return checkOperand(s, p, linear) ? next(s, p) : abort(s, p)
@@ -208,10 +204,10 @@ let addressLegacy: Handler = { s, p in
     let op = p.op
     var offset = s[op.pointee.base] &+ s[op.pointee.index] &<< UInt64(op.pointee.scale)
     offset = offset &+ UInt64(bitPattern: Int64(op.pointee.disp))
-    offset &= op.pointee.dst == 2 ? 0xffff : 0xffff_ffff
+    offset &= op.pointee.accessAddressSize == 2 ? 0xffff : 0xffff_ffff
     let segment = Int(op.pointee.seg)
-    let size = UInt64(op.pointee.extra)
-    if size != 0, !s.segmentAllows(segment, offset, size, isWrite: op.pointee.src != 0) {
+    let size = UInt64(op.pointee.accessSize)
+    if size != 0, !s.segmentAllows(segment, offset, size, isWrite: op.pointee.isWrite) {
         return raise(s, p, segment == Segment.ss ? Vector.ss : Vector.gp, code: 0)
     }
     let linear = (offset &+ s.segment(segment).pointee.base) & 0xffff_ffff
@@ -223,13 +219,13 @@ let addressLegacy: Handler = { s, p in
 private func checkOperand(_ s: S, _ p: P, _ linear: UInt64) -> Bool {
     let mode = s.cpu.pointee.mode
     if mode.isDisjoint(with: [.alignment, .dataBreakpoints]) { return true }
-    let size = UInt64(p.op.pointee.extra)
+    let size = UInt64(p.op.pointee.accessSize)
     if mode.contains(.alignment), size > 1, size <= 8, size & (size - 1) == 0, linear & (size - 1) != 0 {
         s.setFault(Vector.ac, code: 0)
         return false
     }
     if mode.contains(.dataBreakpoints), size > 0 {
-        s.noteDataAccess(linear, size, isWrite: p.op.pointee.src != 0)
+        s.noteDataAccess(linear, size, isWrite: p.op.pointee.isWrite)
     }
     return true
 }

@@ -36,21 +36,22 @@ extension BlockBuilder {
             }
             op.seg = UInt8(Segment.flatStack)
             op.imm = Int32(truncatingIfNeeded: i.immediate)
-            op.extra = UInt16(i.operandSize)
+            op.size = i.operandSize
             push(op)
         default: return false
         }
         return true
     }
 
-    /// imm64: the target from the block's start; extra: operand size; extra2: address size and opcode, for LOOP and JCXZ.
+    /// The address size and the opcode are for LOOP and JCXZ.
     private mutating func direct(_ i: Instruction, plain: Handler, checked: Handler) {
         var op = op(i, jumpsPlainly(i) ? plain : checked)
         let target = UInt64(length) &+ UInt64(i.length) &+ i.immediate
         op.imm64 = target
         op.seg = UInt8(Segment.flatStack)
-        op.extra = UInt16(i.operandSize)
-        op.extra2 = UInt32(i.addressSize) | UInt32(i.opcode) << 8
+        op.size = i.operandSize
+        op.setForm(i)
+        op.opcode = i.opcode
         noteTarget(0, target)
         noteTarget(1, UInt64(length) &+ UInt64(i.length))
         push(op)
@@ -64,14 +65,14 @@ extension BlockBuilder {
         guard jumpsPlainly(i) else {
             var op = op(i, jccChecked)
             op.imm64 = target
-            op.extra = UInt16(i.operandSize)
-            op.extra2 = UInt32(i.opcode & 15)
+            op.size = i.operandSize
+            op.condition = i.opcode & 15
             return push(op)
         }
         if fuse(i, target, behind) { return }
-        var op = op(i, Handlers.jcc[Int(i.opcode & 15)])
+        var op = op(i, Handlers.jcc[i.opcode & 15])
         op.imm64 = target
-        op.extra2 = UInt32(truncatingIfNeeded: behind)
+        op.behind = UInt32(truncatingIfNeeded: behind)
         push(op)
     }
 
@@ -79,11 +80,11 @@ extension BlockBuilder {
     private mutating func fuse(_ i: Instruction, _ target: UInt64, _ behind: UInt64) -> Bool {
         guard count > 1, Int(operations[count - 1].number) == instructionCount - 1,
             let signed = Int32(exactly: Int64(bitPattern: target)),
-            let candidate = Fusion.shared.of(operations[count - 1].run)
+            let fused = Fusion.shared.of(last.run, i.opcode & 15)
         else { return false }
-        operations[count - 1].run = unthunked(candidate[Int(i.opcode & 15)])
-        operations[count - 1].extra2 = UInt32(bitPattern: signed)
-        operations[count - 1].extra = UInt16(truncatingIfNeeded: behind)
+        last.run = unthunked(fused)
+        last.fusedTarget = signed
+        last.fusedBehind = UInt16(truncatingIfNeeded: behind)
         return true
     }
 
@@ -91,7 +92,7 @@ extension BlockBuilder {
         let size = i.operandSize
         var place = rm(i, size)
         if i.isMemory {
-            var load = op(i, size == 8 ? Handlers.binaryRM[9 * 4 + 3] : Handlers.extendM[Self.widthIndex(size) * 3 + 2])
+            var load = op(i, Self.wordLoad(size))
             setMemory(&load, i, size: UInt16(size), isWrite: false)
             load.dst = Register.address
             push(load)
@@ -108,7 +109,7 @@ extension BlockBuilder {
         }
         op.src = place
         op.seg = UInt8(Segment.flatStack)
-        op.extra = UInt16(size)
+        op.size = size
         push(op)
     }
 
@@ -117,7 +118,7 @@ extension BlockBuilder {
     mutating func pushOperand(_ i: Instruction) {
         let size = i.operandSize
         var op = op(i, pushChecked)
-        op.extra = UInt16(size)
+        op.size = size
         switch i.operands.0 {
         case .Iz, .Ibs:
             op.imm64 = i.immediate
@@ -129,8 +130,7 @@ extension BlockBuilder {
         default:
             op.src = i.operands.0 == .Zv ? low(i, size) : rm(i, size)
             if i.isMemory {
-                var load = self.op(
-                    i, size == 8 ? Handlers.binaryRM[9 * 4 + 3] : Handlers.extendM[Self.widthIndex(size) * 3 + 2])
+                var load = self.op(i, Self.wordLoad(size))
                 setMemory(&load, i, size: UInt16(size), isWrite: false)
                 load.dst = Register.address
                 push(load)
@@ -151,19 +151,19 @@ extension BlockBuilder {
         if i.isMemory {
             var load = op(i, popLoad)
             load.seg = UInt8(Segment.flatStack)
-            load.extra = UInt16(size)
+            load.size = size
             push(load)
             var after = i
             if i.base == 4 { after.base = Instruction.poppedBase }
             var store = op(i, popStore)
             setMemory(&store, after, size: UInt16(size), isWrite: true)
-            store.extra = UInt16(size)
+            store.size = size
             return push(store)
         }
         var op = op(i, popChecked)
         op.dst = i.operands.0 == .Zv ? low(i, size) : rm(i, size)
         op.seg = UInt8(Segment.flatStack)
-        op.extra = UInt16(size)
+        op.size = size
         switch stack(size) {
         case .plain64: op.run = pop64
         case .plain32: op.run = pop32
@@ -176,22 +176,24 @@ extension BlockBuilder {
 /// Which handlers have a form fused with a conditional jump.
 struct Fusion {
     static let shared = Fusion()
-    private var tables: [UInt: [Handler]] = [:]
+    private var tables: [UInt: (FusedTable, Binary, Width)] = [:]
 
     private init() {
-        for (operation, index) in [(0, 7), (1, 8)] {
-            for width in 0..<4 {
-                let range = (operation * 4 + width) * 16..<(operation * 4 + width) * 16 + 16
-                let source = index * 4 + width
+        for operation in [Binary.cmp, .test] {
+            for width in Width.allCases {
                 for (from, to) in [
                     (Handlers.binaryRR, Handlers.fusedRR), (Handlers.binaryRI, Handlers.fusedRI),
                     (Handlers.binaryRM, Handlers.fusedRM), (Handlers.binaryMI, Handlers.fusedMI),
                 ] {
-                    tables[unsafeBitCast(unthunked(from[source]), to: UInt.self)] = Array(to[range])
+                    let code = unsafeBitCast(unthunked(from[operation, width]), to: UInt.self)
+                    tables[code] = (to, operation, width)
                 }
             }
         }
     }
 
-    func of(_ handler: Handler) -> [Handler]? { tables[unsafeBitCast(handler, to: UInt.self)] }
+    func of(_ handler: Handler, _ condition: UInt8) -> Handler? {
+        guard let (table, operation, width) = tables[unsafeBitCast(handler, to: UInt.self)] else { return nil }
+        return table[operation, width, condition]
+    }
 }

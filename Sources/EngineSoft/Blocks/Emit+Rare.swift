@@ -13,7 +13,7 @@ extension BlockBuilder {
             let isCL = i.operands.2 == .CL
             sized(i, i.mnemonic == .shld ? shiftDoubleLeft : shiftDoubleRight, size, isWrite: true)
             let mask: UInt64 = size == 8 ? 63 : 31
-            operations[count - 1].extra2 = isCL ? 0xff : UInt32(truncatingIfNeeded: i.immediate & mask)
+            last.fixedCount = isCL ? nil : UInt8(truncatingIfNeeded: i.immediate & mask)
         case .xadd: sized(i, exchangeAdd, size, isWrite: true)
         case .cmpxchg: sized(i, compareExchange, size, isWrite: true)
         case .cmpxchg8b:
@@ -26,7 +26,7 @@ extension BlockBuilder {
         case .bswap:
             var op = op(i, byteSwap)
             op.dst = low(i, i.operandSize)
-            op.extra = UInt16(i.operandSize)
+            op.size = i.operandSize
             push(op)
         case .cbw: general(i, convertHalf)
         case .cwd: general(i, convertDouble)
@@ -69,21 +69,21 @@ extension BlockBuilder {
 
     private mutating func stackFrame(_ i: Instruction, _ handler: Handler) {
         general(i, handler)
-        operations[count - 1].seg = UInt8(Segment.flatStack)
+        last.seg = UInt8(Segment.flatStack)
     }
 
-    /// As `general`, with the operand's size in extra 3:0 and its registers' places.
+    /// As `general`, with the operand's own size and its registers' places.
     private mutating func sized(_ i: Instruction, _ handler: Handler, _ size: UInt8, isWrite: Bool) {
         general(i, handler, size: UInt16(size), isWrite: isWrite, registerSize: size)
-        operations[count - 1].extra = operations[count - 1].extra & ~15 | UInt16(size)
+        last.size = size
         // CRC32's destination is never a byte register.
-        if i.mnemonic == .crc32b { operations[count - 1].dst = i.reg * 8 }
+        if i.mnemonic == .crc32b { last.dst = i.reg * 8 }
     }
 
     private mutating func multiplyInto(_ i: Instruction) {
         let hasImmediate = i.mnemonic == .imul3
         sized(i, hasImmediate ? multiplyImmediate : multiplyRegister, i.operandSize, isWrite: false)
-        if hasImmediate { operations[count - 1].extra2 = UInt32(truncatingIfNeeded: i.immediate) }
+        if hasImmediate { last.factor = Int32(truncatingIfNeeded: i.immediate) }
     }
 
     private mutating func exchange(_ i: Instruction) {
@@ -93,7 +93,7 @@ extension BlockBuilder {
             var op = op(i, place == Register.rax ? fence : exchangeRegisters)
             op.dst = place
             op.src = Register.rax
-            op.extra = UInt16(i.operandSize)
+            op.size = i.operandSize
             return push(op)
         }
         sized(i, i.isMemory ? exchangeMemory : exchangeRegisters, i.operands.0.size(i.operandSize), isWrite: true)
@@ -104,7 +104,7 @@ extension BlockBuilder {
         push(op(i, translatePrepare))
         var address = i
         address.base = Instruction.temporaryBase
-        var load = op(i, Handlers.binaryRM[9 * 4])
+        var load = op(i, Handlers.binaryRM[.mov, .byte])
         setMemory(&load, address, size: 1, isWrite: false)
         load.dst = Register.rax
         push(load)
@@ -114,7 +114,7 @@ extension BlockBuilder {
         let isStore = i.operands.0 == .Mv || i.operands.0 == .My
         let size = isStore ? i.operands.0.size(i.operandSize) : i.operandSize
         if i.mnemonic == .movnti {
-            var op = op(i, Handlers.binaryMR[9 * 4 + Self.widthIndex(size)])
+            var op = op(i, Handlers.binaryMR[.mov, Width(size)])
             setMemory(&op, i, size: UInt16(size), isWrite: true)
             op.src = reg(i, size)
             return push(op)
@@ -122,9 +122,9 @@ extension BlockBuilder {
         sized(i, isStore ? storeSwapped : loadSwapped, size, isWrite: isStore)
     }
 
-    /// extra 13:12: BT, BTS, BTR or BTC; extra2: the bit, with bit 8 set where it is an immediate.
     private mutating func bitTest(_ i: Instruction) {
-        let operation: UInt16 = i.mnemonic == .bt ? 0 : i.mnemonic == .bts ? 1 : i.mnemonic == .btr ? 2 : 3
+        let change: Op.BitChange =
+            i.mnemonic == .bt ? .none : i.mnemonic == .bts ? .set : i.mnemonic == .btr ? .reset : .complement
         let size = i.operandSize
         var operand = i
         if i.isMemory, i.operands.1 != .Ib {
@@ -132,16 +132,16 @@ extension BlockBuilder {
             var prepare = op(i, bitTestPrepare)
             setAddress(&prepare, i)
             prepare.src = reg(i, size)
-            prepare.extra = UInt16(size)
+            prepare.size = size
             push(prepare)
             operand.base = Instruction.temporaryBase
             operand.index = 16
             operand.displacement = 0
         }
-        sized(operand, bitTestValue, size, isWrite: operation != 0)
-        operations[count - 1].extra |= operation << 12
-        let bit = UInt32(truncatingIfNeeded: i.immediate) & UInt32(size * 8 - 1)
-        operations[count - 1].extra2 = i.operands.1 == .Ib ? bit | 0x100 : 0
+        sized(operand, bitTestValue, size, isWrite: change != .none)
+        last.bitChange = change
+        let bit = UInt8(truncatingIfNeeded: i.immediate) & (size * 8 - 1)
+        last.fixedBit = i.operands.1 == .Ib ? bit : nil
     }
 
     private mutating func portInstruction(_ i: Instruction) {
@@ -149,7 +149,7 @@ extension BlockBuilder {
         let value = isOut ? i.operands.1 : i.operands.0
         let port = isOut ? i.operands.0 : i.operands.1
         var op = op(i, isOut ? portOut : portIn)
-        op.extra = value == .AL ? 1 : UInt16(min(i.operandSize, 4))
+        op.size = value == .AL ? 1 : min(i.operandSize, 4)
         // An immediate port, or 0x10000: DX.
         op.imm = port == .DX ? 0x10000 : Int32(i.immediate & 0xff)
         push(op)

@@ -2,6 +2,8 @@
 struct Instruction {
     var entry: Int = 0
     var mnemonic: Mnemonic = .ud
+    /// In a BlockSource: where it cannot be decoded, only the length counts.
+    var outcome = Decoder.Outcome.instruction
     var flags: EntryFlags = []
     var operands: (Operand, Operand, Operand) = (.none, .none, .none)
     /// Bytes.

@@ -56,7 +56,7 @@ extension SoftCPU {
         let cpu = s.cpu
         return cpu.pointee.inShadow || cpu.pointee.systemFlags & (RFLAGS.tf | RFLAGS.rf) != 0 || debug.singleStep
             || stepsNext || cpu.pointee.watchesInstructions || cpu.pointee.watchesData || cpu.pointee.pendingDebug != 0
-            || cpu.pointee.deadline &- cpu.pointee.executed < UInt64(BlockBuilder.maximumInstructions)
+            || cpu.pointee.deadline &- cpu.pointee.executed < UInt64(BlockSource.maximumInstructions)
     }
 
     /// Runs one instruction, with what surrounds it. Not nil: the run ends.

@@ -8,11 +8,10 @@ import Core
 let breakpointCheck: Handler = { s, p in call(s, p) { $0.checkBreakpoint(p) } }
 
 extension SoftCPU {
-    /// Whether the instruction that `builder` would add next begins at the offset of a breakpoint, and is not checked yet.
-    func mayStop(at linear: UInt64, _ builder: BlockBuilder) -> Bool {
-        guard !breakpointOffsets.isEmpty else { return false }
-        let isChecked = builder.instructionCount == 0 && builder.count > 1
-        return !isChecked && breakpointOffsets.contains((linear &+ UInt64(builder.length)) & 0xfff)
+    /// Whether the instruction that `source` would get next begins at the offset of a breakpoint.
+    func mayStop(_ source: BlockSource) -> Bool {
+        !breakpointOffsets.isEmpty
+            && breakpointOffsets.contains((source.pageOffset &+ UInt64(source.length)) & 0xfff)
     }
 
     func checkBreakpoint(_ p: P) -> P {

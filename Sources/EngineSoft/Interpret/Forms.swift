@@ -151,11 +151,10 @@ func leaR<T: Word>(_ s: S, _ p: P, _: T.Type) -> P {
 
 // MARK: Conditions
 
-/// imm64: the taken target from the block's start; extra2: the other one.
 @inline(__always)
 func jumpIf(_ s: S, _ p: P, _ code: UInt8) -> P {
     if s.cpu.condition(code) { return jump(s, p.op.pointee.imm64, 0) }
-    return jump(s, UInt64(p.op.pointee.extra2), 1)
+    return jump(s, UInt64(p.op.pointee.behind), 1)
 }
 
 @inline(__always)
@@ -172,7 +171,7 @@ func cmovR<T: Word>(_ s: S, _ p: P, _ code: UInt8, _: T.Type) -> P {
     return next(s, p)
 }
 
-// MARK: CMP or TEST with the conditional jump behind it. extra2: the taken target, signed; extra: the other one.
+// MARK: CMP or TEST with the conditional jump behind it
 
 @inline(__always)
 private func fused<O: BinaryOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _ a: T, _ b: T, _ code: UInt8) -> P {
@@ -192,7 +191,7 @@ private func fused<O: BinaryOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _ a: 
         case 7: value = (a ^ flip) <= (b ^ flip)
         default:
             isTaken = s.cpu.condition(code)
-            return isTaken ? jump(s, p.fusedTarget, 0) : jump(s, UInt64(p.op.pointee.extra), 1)
+            return isTaken ? jump(s, p.fusedTarget, 0) : jump(s, UInt64(p.op.pointee.fusedBehind), 1)
         }
         isTaken = value != (code & 1 != 0)
     } else {
@@ -205,16 +204,16 @@ private func fused<O: BinaryOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _ a: 
         case 7: value = r &>> top != 0 || r == 0
         default:
             isTaken = s.cpu.condition(code)
-            return isTaken ? jump(s, p.fusedTarget, 0) : jump(s, UInt64(p.op.pointee.extra), 1)
+            return isTaken ? jump(s, p.fusedTarget, 0) : jump(s, UInt64(p.op.pointee.fusedBehind), 1)
         }
         isTaken = value != (code & 1 != 0)
     }
-    return isTaken ? jump(s, p.fusedTarget, 0) : jump(s, UInt64(p.op.pointee.extra), 1)
+    return isTaken ? jump(s, p.fusedTarget, 0) : jump(s, UInt64(p.op.pointee.fusedBehind), 1)
 }
 
 extension UnsafeRawPointer {
     @inline(__always)
-    fileprivate var fusedTarget: UInt64 { UInt64(bitPattern: Int64(Int32(bitPattern: op.pointee.extra2))) }
+    fileprivate var fusedTarget: UInt64 { UInt64(bitPattern: Int64(op.pointee.fusedTarget)) }
 }
 
 @inline(__always)

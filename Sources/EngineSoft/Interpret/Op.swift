@@ -46,9 +46,9 @@ struct Op {
     var number: UInt8 = 0
     /// Of the instruction, from the block's start.
     var offset: UInt16 = 0
-    /// The handler's own.
-    var extra: UInt16 = 0
-    var extra2: UInt32 = 0
+    /// The kind's own: Operands.swift has their names.
+    var small: UInt16 = 0
+    var large: UInt32 = 0
 
     /// `imm` and `disp` as one: operations without a memory operand.
     var imm64: UInt64 {

@@ -4,7 +4,7 @@
 let bitTestPrepare: Handler = { s, p in
     let op = p.op
     let offset: Int64
-    switch op.pointee.extra & 15 {
+    switch op.pointee.size {
     case 2: offset = Int64(s.get(op.pointee.src, as: Int16.self)) &>> 4 &* 2
     case 4: offset = Int64(s.get(op.pointee.src, as: Int32.self)) &>> 5 &* 4
     default: offset = s.get(op.pointee.src, as: Int64.self) &>> 6 &* 8
@@ -18,21 +18,20 @@ let bitTestPrepare: Handler = { s, p in
 
 private func test<T: Word>(_ s: S, _ p: P, _: T.Type) -> P {
     let op = p.op
-    let fixed = op.pointee.extra2
-    let number = fixed & 0x100 != 0 ? T(truncatingIfNeeded: fixed & 0xff) : s.get(op.pointee.dst, as: T.self)
+    let number = op.pointee.fixedBit.map { T(truncatingIfNeeded: $0) } ?? s.get(op.pointee.dst, as: T.self)
     let bit = T(1) &<< (number & T(truncatingIfNeeded: T.bitWidth - 1))
-    let operation = op.pointee.extra &>> 12 & 3
-    let isMemory = op.pointee.extra & 0x10 != 0
+    let change = op.pointee.bitChange
+    let isMemory = op.pointee.isMemory
     var old: T = 0
-    if operation == 0 {
+    if change == .none {
         guard let value = operand(s, p, as: T.self) else { return abort(s, p) }
         old = value
     } else {
         let body: (T) -> T = { value in
             old = value
-            switch operation {
-            case 1: return value | bit
-            case 2: return value & ~bit
+            switch change {
+            case .set: return value | bit
+            case .reset: return value & ~bit
             default: return value ^ bit
             }
         }
@@ -48,7 +47,7 @@ private func test<T: Word>(_ s: S, _ p: P, _: T.Type) -> P {
 }
 
 let bitTestValue: Handler = { s, p in
-    switch p.op.pointee.extra & 15 {
+    switch p.op.pointee.size {
     case 2: test(s, p, UInt16.self)
     case 4: test(s, p, UInt32.self)
     default: test(s, p, UInt64.self)
@@ -68,7 +67,7 @@ private func scan<T: Word>(_ s: S, _ p: P, isForward: Bool, _: T.Type) -> P {
 }
 
 let bitScanForward: Handler = { s, p in
-    switch p.op.pointee.extra & 15 {
+    switch p.op.pointee.size {
     case 2: scan(s, p, isForward: true, UInt16.self)
     case 4: scan(s, p, isForward: true, UInt32.self)
     default: scan(s, p, isForward: true, UInt64.self)
@@ -76,7 +75,7 @@ let bitScanForward: Handler = { s, p in
 }
 
 let bitScanReverse: Handler = { s, p in
-    switch p.op.pointee.extra & 15 {
+    switch p.op.pointee.size {
     case 2: scan(s, p, isForward: false, UInt16.self)
     case 4: scan(s, p, isForward: false, UInt32.self)
     default: scan(s, p, isForward: false, UInt64.self)
@@ -100,7 +99,7 @@ private func count<T: Word>(_ s: S, _ p: P, _ what: Count, _: T.Type) -> P {
 }
 
 private func count(_ s: S, _ p: P, _ what: Count) -> P {
-    switch p.op.pointee.extra & 15 {
+    switch p.op.pointee.size {
     case 2: count(s, p, what, UInt16.self)
     case 4: count(s, p, what, UInt32.self)
     default: count(s, p, what, UInt64.self)

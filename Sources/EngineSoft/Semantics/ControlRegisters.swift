@@ -19,7 +19,7 @@ extension SoftCPU {
 
     func moveFromControl(_ p: P) -> P {
         guard s.cpu.pointee.cpl == 0 else { return raise(s, p, Vector.gp, code: 0) }
-        let number = Int(p.op.pointee.extra2)
+        let number = p.op.pointee.which
         var exit = bp_exit()
         var value = control(number)
         switch ask(BP_EXIT_CR, p, UInt64(number), &exit, { $0.value = value }) {
@@ -44,7 +44,7 @@ extension SoftCPU {
     func moveToControl(_ p: P) -> P {
         guard s.cpu.pointee.cpl == 0 else { return raise(s, p, Vector.gp, code: 0) }
         let value = s[p.op.pointee.src] & (is64 ? .max : 0xffff_ffff)
-        return setControl(Int(p.op.pointee.extra2), value, p)
+        return setControl(p.op.pointee.which, value, p)
     }
 
     /// Writes a control register, after policies were asked.

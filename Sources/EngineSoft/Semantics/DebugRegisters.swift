@@ -16,7 +16,7 @@ enum DR {
 extension SoftCPU {
     /// The register's number after the checks that both directions share; nil: a fault is left.
     private func debugNumber(_ p: P) -> Int? {
-        var number = Int(p.op.pointee.extra2)
+        var number = p.op.pointee.which
         if number == 4 || number == 5 {
             if s.cpu.pointee.cr4 & CR4.de != 0 {
                 s.setFault(Vector.ud)

@@ -22,7 +22,7 @@ extension SoftCPU {
 
     func loadTable(_ p: P) -> P {
         guard s.cpu.pointee.cpl == 0 else { return raise(s, p, Vector.gp, code: 0) }
-        let isIDT = p.op.pointee.extra2 == 1
+        let isIDT = p.op.pointee.which == 1
         let address = linear(s, p)
         let second = (address &+ 2) & s.cpu.pointee.linearMask
         guard let limit = s.read(p, address, as: UInt16.self) else { return abort(s, p) }
@@ -44,7 +44,7 @@ extension SoftCPU {
 
     func storeTable(_ p: P) -> P {
         guard mayStoreSystem else { return raise(s, p, Vector.gp, code: 0) }
-        let isIDT = p.op.pointee.extra2 == 1
+        let isIDT = p.op.pointee.which == 1
         if let end = askTable(BP_EXIT_DESCRIPTOR_TABLE, isIDT ? 1 : 0, isLoad: false, p) { return end }
         let table = isIDT ? s.cpu.pointee.idt : s.cpu.pointee.gdt
         let address = linear(s, p)
@@ -109,7 +109,7 @@ extension SoftCPU {
 
     func storeSystemSegment(_ p: P) -> P {
         guard mayStoreSystem else { return raise(s, p, Vector.gp, code: 0) }
-        let number = Int(p.op.pointee.extra2)
+        let number = p.op.pointee.which
         if let end = askTable(BP_EXIT_LDTR_TR, number == Segment.tr ? 1 : 0, isLoad: false, p) { return end }
         return store16(p, UInt64(s.segment(number).pointee.selector)) ? go(p) : abort(s, p)
     }

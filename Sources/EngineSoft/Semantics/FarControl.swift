@@ -8,7 +8,7 @@ extension SoftCPU {
     /// Selector and offset, in the instruction or in memory. nil: a fault is left.
     private func target(_ p: P) -> (selector: UInt16, offset: UInt64)? {
         if p.isMemory { return farPointer(p) }
-        return (UInt16(truncatingIfNeeded: p.op.pointee.extra2), p.op.pointee.imm64)
+        return (UInt16(truncatingIfNeeded: p.op.pointee.imm2), p.op.pointee.imm64)
     }
 
     /// The block's end after a far transfer that went well.

@@ -86,7 +86,7 @@ let popFlags: Handler = { s, p in call(s, p) { $0.popFlags(p) } }
 let setAlignmentCheck: Handler = { s, p in
     let cpu = s.cpu
     guard cpu.pointee.cpl == 0 else { return raise(s, p, Vector.ud) }
-    if p.op.pointee.extra2 != 0 {
+    if p.op.pointee.which != 0 {
         cpu.pointee.systemFlags |= RFLAGS.ac
     } else {
         cpu.pointee.systemFlags &= ~RFLAGS.ac

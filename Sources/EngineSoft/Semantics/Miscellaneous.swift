@@ -1,9 +1,9 @@
 // XADD, CMPXCHG, XCHG, SHLD, BSWAP, conversions, BCD arithmetic, LAHF, flags, CRC32, MOVBE. Source: SDM volume 2.
 
-/// By the size in extra 3:0, so that the body is specialized.
+/// By the operand's size, so that the body is specialized.
 @inline(__always)
 private func bySize(_ p: P, _ byte: () -> P, _ word: () -> P, _ double: () -> P, _ quad: () -> P) -> P {
-    switch p.op.pointee.extra & 15 {
+    switch p.op.pointee.size {
     case 1: byte()
     case 2: word()
     case 4: double()
@@ -16,7 +16,7 @@ private typealias SavedFlags = (UInt64, UInt64, UInt64)
 /// Replaces the operand in ModRM.rm; flags that `change` sets are taken back where the write faults.
 @inline(__always)
 private func change<T: Word>(_ s: S, _ p: P, _: T.Type, _ body: (T) -> T) -> Bool {
-    if p.op.pointee.extra & 0x10 == 0 {
+    if !p.op.pointee.isMemory {
         let place = p.op.pointee.src
         s.put(place, body(s.get(place, as: T.self)))
         return true
@@ -43,7 +43,7 @@ private func xadd<T: Word>(_ s: S, _ p: P, _: T.Type) -> P {
             })
     else { return abort(s, p) }
     // XADD r, r with one register twice: the sum wins.
-    if p.op.pointee.extra & 0x10 != 0 || place != p.op.pointee.src { s.put(place, old) }
+    if p.op.pointee.isMemory || place != p.op.pointee.src { s.put(place, old) }
     return next(s, p)
 }
 
@@ -57,7 +57,7 @@ private func cmpxchg<T: Word>(_ s: S, _ p: P, _: T.Type) -> P {
     let accumulator = s.get(Register.rax, as: T.self)
     let new = s.get(p.op.pointee.dst, as: T.self)
     var old: T = 0
-    if p.op.pointee.extra & 0x10 == 0 {
+    if !p.op.pointee.isMemory {
         // A register that is not equal stays as it is: not even the upper half of a 32-bit one is cleared.
         let place = p.op.pointee.src
         old = s.get(place, as: T.self)
@@ -134,7 +134,7 @@ extension UnsafeMutablePointer<CPUState> {
 }
 
 let exchangeRegisters: Handler = { s, p in
-    let size = p.op.pointee.extra & 15
+    let size = p.op.pointee.size
     let a = s.getRegister(p.op.pointee.dst, size)
     let b = s.getRegister(p.op.pointee.src, size)
     s.putRegister(p.op.pointee.dst, size, b)
@@ -163,11 +163,10 @@ let exchangeMemory: Handler = { s, p in
         { xchg(s, p, UInt64.self) })
 }
 
-// MARK: SHLD, SHRD. extra2: the count, 0xff: CL
+// MARK: SHLD, SHRD
 
 private func shiftDouble<T: Word>(_ s: S, _ p: P, isLeft: Bool, _: T.Type) -> P {
-    let fixed = p.op.pointee.extra2
-    let count = fixed == 0xff ? shiftCount(s, T.self) : UInt64(fixed)
+    let count = p.op.pointee.fixedCount.map { UInt64($0) } ?? shiftCount(s, T.self)
     let b = s.get(p.op.pointee.dst, as: T.self)
     let isDone = change(s, p, T.self) { a in count == 0 ? a : s.cpu.shiftDouble(a, b, count, isLeft: isLeft) }
     return isDone ? next(s, p) : abort(s, p)
@@ -192,7 +191,7 @@ let shiftDoubleRight: Handler = { s, p in
 /// BSWAP; of 16 bits, undefined, as processors do it: zero.
 let byteSwap: Handler = { s, p in
     let place = p.op.pointee.dst
-    switch p.op.pointee.extra & 15 {
+    switch p.op.pointee.size {
     case 2: s.put(place, 0 as UInt16)
     case 4: s.put(place, s.get(place, as: UInt32.self).byteSwapped)
     default: s.put(place, s.get(place, as: UInt64.self).byteSwapped)
@@ -202,7 +201,7 @@ let byteSwap: Handler = { s, p in
 
 /// CBW, CWDE, CDQE
 let convertHalf: Handler = { s, p in
-    switch p.op.pointee.extra & 15 {
+    switch p.op.pointee.size {
     case 2: s.put(Register.rax, UInt16(truncatingIfNeeded: signExtended(s.get(Register.rax, as: UInt8.self))))
     case 4: s.put(Register.rax, UInt32(truncatingIfNeeded: signExtended(s.get(Register.rax, as: UInt16.self))))
     default: s.put(Register.rax, signExtended(s.get(Register.rax, as: UInt32.self)))
@@ -212,7 +211,7 @@ let convertHalf: Handler = { s, p in
 
 /// CWD, CDQ, CQO
 let convertDouble: Handler = { s, p in
-    switch p.op.pointee.extra & 15 {
+    switch p.op.pointee.size {
     case 2: s.put(Register.rdx, s.get(Register.rax, as: Int16.self) < 0 ? UInt16.max : 0)
     case 4: s.put(Register.rdx, s.get(Register.rax, as: Int32.self) < 0 ? UInt32.max : 0)
     default: s.put(Register.rdx, s.get(Register.rax, as: Int64.self) < 0 ? UInt64.max : 0)
@@ -228,7 +227,7 @@ let translatePrepare: Handler = { s, p in
 let loadSwapped: Handler = { s, p in
     let address = linear(s, p)
     let place = p.op.pointee.dst
-    switch p.op.pointee.extra & 15 {
+    switch p.op.pointee.size {
     case 2:
         guard let value = s.read(p, address, as: UInt16.self) else { return abort(s, p) }
         s.put(place, value.byteSwapped)
@@ -246,7 +245,7 @@ let storeSwapped: Handler = { s, p in
     let address = linear(s, p)
     let place = p.op.pointee.dst
     let isWritten: Bool
-    switch p.op.pointee.extra & 15 {
+    switch p.op.pointee.size {
     case 2: isWritten = s.write(p, address, s.get(place, as: UInt16.self).byteSwapped)
     case 4: isWritten = s.write(p, address, s.get(place, as: UInt32.self).byteSwapped)
     default: isWritten = s.write(p, address, s.get(place, as: UInt64.self).byteSwapped)

@@ -1,10 +1,10 @@
 // MUL, IMUL, DIV, IDIV. Source: SDM volume 2. SF, ZF, AF and PF are undefined after MUL and IMUL: SF, ZF and PF are those of the low
 // half, as many processors have them. DIV and IDIV leave the flags.
 
-/// The operand of a one- or two-operand instruction in ModRM.rm; nil: a fault is left. extra: size and form.
+/// The operand of a one- or two-operand instruction in ModRM.rm; nil: a fault is left.
 @inline(__always)
 func operand<T: Word>(_ s: S, _ p: P, as type: T.Type) -> T? {
-    p.op.pointee.extra & 0x10 != 0 ? s.read(p, linear(s, p), as: T.self) : s.get(p.op.pointee.src, as: T.self)
+    p.op.pointee.isMemory ? s.read(p, linear(s, p), as: T.self) : s.get(p.op.pointee.src, as: T.self)
 }
 
 private func multiplyBy<T: Word>(_ s: S, _ p: P, _: T.Type) -> P {
@@ -39,7 +39,7 @@ private func multiplySignedBy<U: FixedWidthInteger & SignedInteger, T: Word>(_ s
 }
 
 let multiply: Handler = { s, p in
-    switch p.op.pointee.extra & 15 {
+    switch p.op.pointee.size {
     case 1: multiplyBy(s, p, UInt8.self)
     case 2: multiplyBy(s, p, UInt16.self)
     case 4: multiplyBy(s, p, UInt32.self)
@@ -48,7 +48,7 @@ let multiply: Handler = { s, p in
 }
 
 let multiplySigned: Handler = { s, p in
-    switch p.op.pointee.extra & 15 {
+    switch p.op.pointee.size {
     case 1: multiplySignedBy(s, p, Int8.self, UInt8.self)
     case 2: multiplySignedBy(s, p, Int16.self, UInt16.self)
     case 4: multiplySignedBy(s, p, Int32.self, UInt32.self)
@@ -71,17 +71,16 @@ private func multiplyInto<U: FixedWidthInteger & SignedInteger, T: Word>(
 
 let multiplyRegister: Handler = { s, p in
     let place = p.op.pointee.dst
-    switch p.op.pointee.extra & 15 {
+    switch p.op.pointee.size {
     case 2: return multiplyInto(s, p, s.get(place, as: UInt16.self), Int16.self, UInt16.self)
     case 4: return multiplyInto(s, p, s.get(place, as: UInt32.self), Int32.self, UInt32.self)
     default: return multiplyInto(s, p, s.get(place, as: UInt64.self), Int64.self, UInt64.self)
     }
 }
 
-/// extra2: the immediate, sign-extended to 32 bits.
 let multiplyImmediate: Handler = { s, p in
-    let immediate = Int64(Int32(bitPattern: p.op.pointee.extra2))
-    switch p.op.pointee.extra & 15 {
+    let immediate = Int64(p.op.pointee.factor)
+    switch p.op.pointee.size {
     case 2: return multiplyInto(s, p, UInt16(truncatingIfNeeded: immediate), Int16.self, UInt16.self)
     case 4: return multiplyInto(s, p, UInt32(truncatingIfNeeded: immediate), Int32.self, UInt32.self)
     default: return multiplyInto(s, p, UInt64(bitPattern: immediate), Int64.self, UInt64.self)
@@ -144,7 +143,7 @@ private func divideSignedBy<T: Word>(_ s: S, _ p: P, _: T.Type) -> P {
 }
 
 let divide: Handler = { s, p in
-    switch p.op.pointee.extra & 15 {
+    switch p.op.pointee.size {
     case 1: divideBy(s, p, UInt8.self)
     case 2: divideBy(s, p, UInt16.self)
     case 4: divideBy(s, p, UInt32.self)
@@ -153,7 +152,7 @@ let divide: Handler = { s, p in
 }
 
 let divideSigned: Handler = { s, p in
-    switch p.op.pointee.extra & 15 {
+    switch p.op.pointee.size {
     case 1: divideSignedBy(s, p, UInt8.self)
     case 2: divideSignedBy(s, p, UInt16.self)
     case 4: divideSignedBy(s, p, UInt32.self)

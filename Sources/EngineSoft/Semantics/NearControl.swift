@@ -7,13 +7,13 @@ let jumpDirect: Handler = { s, p in jump(s, p.op.pointee.imm64, 0) }
 private func target(_ s: S, _ p: P, _ offset: UInt64) -> UInt64 {
     let target = s.rip &+ offset
     if s.cpu.pointee.mode.contains(.code64) { return target }
-    return target & (p.op.pointee.extra & 15 == 2 ? 0xffff : 0xffff_ffff)
+    return target & (p.op.pointee.size == 2 ? 0xffff : 0xffff_ffff)
 }
 
 let jumpDirectChecked: Handler = { s, p in jumpChecked(s, p, to: target(s, p, p.op.pointee.imm64)) }
 
 let jccChecked: Handler = { s, p in
-    if s.cpu.condition(UInt8(truncatingIfNeeded: p.op.pointee.extra2)) {
+    if s.cpu.condition(p.op.pointee.condition) {
         return jumpChecked(s, p, to: target(s, p, p.op.pointee.imm64))
     }
     s.rip = s.rip(after: p)
@@ -22,8 +22,8 @@ let jccChecked: Handler = { s, p in
 
 /// LOOP, LOOPE, LOOPNE, JCXZ: the count has the address size.
 let loopOrJCXZ: Handler = { s, p in
-    let addressSize = UInt16(truncatingIfNeeded: p.op.pointee.extra2 & 0xff)
-    let opcode = p.op.pointee.extra2 &>> 8
+    let addressSize = p.op.pointee.addressSize
+    let opcode = p.op.pointee.opcode
     var count = s.getRegister(Register.rcx, addressSize)
     var isTaken = count == 0
     if opcode != 0xe3 {
@@ -40,7 +40,7 @@ let loopOrJCXZ: Handler = { s, p in
     }
     if opcode != 0xe3 { s.putRegister(Register.rcx, addressSize, count) }
     let mode = s.cpu.pointee.mode
-    if mode.contains(.code64) || (mode.contains(.flat) && p.op.pointee.extra & 15 == 4) {
+    if mode.contains(.code64) || (mode.contains(.flat) && p.op.pointee.size == 4) {
         return isTaken
             ? jump(s, p.op.pointee.imm64, 0)
             : jump(s, UInt64(p.op.pointee.offset) &+ UInt64(p.op.pointee.length), 1)
@@ -77,7 +77,7 @@ private func allowsTarget(_ s: S, _ target: UInt64) -> Bool {
 }
 
 private func callChecked(_ s: S, _ p: P, to target: UInt64) -> P {
-    let size = p.op.pointee.extra & 15
+    let size = p.op.pointee.size
     guard allowsTarget(s, target), s.pushValue(p, size, s.rip(after: p)) else { return abort(s, p) }
     s.rip = target
     return toRunLoop
@@ -86,7 +86,7 @@ private func callChecked(_ s: S, _ p: P, to target: UInt64) -> P {
 let callDirectChecked: Handler = { s, p in callChecked(s, p, to: target(s, p, p.op.pointee.imm64)) }
 
 let callRegisterChecked: Handler = { s, p in
-    callChecked(s, p, to: s.getRegister(p.op.pointee.src, p.op.pointee.extra & 15))
+    callChecked(s, p, to: s.getRegister(p.op.pointee.src, p.op.pointee.size))
 }
 
 let callRegister64: Handler = { s, p in
@@ -118,7 +118,7 @@ let jumpRegister64: Handler = { s, p in
 let jumpRegister32: Handler = { s, p in jump(s, to: UInt64(s.get(p.op.pointee.src, as: UInt32.self))) }
 
 let jumpRegisterChecked: Handler = { s, p in
-    jumpChecked(s, p, to: s.getRegister(p.op.pointee.src, p.op.pointee.extra & 15))
+    jumpChecked(s, p, to: s.getRegister(p.op.pointee.src, p.op.pointee.size))
 }
 
 // MARK: RET; imm: bytes to drop
@@ -139,7 +139,7 @@ let return32: Handler = { s, p in
 }
 
 let returnChecked: Handler = { s, p in
-    let size = p.op.pointee.extra & 15
+    let size = p.op.pointee.size
     guard let target = s.readStack(p, s.stackPointer, size), allowsTarget(s, target) else { return abort(s, p) }
     s.setStackPointer(s.stackPointer &+ UInt64(size) &+ (p.imm & 0xffff))
     s.rip = target

@@ -83,19 +83,19 @@ private func port(_ s: S, _ p: P) -> UInt16 {
 
 let portIn: Handler = { s, p in
     let port = port(s, p)
-    let size = p.op.pointee.extra
+    let size = p.op.pointee.size
     if !s.mayUsePorts, !ioAllowed(s, p, port: port, size: Int(size)) { return abort(s, p) }
     if s.cpu.pointee.mode.contains(.dataBreakpoints) { s.notePortAccess(port, UInt64(size)) }
-    guard let value = s.portRead(p, port, UInt8(truncatingIfNeeded: size)) else { return abort(s, p) }
+    guard let value = s.portRead(p, port, size) else { return abort(s, p) }
     s.putRegister(Register.rax, size, value)
     return afterExit(s, p)
 }
 
 let portOut: Handler = { s, p in
     let port = port(s, p)
-    let size = p.op.pointee.extra
+    let size = p.op.pointee.size
     if !s.mayUsePorts, !ioAllowed(s, p, port: port, size: Int(size)) { return abort(s, p) }
     if s.cpu.pointee.mode.contains(.dataBreakpoints) { s.notePortAccess(port, UInt64(size)) }
-    guard s.portWrite(p, port, UInt8(truncatingIfNeeded: size), s[Register.rax]) else { return abort(s, p) }
+    guard s.portWrite(p, port, size, s[Register.rax]) else { return abort(s, p) }
     return afterExit(s, p)
 }

@@ -60,7 +60,7 @@ extension SoftCPU {
     /// RDTSC and RDTSCP.
     func readTimeStamp(_ p: P) -> P {
         let cpu = s.cpu
-        let hasAux = p.op.pointee.extra2 != 0
+        let hasAux = p.op.pointee.which != 0
         if cpu.pointee.cr4 & CR4.tsd != 0, cpu.pointee.cpl != 0 { return raise(s, p, Vector.gp, code: 0) }
         var value = timeStamp
         var exit = bp_exit()
@@ -92,7 +92,7 @@ extension SoftCPU {
     /// RDRAND and RDSEED: runs are to repeat exactly, so the CPU has none; a policy may give numbers.
     func random(_ p: P) -> P {
         var exit = bp_exit()
-        switch ask(Int(p.op.pointee.extra2), p, 0, &exit) {
+        switch ask(p.op.pointee.which, p, 0, &exit) {
         case .proceed: return undefined(p, isTooLong: false)
         case .answered:
             put(p.op.pointee.src, exit.value, size: p.operandSize)
@@ -104,7 +104,7 @@ extension SoftCPU {
 
     /// VMX, SVM, MONITOR and RSM. VMCALL, as in VMX non-root operation, exits at every privilege level.
     func guarded(_ p: P) -> P {
-        let reason = Int(p.op.pointee.extra2)
+        let reason = p.op.pointee.which
         if reason != 0, let end = ask(reason, p) { return end }
         return undefined(p, isTooLong: false)
     }

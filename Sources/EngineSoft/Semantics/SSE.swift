@@ -98,8 +98,7 @@ extension BlockBuilder {
         op.dst = dst
         op.src = src
         op.imm64 = faultPointer
-        op.extra = UInt16(truncatingIfNeeded: Layout.mxcsr)
-        op.extra2 = UInt32(immediate) | (i.rexW ? 0x100 : 0) | UInt32(truncatingIfNeeded: Layout.x87Control) << 16
+        op.setVector(immediate: immediate, isWide: i.rexW)
         return op
     }
 
@@ -178,7 +177,7 @@ extension BlockBuilder {
         setMemory(&op, i, size: UInt16(size), isWrite: isWrite)
         op.dst = register
         op.src = register
-        op.extra = UInt16(size)
+        op.size = size
         op.imm = Int32(truncatingIfNeeded: i.immediate & 0xff)
         push(op)
     }

@@ -1,4 +1,4 @@
-// Loads, stores and moves of vector registers. op.dst and op.src: the register by number, or a byte offset of a general one; op.extra:
+// Loads, stores and moves of vector registers. op.dst and op.src: the register by number, or a byte offset of a general one; op.size:
 // bytes; op.imm: the immediate.
 
 import CHost
@@ -83,7 +83,7 @@ extension BlockBuilder {
         setMemory(&op, address, size: UInt16(size), isWrite: true)
         op.dst = vectorRegister(i.operands.0, i)
         op.src = vectorRegister(i.operands.1, i)
-        op.extra = UInt16(size)
+        op.size = size
         push(op)
     }
 }
@@ -213,7 +213,7 @@ private let storeElement: Handler = { s, p in
     let number = Int(p.op.pointee.imm)
     let address = linear(s, p)
     let isWritten: Bool
-    switch p.op.pointee.extra {
+    switch p.op.pointee.size {
     case 1: isWritten = s.write(p, address, place.load(fromByteOffset: number & 15, as: UInt8.self))
     case 2: isWritten = s.write(p, address, place.load(fromByteOffset: (number & 7) * 2, as: UInt16.self))
     case 4: isWritten = s.write(p, address, place.load(fromByteOffset: (number & 3) * 4, as: UInt32.self))
@@ -224,7 +224,7 @@ private let storeElement: Handler = { s, p in
 
 /// Bytes whose mask byte has its top bit set.
 private func storeMasked(_ s: S, _ p: P) -> Bool {
-    let size = Int(p.op.pointee.extra)
+    let size = Int(p.op.pointee.size)
     let (data, mask) = (s.vectorPlace(p.op.pointee.dst), s.vectorPlace(p.op.pointee.src))
     let address = linear(s, p)
     guard (0..<size).contains(where: { mask.load(fromByteOffset: $0, as: Int8.self) < 0 }) else { return true }

@@ -12,7 +12,7 @@ private enum Area {
     static let mxcsrMask: UInt32 = 0xffff
 }
 
-/// op.extra, set by `general`: bit 3 of the operand size is REX.W.
+/// An operand size of 8, as `general` sets it, is REX.W.
 private struct Save {
     let s: S
     let is64: Bool
@@ -23,7 +23,7 @@ private struct Save {
     init(_ s: S, _ p: P) {
         self.s = s
         is64 = s.cpu.pointee.mode.contains(.code64)
-        isWide = p.op.pointee.extra & 15 == 8
+        isWide = p.op.pointee.size == 8
     }
 
     private func put<T: Word>(_ offset: Int, _ value: T) {

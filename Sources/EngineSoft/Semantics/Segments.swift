@@ -30,9 +30,9 @@ let swapGS: Handler = { s, p in
 // MARK: Operands as `general` leaves them
 
 extension UnsafeRawPointer {
-    var isMemory: Bool { op.pointee.extra & 0x10 != 0 }
+    var isMemory: Bool { op.pointee.isMemory }
     /// 2, 4 or 8
-    var operandSize: UInt8 { UInt8(truncatingIfNeeded: op.pointee.extra & 15) }
+    var operandSize: UInt8 { op.pointee.size }
 }
 
 extension SoftCPU {
@@ -136,7 +136,7 @@ extension SoftCPU {
 
     func moveToSegment(_ p: P) -> P {
         guard let selector = operand16(p) else { return abort(s, p) }
-        let number = Int(p.op.pointee.extra2)
+        let number = p.op.pointee.which
         guard loadSegment(number, selector) else { return abort(s, p) }
         return didLoad(number, p)
     }
@@ -152,7 +152,7 @@ extension SoftCPU {
     }
 
     func pushSegment(_ p: P) -> P {
-        let number = Int(p.op.pointee.extra2)
+        let number = p.op.pointee.which
         let size = p.operandSize
         var stack = stack
         // With 32 bits the upper half of the slot is written too, as zero (SDM volume 2, PUSH).
@@ -162,7 +162,7 @@ extension SoftCPU {
     }
 
     func popSegment(_ p: P) -> P {
-        let number = Int(p.op.pointee.extra2)
+        let number = p.op.pointee.which
         var stack = stack
         guard let value = stack.pop(self, p.operandSize), loadSegment(number, UInt16(truncatingIfNeeded: value)) else {
             return abort(s, p)
@@ -187,7 +187,7 @@ extension SoftCPU {
     }
 
     func loadFarPointer(_ p: P) -> P {
-        let number = Int(p.op.pointee.extra2)
+        let number = p.op.pointee.which
         guard let (selector, offset) = farPointer(p), loadSegment(number, selector) else { return abort(s, p) }
         put(p.op.pointee.dst, offset, size: p.operandSize)
         updateMode()
@@ -198,7 +198,7 @@ extension SoftCPU {
 
     func readSegmentBase(_ p: P) -> P {
         guard s.cpu.pointee.cr4 & CR4.fsgsbase != 0 else { return raise(s, p, Vector.ud) }
-        put(p.op.pointee.src, s.segment(Int(p.op.pointee.extra2)).pointee.base, size: p.operandSize)
+        put(p.op.pointee.src, s.segment(p.op.pointee.which).pointee.base, size: p.operandSize)
         return following(p)
     }
 
@@ -206,7 +206,7 @@ extension SoftCPU {
         guard s.cpu.pointee.cr4 & CR4.fsgsbase != 0 else { return raise(s, p, Vector.ud) }
         let value = s[p.op.pointee.src] & (p.operandSize == 8 ? .max : 0xffff_ffff)
         guard SoftMemory.isCanonical(value) else { return raise(s, p, Vector.gp, code: 0) }
-        setBase(Int(p.op.pointee.extra2), value)
+        setBase(p.op.pointee.which, value)
         return following(p)
     }
 

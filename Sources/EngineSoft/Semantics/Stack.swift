@@ -35,7 +35,7 @@ extension UnsafeMutableRawPointer {
     }
 
     /// Reads 2, 4 or 8 bytes at `offset` of the stack.
-    func readStack(_ p: P, _ offset: UInt64, _ size: UInt16) -> UInt64? {
+    func readStack(_ p: P, _ offset: UInt64, _ size: UInt8) -> UInt64? {
         guard let linear = stackAddress(offset & stackMask, UInt64(size), isWrite: false) else { return nil }
         switch size {
         case 2: return read(p, linear, as: UInt16.self).map { UInt64($0) }
@@ -44,7 +44,7 @@ extension UnsafeMutableRawPointer {
         }
     }
 
-    func writeStack(_ p: P, _ offset: UInt64, _ size: UInt16, _ value: UInt64) -> Bool {
+    func writeStack(_ p: P, _ offset: UInt64, _ size: UInt8, _ value: UInt64) -> Bool {
         guard let linear = stackAddress(offset & stackMask, UInt64(size), isWrite: true) else { return false }
         switch size {
         case 2: return write(p, linear, UInt16(truncatingIfNeeded: value))
@@ -54,7 +54,7 @@ extension UnsafeMutableRawPointer {
     }
 
     /// PUSH of a value; false: a fault is left and RSP stays.
-    func pushValue(_ p: P, _ size: UInt16, _ value: UInt64) -> Bool {
+    func pushValue(_ p: P, _ size: UInt8, _ value: UInt64) -> Bool {
         let new = (self[Register.rsp] &- UInt64(size)) & stackMask
         guard writeStack(p, new, size, value) else { return false }
         setStackPointer(new)
@@ -62,7 +62,7 @@ extension UnsafeMutableRawPointer {
     }
 
     /// Writes a general register of 2, 4 or 8 bytes.
-    func putRegister(_ place: UInt8, _ size: UInt16, _ value: UInt64) {
+    func putRegister(_ place: UInt8, _ size: UInt8, _ value: UInt64) {
         switch size {
         case 1: put(place, UInt8(truncatingIfNeeded: value))
         case 2: put(place, UInt16(truncatingIfNeeded: value))
@@ -71,7 +71,7 @@ extension UnsafeMutableRawPointer {
         }
     }
 
-    func getRegister(_ place: UInt8, _ size: UInt16) -> UInt64 {
+    func getRegister(_ place: UInt8, _ size: UInt8) -> UInt64 {
         switch size {
         case 1: UInt64(get(place, as: UInt8.self))
         case 2: UInt64(get(place, as: UInt16.self))
@@ -112,16 +112,16 @@ let pop32: Handler = { s, p in popPlain(s, p, UInt32.self) }
 // MARK: Checked
 
 let pushChecked: Handler = { s, p in
-    let size = p.op.pointee.extra
+    let size = p.op.pointee.size
     return s.pushValue(p, size, s.getRegister(p.op.pointee.src, size)) ? next(s, p) : abort(s, p)
 }
 
 let pushImmediateChecked: Handler = { s, p in
-    s.pushValue(p, p.op.pointee.extra, p.op.pointee.imm64) ? next(s, p) : abort(s, p)
+    s.pushValue(p, p.op.pointee.size, p.op.pointee.imm64) ? next(s, p) : abort(s, p)
 }
 
 let popChecked: Handler = { s, p in
-    let size = p.op.pointee.extra
+    let size = p.op.pointee.size
     guard let value = s.readStack(p, s.stackPointer, size) else { return abort(s, p) }
     s.setStackPointer(s.stackPointer &+ UInt64(size))
     s.putRegister(p.op.pointee.dst, size, value)
@@ -130,15 +130,15 @@ let popChecked: Handler = { s, p in
 
 /// POP to memory: the value first. An address with RSP as its base has RSP as it is after the pop.
 let popLoad: Handler = { s, p in
-    guard let value = s.readStack(p, s.stackPointer, p.op.pointee.extra) else { return abort(s, p) }
+    guard let value = s.readStack(p, s.stackPointer, p.op.pointee.size) else { return abort(s, p) }
     s[Register.temporary] = value
     let (pointer, mask) = (s[Register.rsp], s.stackMask)
-    s[Register.popped] = pointer & ~mask | (pointer &+ UInt64(p.op.pointee.extra)) & mask
+    s[Register.popped] = pointer & ~mask | (pointer &+ UInt64(p.op.pointee.size)) & mask
     return next(s, p)
 }
 
 let popStore: Handler = { s, p in
-    let size = p.op.pointee.extra
+    let size = p.op.pointee.size
     let address = linear(s, p)
     let value = s[Register.temporary]
     let isWritten: Bool
@@ -154,7 +154,7 @@ let popStore: Handler = { s, p in
 
 /// PUSHA, PUSHAD: AX CX DX BX, the old SP, BP SI DI.
 let pushAll: Handler = { s, p in
-    let size = p.op.pointee.extra & 15
+    let size = p.op.pointee.size
     let top = s.stackPointer
     for number in 0..<8 as Range<UInt8> {
         let offset = top &- UInt64(number &+ 1) &* UInt64(size)
@@ -166,7 +166,7 @@ let pushAll: Handler = { s, p in
 
 /// POPA, POPAD: SP's place is skipped.
 let popAll: Handler = { s, p in
-    let size = p.op.pointee.extra & 15
+    let size = p.op.pointee.size
     let top = s.stackPointer
     let last = top &+ 7 &* UInt64(size)
     // All of them are read before any is changed.
@@ -181,12 +181,12 @@ let popAll: Handler = { s, p in
     return next(s, p)
 }
 
-/// ENTER. imm64: bytes; extra2: nesting level. The operand size says how wide the frame pointer is, the stack size how far SP wraps: of a
+/// ENTER. imm64: bytes; imm2: nesting level. The operand size says how wide the frame pointer is, the stack size how far SP wraps: of a
 /// 16-bit stack the upper half of ESP stays, and is part of a 32-bit frame pointer.
 let enterFrame: Handler = { s, p in
-    let size = p.op.pointee.extra & 15
+    let size = p.op.pointee.size
     let step = UInt64(size)
-    let level = UInt64(p.op.pointee.extra2) & 31
+    let level = UInt64(p.op.pointee.imm2) & 31
     let mask = s.stackMask
     let old = s[Register.rsp]
     let frame = old & ~mask | (old &- step) & mask
@@ -212,14 +212,14 @@ let enterFrame: Handler = { s, p in
 
 extension UnsafeMutableRawPointer {
     /// Whether `size` bytes of the stack at `offset` could be written; false: a fault is left.
-    fileprivate func probeStack(_ p: P, _ offset: UInt64, _ size: UInt16) -> Bool {
+    fileprivate func probeStack(_ p: P, _ offset: UInt64, _ size: UInt8) -> Bool {
         guard let linear = stackAddress(offset, UInt64(size), isWrite: true) else { return false }
         return slowModify(self, p, linear, Int(size))
     }
 }
 
 let leaveFrame: Handler = { s, p in
-    let size = p.op.pointee.extra & 15
+    let size = p.op.pointee.size
     let frame = s[Register.rbp] & s.stackMask
     guard let value = s.readStack(p, frame, size) else { return abort(s, p) }
     s.setStackPointer(frame &+ UInt64(size))

@@ -7,7 +7,7 @@ import CHost
 import Glibc
 
 extension BlockBuilder {
-    /// extra: size 3:0, bit 5 REPNE, bit 6 REP, address size 11:8; seg: the source's segment register.
+    /// seg: the source's segment register.
     mutating func emitString(_ i: Instruction) -> Bool {
         let handler: Handler
         switch i.mnemonic {
@@ -24,9 +24,8 @@ extension BlockBuilder {
         let isByte = i.opcode & 1 == 0
         var size = isByte ? 1 : i.operandSize
         if i.mnemonic == .ins || i.mnemonic == .outs { size = min(size, 4) }
-        op.extra = UInt16(size) | UInt16(i.addressSize) << 8
-        if i.prefixes.contains(.repne) { op.extra |= 0x20 }
-        if i.prefixes.contains(.rep) { op.extra |= 0x40 }
+        op.size = size
+        op.setForm(i)
         op.seg = i.segment
         push(op)
         return true
@@ -36,7 +35,7 @@ extension BlockBuilder {
 /// What a string instruction works with; lives in registers while it runs.
 struct StringState {
     let size: UInt64
-    let addressSize: UInt16
+    let addressSize: UInt8
     let mask: UInt64
     let step: UInt64
     let repeats: Bool
@@ -46,14 +45,14 @@ struct StringState {
 
     @inline(__always)
     init(_ s: S, _ p: P) {
-        let extra = p.op.pointee.extra
-        size = UInt64(extra & 15)
-        addressSize = extra &>> 8 & 15
+        let op = p.op
+        size = UInt64(op.pointee.size)
+        addressSize = op.pointee.addressSize
         mask = addressSize == 2 ? 0xffff : addressSize == 4 ? 0xffff_ffff : .max
         isForward = s.cpu.pointee.systemFlags & RFLAGS.df == 0
         step = isForward ? size : 0 &- size
-        repeats = extra & 0x60 != 0
-        sourceSegment = Int(p.op.pointee.seg)
+        repeats = !op.pointee.form.isDisjoint(with: [.rep, .repne])
+        sourceSegment = Int(op.pointee.seg)
         isChecked = !s.cpu.pointee.mode.contains(.code64)
     }
 
@@ -267,7 +266,7 @@ let loadString: Handler = { s, p in
         guard let from = state.address(s, Register.rsi, state.sourceSegment, isWrite: false),
             let value = s.readElement(p, from, state.size)
         else { return abort(s, p) }
-        s.putRegister(Register.rax, UInt16(state.size), value)
+        s.putRegister(Register.rax, UInt8(truncatingIfNeeded: state.size), value)
         state.advance(s, Register.rsi, 1)
         state.consume(s, 1)
         left = left &- 1
@@ -290,7 +289,7 @@ private func setCompare(_ s: S, _ a: UInt64, _ b: UInt64, _ size: UInt64) {
 /// Whether REPE or REPNE goes on.
 @inline(__always)
 private func goesOn(_ p: P, isEqual: Bool) -> Bool {
-    p.op.pointee.extra & 0x20 != 0 ? !isEqual : isEqual
+    p.op.pointee.form.contains(.repne) ? !isEqual : isEqual
 }
 
 let compareString: Handler = { s, p in
@@ -315,7 +314,7 @@ let compareString: Handler = { s, p in
 let scanString: Handler = { s, p in
     let state = StringState(s, p)
     var left = state.count(s)
-    let a = s.getRegister(Register.rax, UInt16(state.size))
+    let a = s.getRegister(Register.rax, UInt8(truncatingIfNeeded: state.size))
     while left > 0 {
         guard let to = state.address(s, Register.rdi, Segment.es, isWrite: false),
             let b = s.readElement(p, to, state.size)

@@ -15,10 +15,10 @@ extension BlockBuilder {
         return true
     }
 
-    /// With a segment register's number, or another small one, in `extra2`.
+    /// With a segment register's number, or another small one, in `which`.
     private mutating func numbered(_ i: Instruction, _ handler: Handler, _ number: Int, size: UInt16 = 0) -> Bool {
         general(i, handler, size: size)
-        operations[count - 1].extra2 = UInt32(truncatingIfNeeded: number)
+        last.which = number
         return true
     }
 
@@ -86,13 +86,13 @@ extension BlockBuilder {
         case .lidt: return numbered(i, loadTable, 1, size: pseudo)
         case .sgdt, .sidt:
             general(i, storeTable, size: pseudo, isWrite: true)
-            operations[count - 1].extra2 = i.mnemonic == .sidt ? 1 : 0
+            last.which = i.mnemonic == .sidt ? 1 : 0
             return true
         case .lldt: return plain(i, loadLDT, size: 2)
         case .ltr: return plain(i, loadTaskRegister, size: 2)
         case .sldt, .str:
             general(i, storeSystemSegment, size: 2, isWrite: true)
-            operations[count - 1].extra2 = UInt32(i.mnemonic == .str ? Segment.tr : Segment.ldtr)
+            last.which = i.mnemonic == .str ? Segment.tr : Segment.ldtr
             return true
         default: return false
         }

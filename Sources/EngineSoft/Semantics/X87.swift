@@ -82,12 +82,12 @@ extension BlockBuilder {
         push(op)
     }
 
-    /// dst: the number of ST(i); extra2: the function, and in the upper half the opcode as FOP has it.
+    /// dst: the number of ST(i).
     private func x87Op(_ i: Instruction, _ handler: Handler, _ function: UInt16) -> Op {
         var op = op(i, handler)
         op.dst = i.rm & 7
         let modRM = UInt16(i.mod << 6 | (i.reg & 7) << 3 | i.rm & 7)
-        op.extra2 = UInt32(function) | UInt32(UInt16(i.opcode & 7) << 8 | modRM) << 16
+        (op.function, op.lastOpcode) = (UInt32(function), UInt16(i.opcode & 7) << 8 | modRM)
         return op
     }
 
@@ -98,8 +98,8 @@ extension BlockBuilder {
         }
         var op = x87Op(i, x87Conditional, function.index)
         // B, E, BE, U: conditions 2, 4, 6 and 10; with opcode DB their opposites.
-        let condition: [UInt16] = [2, 4, 6, 10]
-        op.extra = condition[Int(i.reg & 3)] | (i.opcode == 0xdb ? 1 : 0)
+        let condition: [UInt8] = [2, 4, 6, 10]
+        op.condition = condition[Int(i.reg & 3)] | (i.opcode == 0xdb ? 1 : 0)
         push(op)
     }
 }
@@ -113,7 +113,7 @@ let waitForX87: Handler = { s, p in s.x87IsPending ? raise(s, p, Vector.mf) : ne
 @inline(__always)
 private func note(_ s: S, _ p: P) {
     let cpu = s.cpu
-    cpu.pointee.x87.opcode = UInt16(truncatingIfNeeded: p.op.pointee.extra2 >> 16)
+    cpu.pointee.x87.opcode = p.op.pointee.lastOpcode
     cpu.pointee.x87.instructionPointer = s.rip(at: p)
     cpu.pointee.x87.instructionSelector = cpu.pointee.segments.cs.selector
 }
@@ -128,15 +128,15 @@ private func note(_ s: S, _ p: P, _ linear: UInt64) {
 
 private let x87Register: Handler = { s, p in
     if s.x87IsPending { return raise(s, p, Vector.mf) }
-    ch_x87_run(p.op.pointee.extra2 & 0xffff, s.x87, s.x87Registers, UInt32(p.op.pointee.dst), s.temporary)
+    ch_x87_run(p.op.pointee.function, s.x87, s.x87Registers, UInt32(p.op.pointee.dst), s.temporary)
     note(s, p)
     return next(s, p)
 }
 
 private let x87Conditional: Handler = { s, p in
     if s.x87IsPending { return raise(s, p, Vector.mf) }
-    let holds: UInt32 = s.cpu.condition(UInt8(truncatingIfNeeded: p.op.pointee.extra)) ? 8 : 0
-    ch_x87_run(p.op.pointee.extra2 & 0xffff, s.x87, s.x87Registers, UInt32(p.op.pointee.dst) | holds, s.temporary)
+    let holds: UInt32 = s.cpu.condition(p.op.pointee.condition) ? 8 : 0
+    ch_x87_run(p.op.pointee.function, s.x87, s.x87Registers, UInt32(p.op.pointee.dst) | holds, s.temporary)
     note(s, p)
     return next(s, p)
 }
@@ -162,7 +162,7 @@ private func runX87<T: Word>(_ s: S, _ p: P, _: T.Type) -> P {
     let address = linear(s, p)
     guard let value = s.read(p, address, as: T.self) else { return abort(s, p) }
     s.temporary.storeBytes(of: value, as: T.self)
-    ch_x87_run(p.op.pointee.extra2 & 0xffff, s.x87, s.x87Registers, 0, s.temporary)
+    ch_x87_run(p.op.pointee.function, s.x87, s.x87Registers, 0, s.temporary)
     note(s, p, address)
     return next(s, p)
 }
@@ -173,7 +173,7 @@ private let loadX87Extended: Handler = { s, p in
     if s.x87IsPending { return raise(s, p, Vector.mf) }
     let address = linear(s, p)
     guard readBlock(s, p, address, 10, to: s.temporary) else { return abort(s, p) }
-    ch_x87_run(p.op.pointee.extra2 & 0xffff, s.x87, s.x87Registers, 0, s.temporary)
+    ch_x87_run(p.op.pointee.function, s.x87, s.x87Registers, 0, s.temporary)
     note(s, p, address)
     return next(s, p)
 }
@@ -194,7 +194,7 @@ private func storing(_ s: S, _ p: P, _ size: Int, _ write: (UInt64) -> Bool) -> 
     let shadow = (s + Layout.x87Shadow).assumingMemoryBound(to: ch_x87.self)
     shadow.pointee = s.x87.pointee
     let address = linear(s, p)
-    let isStored = ch_x87_store(p.op.pointee.extra2 & 0xffff, shadow, s.x87Registers, s.temporary)
+    let isStored = ch_x87_store(p.op.pointee.function, shadow, s.x87Registers, s.temporary)
     // Where an unmasked exception forbids the store, the operand's faults still come first.
     guard isStored ? write(address) : canAccess(s, p, address, size, .write) else { return abort(s, p) }
     s.x87.pointee = shadow.pointee

@@ -66,10 +66,10 @@ private struct Environment {
     var image: UnsafeMutableRawPointer { s + Layout.image }
     var size: Int { isWide ? 28 : 14 }
 
-    /// op.extra, set by `general`, has the operand size in its low bits.
+    /// The operand size is as `general` sets it.
     init(_ s: S, _ p: P) {
         self.s = s
-        isWide = p.op.pointee.extra & 15 != 2
+        isWide = p.op.pointee.size != 2
         isProtected = s.cpu.pointee.mode.contains(.protected)
     }
 
