@@ -11,9 +11,9 @@
 #define VECTOR(n) (*(__m128i_u *)PLACE(n))
 #define LOW64(n) (*(uint64_t *)PLACE(n))
 #define GENERAL(offset) (*(uint64_t *)((char *)s + (offset)))
-#define MXCSR (*(uint32_t *)((char *)s + op->extra))
-#define X87 ((struct ch_x87 *)((char *)s + (op->extra2 >> 16)))
-#define IMMEDIATE ((uint8_t)op->extra2)
+#define MXCSR (*(uint32_t *)((char *)s + CH_MXCSR))
+#define X87 ((struct ch_x87 *)((char *)s + CH_X87))
+#define IMMEDIATE ((uint8_t)op->large)
 #define HANDLER(name) static const void *name(void *s, const void *p)
 #define OPERATION const struct ch_op *op = p
 #define NEXT do { const struct ch_op *following = op + 1; __attribute__((musttail)) return following->run(s, following); } while (0)

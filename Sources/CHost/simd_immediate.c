@@ -113,7 +113,7 @@ HANDLER(x_pslldq) {
     NEXT;
 }
 
-/* String comparisons: the index goes to ECX or the mask to XMM0, the flags to CH_FLAGS. With REX.W (bit 8 of extra2) the lengths of
+/* String comparisons: the index goes to ECX or the mask to XMM0, the flags to CH_FLAGS. With REX.W (bit 8 of `large`) the lengths of
  * the explicit forms are RAX and RDX; either way they count as if they were not beyond 16. */
 static int32_t length(uint64_t value, bool is_wide) {
     int64_t length = is_wide ? (int64_t)value : (int32_t)value;
@@ -129,7 +129,7 @@ static int32_t length(uint64_t value, bool is_wide) {
     HANDLER(x_##name) { \
         OPERATION; \
         __m128i a = VECTOR(op->dst), b = VECTOR(op->src); \
-        int32_t first = length(GENERAL(CH_RAX), op->extra2 & 0x100), second = length(GENERAL(CH_RDX), op->extra2 & 0x100); \
+        int32_t first = length(GENERAL(CH_RAX), op->large & 0x100), second = length(GENERAL(CH_RDX), op->large & 0x100); \
         (void)first; (void)second; \
         int carry, zero, sign, overflow; \
         uint32_t index; \
@@ -142,7 +142,7 @@ static int32_t length(uint64_t value, bool is_wide) {
     HANDLER(x_##name) { \
         OPERATION; \
         __m128i a = VECTOR(op->dst), b = VECTOR(op->src), mask; \
-        int32_t first = length(GENERAL(CH_RAX), op->extra2 & 0x100), second = length(GENERAL(CH_RDX), op->extra2 & 0x100); \
+        int32_t first = length(GENERAL(CH_RAX), op->large & 0x100), second = length(GENERAL(CH_RDX), op->large & 0x100); \
         (void)first; (void)second; \
         int carry, zero, sign, overflow; \
         switch (IMMEDIATE) { EACH256(MASK_CASE) default: __builtin_unreachable(); } \

@@ -10,13 +10,13 @@ extension SoftCPU {
         ranges = intercepts.ranges
         var mask: UInt64 = 0
         for range in ranges where range.reason < 64 { mask |= 1 << UInt64(range.reason) }
-        s.cpu.pointee.intercepted = mask
+        s.run.pointee.intercepted = mask
         model.hasLocalAPIC = intercepts.hasLocalAPIC
     }
 
     /// Whether a policy wants to see this. `isUnclaimed`: an MSR that the CPU does not have.
     func intercepts(_ reason: Int, _ address: UInt64 = 0, isUnclaimed: Bool = false) -> Bool {
-        guard s.cpu.pointee.intercepted >> UInt64(reason & 63) & 1 != 0 else { return false }
+        guard s.run.pointee.intercepted >> UInt64(reason & 63) & 1 != 0 else { return false }
         return ranges.contains {
             Int($0.reason) == reason && $0.first <= address && address <= $0.last
                 && (isUnclaimed || !$0.isUnclaimedOnly)
@@ -36,7 +36,7 @@ extension SoftCPU {
 
     /// Hands an exit over; while it is handled, the registers are those at its instruction.
     func send(_ exit: inout bp_exit) -> EventResult {
-        s.cpu.pointee.exitRIP = exit.rip
+        s.run.pointee.exitRIP = exit.rip
         let result = vcpu.exits.event(&exit)
         memory.didExit(s)
         return result
@@ -73,7 +73,7 @@ extension SoftCPU {
 
     /// The same where there is nothing to fill in and no result. nil: go on with what the CPU does.
     func ask(_ reason: Int, _ p: P, _ address: UInt64 = 0) -> P? {
-        guard s.cpu.pointee.intercepted >> UInt64(reason & 63) & 1 != 0 else { return nil }
+        guard s.run.pointee.intercepted >> UInt64(reason & 63) & 1 != 0 else { return nil }
         var exit = bp_exit()
         switch ask(reason, p, address, &exit) {
         case .proceed: return nil
@@ -84,6 +84,6 @@ extension SoftCPU {
 
     /// Ends an instruction that may have exited: where the machine wants something, the block ends too.
     func go(_ p: P) -> P {
-        ch_load(s.cpu.pointee.attention) & s.cpu.pointee.attentionMask != 0 ? retire(s, p) : following(p)
+        ch_load(s.run.pointee.attention) & s.run.pointee.attentionMask != 0 ? retire(s, p) : following(p)
     }
 }

@@ -18,8 +18,9 @@ extension SoftCPU {
                 state.registers[number * 16 + byte] = place.load(fromByteOffset: byte, as: UInt8.self)
             }
         }
-        let vectors = UnsafeRawBufferPointer(start: s + Layout.vectors, count: state.vectors.count)
-        state.vectors = Array(vectors)
+        state.vectors.withUnsafeMutableBytes {
+            s.copyVectors(to: $0.baseAddress.unsafelyUnwrapped, count: min(16, $0.count / 16))
+        }
         state.mxcsr = s.cpu.pointee.mxcsr
         return state
     }
@@ -31,7 +32,7 @@ extension SoftCPU {
         guard state.registers.count == 128, state.vectors.count == 256 else {
             throw EngineError("x87 and SSE registers have 128 and 256 bytes")
         }
-        if s.cpu.pointee.isRunning { throw EngineError("an exit of this vCPU is being handled") }
+        if s.run.pointee.isRunning { throw EngineError("an exit of this vCPU is being handled") }
         var x87 = s.cpu.pointee.x87
         (x87.control, x87.status) = (state.control & 0x1f3f | 0x40, state.status)
         (x87.notEmpty, x87.opcode) = (state.notEmpty, state.opcode & 0x7ff)
@@ -48,7 +49,7 @@ extension SoftCPU {
         }
         ch_x87_summarize(s.x87)
         state.vectors.withUnsafeBytes {
-            (s + Layout.vectors).copyMemory(from: $0.baseAddress.unsafelyUnwrapped, byteCount: 256)
+            s.copyVectors(from: $0.baseAddress.unsafelyUnwrapped, count: 16)
         }
         s.cpu.pointee.mxcsr = state.mxcsr
     }

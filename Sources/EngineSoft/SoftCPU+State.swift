@@ -9,18 +9,14 @@ extension SoftCPU {
 
     /// SDM volume 3, table 10-1 ("IA-32 and Intel 64 Processor States Following Power-up, Reset, or INIT").
     func resetState() {
-        let old = s.cpu.pointee
-        s.initializeMemory(as: UInt8.self, repeating: 0, count: Layout.state)
-        let rest = Layout.state + MemoryLayout<CPUState>.size
-        (s + rest).initializeMemory(as: UInt8.self, repeating: 0, count: Layout.size - rest)
-        s.cpu.pointee = CPUState(
-            tlb: memory.table(.supervisor), attention: old.attention, retired: old.retired,
-            jumpCache: old.jumpCache, exits: old.exits, index: old.index, owner: old.owner)
-        s.cpu.pointee.attentionMask = old.attentionMask
-        s.cpu.pointee.executed = old.executed
-        s.cpu.pointee.deadline = old.deadline
-        s.cpu.pointee.intercepted = old.intercepted
-        (s.cpu.pointee.watch, s.cpu.pointee.watchControl) = (old.watch, old.watchControl)
+        let old = s.run.pointee
+        s.initializeMemory(as: UInt8.self, repeating: 0, count: Layout.run)
+        s.cpu.pointee = CPUState()
+        (s + Layout.vectors).initializeMemory(as: UInt8.self, repeating: 0, count: Layout.tlb - Layout.vectors)
+        s.run.pointee = RunState(
+            attention: old.attention, attentionMask: old.attentionMask, executed: old.executed, deadline: old.deadline,
+            jumpCache: old.jumpCache, tlb: memory.table(.supervisor), intercepted: old.intercepted, watch: old.watch,
+            watchControl: old.watchControl, retired: old.retired, exits: old.exits, owner: old.owner, index: old.index)
         s.publishCount()
         s.cpu.pointee.msrs.tscOffset = 0 &- vcpu.exits.virtualTime
         s[Register.rdx] = UInt64(CPUModel.signature)
@@ -39,7 +35,7 @@ extension SoftCPU {
     }
 
     public func reset() throws(EngineError) {
-        if s.cpu.pointee.isRunning { throw EngineError("an exit of this vCPU is being handled") }
+        if s.run.pointee.isRunning { throw EngineError("an exit of this vCPU is being handled") }
         resetState()
     }
 
@@ -57,7 +53,7 @@ extension SoftCPU {
         if let rule = RegisterRules.broken(by: registers) ?? brokenRule(registers) {
             throw EngineError("set registers: \(rule)")
         }
-        if s.cpu.pointee.isRunning {
+        if s.run.pointee.isRunning {
             system.deferred = (try self.registers(), registers)
             _ = ch_set_bits(vcpu.attention, ch_attention_engine)
             return
@@ -67,7 +63,7 @@ extension SoftCPU {
     }
 
     public func completePending() throws(EngineError) {
-        if s.cpu.pointee.isRunning { throw EngineError("an exit of this vCPU is being handled") }
+        if s.run.pointee.isRunning { throw EngineError("an exit of this vCPU is being handled") }
         try applyDeferred()
     }
 
@@ -148,8 +144,8 @@ extension SoftCPU {
         cpu.pointee.isStackShadow = false
         cpu.pointee.pendingDebug = 0
         cpu.pointee.didRound = false
-        cpu.pointee.watchHits = 0
-        cpu.pointee.chain = nil
+        s.run.pointee.watchHits = 0
+        s.run.pointee.chain = nil
         flushTranslations(keepsGlobal: false)
         updateMode()
     }
@@ -177,7 +173,7 @@ extension SoftCPU {
 
     public func translate(_ linear: UInt64) throws(EngineError) -> UInt64? {
         // Between instructions, what other threads have changed counts: before the first run that is all of memory.
-        if !s.cpu.pointee.isRunning {
+        if !s.run.pointee.isRunning {
             try applyDeferred()
             takeMail()
         }

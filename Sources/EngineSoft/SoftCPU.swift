@@ -48,17 +48,18 @@ public final class SoftCPU: CountedCPU {
         self.options = options
         model = CPUModel()
         decoder = Decoder(features: model.features)
-        memory = SoftMemory(vcpu: vcpu)
-        s = .allocate(byteCount: Layout.size, alignment: 64)
-        s.initializeMemory(as: UInt8.self, repeating: 0, count: Layout.size)
+        s = .allocate(byteCount: Layout.size, alignment: 4096)
+        s.initializeMemory(as: UInt8.self, repeating: 0, count: Layout.tlb)
+        memory = SoftMemory(vcpu: vcpu, tables: s + Layout.tlb)
         scratch = .allocate(capacity: BlockBuilder.capacity)
         jumpCache = .allocate(capacity: JumpEntry.count)
         jumpCache.initialize(repeating: JumpEntry(rip: 0, key: 0, target: nil), count: JumpEntry.count)
-        s.cpu.initialize(
-            to: CPUState(
-                tlb: memory.table(.supervisor), attention: UnsafePointer(vcpu.attention), retired: vcpu.retired,
-                jumpCache: jumpCache, exits: Unmanaged.passUnretained(vcpu.exits), index: vcpu.index,
-                owner: Unmanaged.passUnretained(self)))
+        s.cpu.initialize(to: CPUState())
+        s.run.initialize(
+            to: RunState(
+                attention: UnsafePointer(vcpu.attention), jumpCache: jumpCache, tlb: memory.table(.supervisor),
+                retired: vcpu.retired, exits: Unmanaged.passUnretained(vcpu.exits),
+                owner: Unmanaged.passUnretained(self), index: vcpu.index))
         resetState()
     }
 
@@ -74,26 +75,26 @@ public final class SoftCPU: CountedCPU {
     public func setDeadline(_ instructions: UInt64) {
         eventDeadline = min(instructions, noDeadline)
         guard !isStepping else { return }
-        s.cpu.pointee.deadline = eventDeadline
+        s.run.pointee.deadline = eventDeadline
         // The running block was entered for longer than that: it ends after the instruction that exits.
-        if instructions < s.cpu.pointee.executed { raiseAttention() }
+        if instructions < s.run.pointee.executed { raiseAttention() }
     }
 
     // MARK: The run loop
 
     public func run() -> RunEnd {
-        s.cpu.pointee.stop = .none
-        s.cpu.pointee.isRunning = true
+        s.run.pointee.stop = .none
+        s.run.pointee.isRunning = true
         let end = loop()
         s.publishCount()
-        s.cpu.pointee.isRunning = false
+        s.run.pointee.isRunning = false
         return end
     }
 
     private func loop() -> RunEnd {
         let cpu = s.cpu
         while true {
-            if cpu.pointee.executed >= eventDeadline { return .attention }
+            if s.run.pointee.executed >= eventDeadline { return .attention }
             if cpu.pointee.pendingDebug != 0, let end = reportDebug() { return end }
             if let end = attend() { return end }
             cpu.pointee.didRound = false
@@ -103,14 +104,14 @@ public final class SoftCPU: CountedCPU {
                 var p = findNext()
                 while p != toRunLoop { p = p.load(as: Handler.self)(s, p) }
             }
-            switch cpu.pointee.stop {
+            switch s.run.pointee.stop {
             case .none: break
             case .fault:
-                cpu.pointee.stop = .none
+                s.run.pointee.stop = .none
                 s.publishCount()
                 if let end = deliverFault() ?? stepIntoHandler() { return end }
             case .end:
-                cpu.pointee.stop = .none
+                s.run.pointee.stop = .none
                 return runEnd
             }
         }
@@ -119,9 +120,8 @@ public final class SoftCPU: CountedCPU {
     /// What was there when the block loop came back: the next block by the jump cache, or found or made, and linked.
     @inline(__always)
     private func findNext() -> P {
-        let cpu = s.cpu
         let entry = jumpCache + JumpEntry.index(s.rip)
-        if cpu.pointee.chain == nil, entry.pointee.rip == s.rip, entry.pointee.key == cpu.pointee.jumpKey,
+        if s.run.pointee.chain == nil, entry.pointee.rip == s.rip, entry.pointee.key == s.run.pointee.jumpKey,
             let target = entry.pointee.target, target.load(as: UInt.self) == enterBlockAddress
         {
             return target
@@ -150,7 +150,7 @@ public final class SoftCPU: CountedCPU {
     private func updateJumpKey() {
         let cpu = s.cpu
         let user: UInt64 = cpu.pointee.cpl == 3 ? 1 : 0
-        cpu.pointee.jumpKey = generation << 14 | UInt64(cpu.pointee.mode.rawValue) << 1 | user
+        s.run.pointee.jumpKey = generation << 14 | UInt64(s.run.pointee.mode.rawValue) << 1 | user
     }
 
     /// After CR0, CR4, EFER, CPL, RFLAGS.VM or AC, or a segment register have changed: what blocks and accesses depend on.
@@ -175,9 +175,9 @@ public final class SoftCPU: CountedCPU {
         if cr0 & CR0.pe != 0, cpu.pointee.systemFlags & RFLAGS.vm == 0 { mode.insert(.protected) }
         if cpu.pointee.cpl == 3, cr0 & CR0.am != 0, cpu.pointee.systemFlags & RFLAGS.ac != 0 { mode.insert(.alignment) }
         updateWatches()
-        if cpu.pointee.watchesData { mode.insert(.dataBreakpoints) }
-        cpu.pointee.mode = mode
-        cpu.pointee.linearMask = mode.contains(.code64) ? .max : 0xffff_ffff
+        if s.run.pointee.watchesData { mode.insert(.dataBreakpoints) }
+        s.run.pointee.mode = mode
+        s.run.pointee.linearMask = mode.contains(.code64) ? .max : 0xffff_ffff
         for number in 0..<6 {
             let isZero = mode.contains(.code64) && number < Segment.fs
             s.segmentBases[number] = isZero ? 0 : s.segment(number).pointee.base
@@ -195,7 +195,7 @@ public final class SoftCPU: CountedCPU {
             let mayReachUser = cpu.pointee.cr4 & CR4.smap != 0 && cpu.pointee.systemFlags & RFLAGS.ac != 0
             privilege = mayReachUser ? .supervisorAC : .supervisor
         }
-        cpu.pointee.tlb = memory.table(privilege)
+        s.run.pointee.tlb = memory.table(privilege)
     }
 
     private var isFlat: Bool {
@@ -232,7 +232,7 @@ public final class SoftCPU: CountedCPU {
         for change in mail.memory { memory.update(change.range, change.pieces) }
         guard !mail.memory.isEmpty else { return }
         // What was left to be linked would be linked to what is there now.
-        s.cpu.pointee.chain = nil
+        s.run.pointee.chain = nil
         translationsChanged()
     }
 }

@@ -8,7 +8,7 @@ import Testing
 struct BlockSourceTests {
     private func read(_ bench: SystemBench, _ address: UInt64, _ mode: Mode? = nil) throws -> BlockSource {
         try #require(
-            bench.cpu.read(linear: address, physical: address, mode: mode ?? bench.s.cpu.pointee.mode))
+            bench.cpu.read(linear: address, physical: address, mode: mode ?? bench.s.run.pointee.mode))
     }
 
     @Test func aBlockEndsBehindItsJump() throws {
@@ -23,7 +23,7 @@ struct BlockSourceTests {
         let bench = try SystemBench([UInt8](repeating: 0x90, count: 4096))
         #expect(try read(bench, 0x1ffd).instructions.count == 3)
         #expect(try read(bench, 0x1000).instructions.count == 64)
-        #expect(try read(bench, 0x1000, bench.s.cpu.pointee.mode.union(.single)).instructions.count == 1)
+        #expect(try read(bench, 0x1000, bench.s.run.pointee.mode.union(.single)).instructions.count == 1)
     }
 
     @Test func anInstructionAcrossPagesIsABlockOfItsOwn() throws {

@@ -46,7 +46,7 @@ struct EvictionTests {
             Issue.record("the program does not come to its HLT")
             return []
         }
-        return [s[Register.rax], s[Register.rbx], s[Register.rcx], s.rip, s.cpu.pointee.executed]
+        return [s[Register.rax], s[Register.rbx], s[Register.rcx], s.rip, s.run.pointee.executed]
     }
 
     /// The same in Swift.

@@ -36,9 +36,9 @@ import Testing
     ) -> UInt64 {
         kicker.arm()
         while true {
-            let before = machine.cpu.s.cpu.pointee.executed
+            let before = machine.cpu.s.run.pointee.executed
             let end = machine.cpu.run()
-            instructions &+= machine.cpu.s.cpu.pointee.executed &- before
+            instructions &+= machine.cpu.s.run.pointee.executed &- before
             switch end {
             case .attention: return kicker.sinceKick()
             case .halted, .debug: continue

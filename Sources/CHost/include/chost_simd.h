@@ -9,26 +9,28 @@
 typedef const void *_Nonnull (*ch_handler)(void *_Nonnull state, const void *_Nonnull operation);
 
 /* An operation as the engine lays it out (Interpret/Op.swift). For the handlers here:
- *   dst, src      number of a vector register, below; or the byte offset of a general register
+ *   dst, src      place of a vector register, below; or the byte offset of a general register
  *   imm64         the handler that raises what is in `fault`
- *   extra         where MXCSR is in the state
- *   extra2        bits 7:0 the immediate, bits 31:16 where `struct ch_x87` is in the state */
+ *   large         bits 7:0 the immediate; bit 8: REX.W */
 struct ch_op {
     ch_handler _Nonnull run;
     uint64_t imm64;
     uint8_t dst, src, base, index, scale, seg, length, number;
-    uint16_t offset, extra;
-    uint32_t extra2;
+    uint16_t offset, small;
+    uint32_t large;
 };
 
-/* The state's part that is shared with the engine (State/CPUState.swift, Layout and Register). */
+/* The state's part that is shared with the engine (State/Layout.swift). */
 enum {
     CH_RAX = 0, CH_RCX = 8, CH_RDX = 16,
-    CH_VECTORS = 2048,    /* 16 bytes each: XMM0-15, then x87 and MMX by physical number, then temporaries */
-    CH_X87_FIRST = 16,
-    CH_TEMPORARY = 24,
-    CH_FLAGS = 2464,      /* u64: EFLAGS image that a comparison leaves for the operation after it */
-    CH_FAULT = 2472       /* u8: the vector to raise: 16 (#MF) or 19 (#XM) */
+    CH_MXCSR = 1112,      /* u32 */
+    CH_X87 = 1120,        /* struct ch_x87 */
+    CH_VECTORS = 2048,    /* places of 16 bytes: XMM0-15 in slots of 64 bytes, then x87 and MMX by physical number, then a temporary */
+    CH_XMM_STRIDE = 4,
+    CH_X87_FIRST = 64,
+    CH_TEMPORARY = 72,
+    CH_FLAGS = 3264,      /* u64: EFLAGS image that a comparison leaves for the operation after it */
+    CH_FAULT = 3272       /* u8: the vector to raise: 16 (#MF) or 19 (#XM) */
 };
 
 /* x87 registers but for the stack (State/CPUState.swift, X87Control). */

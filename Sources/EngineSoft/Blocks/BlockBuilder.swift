@@ -217,7 +217,7 @@ let addressLegacy: Handler = { s, p in
 
 /// Alignment (#AC) and data breakpoints, where the mode says that either is on.
 private func checkOperand(_ s: S, _ p: P, _ linear: UInt64) -> Bool {
-    let mode = s.cpu.pointee.mode
+    let mode = s.run.pointee.mode
     if mode.isDisjoint(with: [.alignment, .dataBreakpoints]) { return true }
     let size = UInt64(p.op.pointee.accessSize)
     if mode.contains(.alignment), size > 1, size <= 8, size & (size - 1) == 0, linear & (size - 1) != 0 {
@@ -238,7 +238,7 @@ extension UnsafeMutableRawPointer {
         guard segment.isUsable else { return false }
         let isCode = segment.attributes & 8 != 0
         // Real mode writes through CS, whatever its hidden part says.
-        if isCode, cpu.pointee.mode.contains(.protected), isWrite || segment.attributes & 2 == 0 { return false }
+        if isCode, run.pointee.mode.contains(.protected), isWrite || segment.attributes & 2 == 0 { return false }
         if !isCode, isWrite, segment.attributes & 2 == 0 { return false }
         let last = offset &+ size &- 1
         if !isCode, segment.attributes & 4 != 0 {
@@ -265,9 +265,9 @@ extension UnsafeMutableRawPointer {
         if own & 0xff != 0 {
             cpu.pointee.pendingDebug |= hits(own, linear, size, matches) { debugRegister($0).pointee }
         }
-        let debuggers = cpu.pointee.watchControl
+        let debuggers = run.pointee.watchControl
         if debuggers != 0 {
-            cpu.pointee.watchHits |= hits(debuggers, linear, size, matches) { watchAddress($0) }
+            run.pointee.watchHits |= hits(debuggers, linear, size, matches) { watchAddress($0) }
         }
     }
 

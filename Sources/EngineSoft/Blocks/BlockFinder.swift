@@ -7,29 +7,28 @@ extension SoftCPU {
     /// By physical address and mode, decoded where it is not there; nil: a fault is left, or it was emptied (try again).
     @inline(never)
     func findBlock(single: Bool) -> P {
-        let cpu = s.cpu
         lookups += 1
         if options.emptiesArenaEvery > 0, lookups >= options.emptiesArenaEvery {
             lookups = 0
             emptyArena()
         }
-        let chain = cpu.pointee.chain
-        cpu.pointee.chain = nil
+        let chain = s.run.pointee.chain
+        s.run.pointee.chain = nil
         let rip = s.rip
-        var mode = cpu.pointee.mode
+        var mode = s.run.pointee.mode
         if single || options.singleStepsAlways { mode.insert(.single) }
         guard checkFetchLimit(rip) else { return toRunLoop }
         // The walk to the code may exit.
         s.publishCount()
-        cpu.pointee.exitRIP = rip
+        s.run.pointee.exitRIP = rip
         let linear = fetchLinear(rip)
         if hasBreakpoints, isBreakpoint(linear) { return stopAtBreakpoint() }
         guard let physical = memory.translateFetch(s, linear) else { return toRunLoop }
         let found = memory.blocks.find(memory.codePlace(physical), mode) { block in
-            let next = ((linear | 0xfff) &+ 1) & cpu.pointee.linearMask
+            let next = ((linear | 0xfff) &+ 1) & s.run.pointee.linearMask
             return memory.translateFetch(s, next).map(memory.codePlace) == block.pointee.secondPage
         }
-        cpu.pointee.stop = .none
+        s.run.pointee.stop = .none
         let block: UnsafeMutablePointer<Block>
         if let found {
             block = found
@@ -53,13 +52,12 @@ extension SoftCPU {
 
     private func link(_ chain: UnsafeMutablePointer<ChainSlot>?, _ block: UnsafeMutablePointer<Block>, _ rip: UInt64) {
         guard block.pointee.isValid else { return }
-        let cpu = s.cpu
-        let key = cpu.pointee.jumpKey
-        guard block.pointee.isKept, s.cpu.pointee.mode.contains(.flat) || s.cpu.pointee.mode.contains(.code64) else {
+        let key = s.run.pointee.jumpKey
+        guard block.pointee.isKept, s.run.pointee.mode.contains(.flat) || s.run.pointee.mode.contains(.code64) else {
             return
         }
         jumpCache[JumpEntry.index(rip)] = JumpEntry(rip: rip, key: key, target: block.first)
-        guard let chain, cpu.pointee.chainTarget == rip else { return }
+        guard let chain, s.run.pointee.chainTarget == rip else { return }
         let isPermanent = chain.pointee.isOwnPage && block.pointee.secondPage == Block.noPage
         chain.pointee.rip = rip
         chain.pointee.key = isPermanent ? 0 : key
@@ -70,8 +68,7 @@ extension SoftCPU {
 
     /// The linear address of an instruction.
     func fetchLinear(_ rip: UInt64) -> UInt64 {
-        let cpu = s.cpu
-        if cpu.pointee.mode.contains(.code64) { return rip }
+        if s.run.pointee.mode.contains(.code64) { return rip }
         return (rip &+ s.segment(Segment.cs).pointee.base) & 0xffff_ffff
     }
 
@@ -82,7 +79,7 @@ extension SoftCPU {
     }
 
     private func isWithinLimit(_ rip: UInt64, _ length: UInt32) -> Bool {
-        let mode = s.cpu.pointee.mode
+        let mode = s.run.pointee.mode
         if mode.contains(.code64) || mode.contains(.flat) { return true }
         return rip &+ UInt64(length) &- 1 <= UInt64(s.segment(Segment.cs).pointee.limit)
     }
@@ -121,7 +118,7 @@ extension SoftCPU {
             if outcome == .truncated {
                 // It goes on behind the page: a block of its own.
                 if !source.instructions.isEmpty { break }
-                let next = ((linear | 0xfff) &+ 1) & s.cpu.pointee.linearMask
+                let next = ((linear | 0xfff) &+ 1) & s.run.pointee.linearMask
                 guard let second = memory.translateFetch(s, next) else { return nil }
                 // The walk may have written an A bit to the first page, and so taken back its mark.
                 memory.watchCode(physical)
@@ -162,8 +159,8 @@ extension SoftCPU {
     /// Drops all decoded code and every pointer to it.
     func emptyArena() {
         memory.blocks.reset()
-        s.cpu.pointee.block = nil
-        s.cpu.pointee.chain = nil
+        s.run.pointee.block = nil
+        s.run.pointee.chain = nil
         jumpCache.update(repeating: JumpEntry(rip: 0, key: 0, target: nil), count: JumpEntry.count)
     }
 }

@@ -9,15 +9,15 @@ extension SoftCPU {
     /// Before each look-up. Not nil: the run ends.
     func attend() -> RunEnd? {
         let cpu = s.cpu
-        let word = ch_load(cpu.pointee.attention)
+        let word = ch_load(s.run.pointee.attention)
         let isHeld = cpu.pointee.inShadow || (debug.singleStep && debug.holdsInterrupts)
         let canTakeInterrupt = cpu.pointee.systemFlags & RFLAGS.interrupt != 0 && !isHeld
         let canTakeNMI = !cpu.pointee.inNMI && !isHeld
-        cpu.pointee.attentionMask =
+        s.run.pointee.attentionMask =
             ch_attention_leave | ch_attention_engine
             | (canTakeInterrupt ? ch_attention_interrupt : 0) | (canTakeNMI ? ch_attention_nmi : 0)
-        guard word & cpu.pointee.attentionMask != 0 else { return nil }
-        return attend(word & cpu.pointee.attentionMask)
+        guard word & s.run.pointee.attentionMask != 0 else { return nil }
+        return attend(word & s.run.pointee.attentionMask)
     }
 
     @inline(never)
@@ -33,10 +33,10 @@ extension SoftCPU {
             return deliver(vector: Vector.nmi, kind: .nmi, code: nil) ?? stepIntoHandler()
         }
         if bits & ch_attention_interrupt != 0 {
-            s.cpu.pointee.exitRIP = s.rip
+            s.run.pointee.exitRIP = s.rip
             if let vector = vcpu.exits.acknowledgeInterrupt(vcpu.index) { return deliverExternal(vector) }
             // Nobody answers, and the pin may stay high: an instruction runs before it is looked at again.
-            s.cpu.pointee.attentionMask &= ~ch_attention_interrupt
+            s.run.pointee.attentionMask &= ~ch_attention_interrupt
             stepsNext = true
         }
         return nil
@@ -55,8 +55,9 @@ extension SoftCPU {
     var mustStep: Bool {
         let cpu = s.cpu
         return cpu.pointee.inShadow || cpu.pointee.systemFlags & (RFLAGS.tf | RFLAGS.rf) != 0 || debug.singleStep
-            || stepsNext || cpu.pointee.watchesInstructions || cpu.pointee.watchesData || cpu.pointee.pendingDebug != 0
-            || cpu.pointee.deadline &- cpu.pointee.executed < UInt64(BlockSource.maximumInstructions)
+            || stepsNext || s.run.pointee.watchesInstructions || s.run.pointee.watchesData
+            || cpu.pointee.pendingDebug != 0
+            || s.run.pointee.deadline &- s.run.pointee.executed < UInt64(BlockSource.maximumInstructions)
     }
 
     /// Runs one instruction, with what surrounds it. Not nil: the run ends.
@@ -65,44 +66,46 @@ extension SoftCPU {
         let cpu = s.cpu
         let shadow = (cpu.pointee.inShadow, cpu.pointee.isStackShadow)
         // Behind MOV SS and POP SS there is no instruction breakpoint, as if RF were set (SDM volume 3, 6.8.3).
-        if cpu.pointee.watchesInstructions, !shadow.1, let end = instructionBreakpoint() { return end.value }
+        if s.run.pointee.watchesInstructions, !shadow.1, let end = instructionBreakpoint() { return end.value }
         let wasTrapping = cpu.pointee.systemFlags & RFLAGS.tf != 0
         (cpu.pointee.inShadow, cpu.pointee.isStackShadow) = (false, false)
         stepsNext = false
-        let begun = cpu.pointee.executed
-        cpu.pointee.stepsRounds = wasTrapping || debug.singleStep || cpu.pointee.watchesData
+        let begun = s.run.pointee.executed
+        s.run.pointee.stepsRounds = wasTrapping || debug.singleStep || s.run.pointee.watchesData
         isStepping = true
         followsStackLoad = shadow.1
-        cpu.pointee.deadline = begun &+ 1
+        s.run.pointee.deadline = begun &+ 1
         didDeliver = false
         var p = findBlock(single: true)
         while p != toRunLoop { p = p.load(as: Handler.self)(s, p) }
         (isStepping, followsStackLoad) = (false, false)
-        cpu.pointee.deadline = eventDeadline
-        cpu.pointee.chain = nil
-        let didRound = cpu.pointee.stepsRounds && cpu.pointee.didRound
-        cpu.pointee.stepsRounds = false
-        guard cpu.pointee.executed != begun || didRound else {
+        s.run.pointee.deadline = eventDeadline
+        s.run.pointee.chain = nil
+        let didRound = s.run.pointee.stepsRounds && cpu.pointee.didRound
+        s.run.pointee.stepsRounds = false
+        guard s.run.pointee.executed != begun || didRound else {
             // What it touched before it faulted is no hit: it has not retired. An exception ends what MOV SS
             // holds back, and its handler begins without it, as Bochs has it; the SDM (6.8.3) leaves it open.
-            if cpu.pointee.stop == .fault { (cpu.pointee.pendingDebug, cpu.pointee.watchHits) = (0, 0) }
-            if cpu.pointee.stop != .fault, !didDeliver {
+            if s.run.pointee.stop == .fault { (cpu.pointee.pendingDebug, s.run.pointee.watchHits) = (0, 0) }
+            if s.run.pointee.stop != .fault, !didDeliver {
                 (cpu.pointee.inShadow, cpu.pointee.isStackShadow) = shadow
             }
             return nil
         }
         // RF covers one instruction (SDM volume 3, 17.3.1.1); IRET and POPF load it for the next one.
-        if didRound, cpu.pointee.executed == begun {
+        if didRound, s.run.pointee.executed == begun {
             // Its breakpoint is not met again by the rounds that are left.
-            if cpu.pointee.watchesInstructions { cpu.pointee.systemFlags |= RFLAGS.rf }
+            if s.run.pointee.watchesInstructions { cpu.pointee.systemFlags |= RFLAGS.rf }
         } else if !loadedResumeFlag {
             cpu.pointee.systemFlags &= ~RFLAGS.rf
         }
         loadedResumeFlag = false
         // Nor a single-step trap after MOV SS and POP SS.
         if wasTrapping, !didDeliver, !cpu.pointee.isStackShadow { cpu.pointee.pendingDebug |= DR6.singleStep }
-        if cpu.pointee.stop == .end, cpu.pointee.pendingDebug != 0, case .halted = runEnd { cpu.pointee.stop = .none }
-        if cpu.pointee.stop != .none { return nil }
+        if s.run.pointee.stop == .end, cpu.pointee.pendingDebug != 0, case .halted = runEnd {
+            s.run.pointee.stop = .none
+        }
+        if s.run.pointee.stop != .none { return nil }
         return afterStep()
     }
 
@@ -110,8 +113,8 @@ extension SoftCPU {
     private func afterStep() -> RunEnd? {
         // The guest's own #DB comes first: the debugger then stops at its handler.
         if let end = reportDebug() { return end }
-        let hits = s.cpu.pointee.watchHits
-        s.cpu.pointee.watchHits = 0
+        let hits = s.run.pointee.watchHits
+        s.run.pointee.watchHits = 0
         if hits != 0 { return .debug(DebugEvent(kind: .hardwareBreakpoint, rip: s.rip, dr6: hits)) }
         if debug.singleStep { return .debug(DebugEvent(kind: .singleStep, rip: s.rip, dr6: DR6.singleStep)) }
         return nil
@@ -144,13 +147,13 @@ extension SoftCPU {
     /// After DR7 or the debugger's watchpoints have changed.
     func updateWatches() {
         let cpu = s.cpu
-        (cpu.pointee.watchesInstructions, cpu.pointee.watchesData) = (false, cpu.pointee.watchControl != 0)
+        (s.run.pointee.watchesInstructions, s.run.pointee.watchesData) = (false, s.run.pointee.watchControl != 0)
         let control = cpu.pointee.dr.7
         for number in 0..<4 where control >> UInt64(number * 2) & 3 != 0 {
             switch control >> UInt64(16 + number * 4) & 3 {
-            case 0: cpu.pointee.watchesInstructions = true
+            case 0: s.run.pointee.watchesInstructions = true
             case 2 where cpu.pointee.cr4 & CR4.de == 0: break
-            default: cpu.pointee.watchesData = true
+            default: s.run.pointee.watchesData = true
             }
         }
     }

@@ -40,7 +40,7 @@ extension SoftCPU {
         let hits = hardwareHits(fetchLinear(s.rip))
         let kind: DebugEvent.Kind = hits == 0 ? .softwareBreakpoint : .hardwareBreakpoint
         runEnd = .debug(DebugEvent(kind: kind, rip: s.rip, dr6: hits))
-        s.cpu.pointee.stop = .end
+        s.run.pointee.stop = .end
         return toRunLoop
     }
 
@@ -63,8 +63,8 @@ extension SoftCPU {
             bits |= 2 << UInt64(number * 2)
             bits |= (UInt64(breakpoint.kind.rawValue) | length << 2) << UInt64(16 + number * 4)
         }
-        s.cpu.pointee.watch = (addresses[0], addresses[1], addresses[2], addresses[3])
-        s.cpu.pointee.watchControl = bits
+        s.run.pointee.watch = (addresses[0], addresses[1], addresses[2], addresses[3])
+        s.run.pointee.watchControl = bits
         updateMode()
     }
 }

@@ -23,14 +23,14 @@ enum EventKind {
 
 extension SoftCPU {
     /// RIP as an exit's handler sees it, or between runs.
-    var currentRIP: UInt64 { s.cpu.pointee.isRunning ? s.cpu.pointee.exitRIP : s.rip }
+    var currentRIP: UInt64 { s.run.pointee.isRunning ? s.run.pointee.exitRIP : s.rip }
 
     // MARK: Entry points
 
     /// Delivers the fault that is left; RIP is at the instruction.
     func deliverFault() -> RunEnd? {
-        var fault = s.cpu.pointee.fault
-        s.cpu.pointee.stop = .none
+        var fault = s.run.pointee.fault
+        s.run.pointee.stop = .none
         if intercepts(BP_EXIT_EXCEPTION, UInt64(fault.vector)) {
             guard let asked = ask(fault) else { return nil }
             fault = asked
@@ -70,7 +70,7 @@ extension SoftCPU {
         }
         guard let asked = ask(Fault(vector: vector), reason: BP_EXIT_EXTERNAL_INTERRUPT) else {
             // The pin may stay high: an instruction runs before it is looked at again.
-            s.cpu.pointee.attentionMask &= ~ch_attention_interrupt
+            s.run.pointee.attentionMask &= ~ch_attention_interrupt
             stepsNext = true
             return nil
         }
@@ -110,13 +110,13 @@ extension SoftCPU {
     private func deliver(_ first: Fault, _ firstKind: EventKind) -> RunEnd? {
         var event = first
         var kind = firstKind
-        s.cpu.pointee.exitRIP = s.rip
+        s.run.pointee.exitRIP = s.rip
         // Each round but those of benign events raises the severity; 5 rounds are more than there can be.
         for _ in 0..<5 {
             let code: UInt32? = event.hasCode ? event.code : nil
             if deliverOnce(event.vector, kind, code) { return nil }
-            s.cpu.pointee.stop = .none
-            let next = s.cpu.pointee.fault
+            s.run.pointee.stop = .none
+            let next = s.run.pointee.fault
             let isException = kind == .exception || kind == .instructionBreakpoint || kind == .trap
             let before = isException ? Severity(event.vector) : .benign
             switch (before, Severity(next.vector)) {

@@ -227,7 +227,7 @@ extension SoftCPU {
         for (number, selector) in state.segments.enumerated() where number != Segment.cs && number != Segment.ss {
             guard loadSegment(number, selector) else {
                 // What is wrong with a segment is wrong with the TSS.
-                if s.cpu.pointee.fault.vector == Vector.gp { s.cpu.pointee.fault.vector = Vector.ts }
+                if s.run.pointee.fault.vector == Vector.gp { s.run.pointee.fault.vector = Vector.ts }
                 return false
             }
         }

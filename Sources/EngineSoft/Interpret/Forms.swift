@@ -59,7 +59,7 @@ private func memoryDestination<O: BinaryOperation, T: Word>(_ s: S, _ p: P, _: O
     guard slowModify(s, p, address, T.bitWidth / 8) else { return abort(s, p) }
     // The carry that ADC and SBB need is read before the flags change: a policy that refuses the write restores them.
     let flags = (s.cpu.pointee.result, s.cpu.pointee.carries, s.cpu.pointee.aux)
-    let r = O.apply(s.cpu, T(truncatingIfNeeded: s.cpu.pointee.loaded), b)
+    let r = O.apply(s.cpu, T(truncatingIfNeeded: s.run.pointee.loaded), b)
     if slowWrite(s, p, address, T.bitWidth / 8, UInt64(truncatingIfNeeded: r)) { return next(s, p) }
     (s.cpu.pointee.result, s.cpu.pointee.carries, s.cpu.pointee.aux) = flags
     return abort(s, p)
@@ -81,7 +81,7 @@ func unaryM<O: UnaryOperation, T: Word>(_ s: S, _ p: P, _: O.Type, _: T.Type) ->
     }
     guard slowModify(s, p, address, T.bitWidth / 8) else { return abort(s, p) }
     let flags = (s.cpu.pointee.result, s.cpu.pointee.carries, s.cpu.pointee.aux)
-    let r = O.apply(s.cpu, T(truncatingIfNeeded: s.cpu.pointee.loaded))
+    let r = O.apply(s.cpu, T(truncatingIfNeeded: s.run.pointee.loaded))
     if slowWrite(s, p, address, T.bitWidth / 8, UInt64(truncatingIfNeeded: r)) { return next(s, p) }
     (s.cpu.pointee.result, s.cpu.pointee.carries, s.cpu.pointee.aux) = flags
     return abort(s, p)

@@ -14,16 +14,15 @@ let noDeadline: UInt64 = .max >> 1
 /// Goes on in the block whose first operation is `first`, if it may run now; RIP is at its start.
 @inline(__always)
 func enter(_ s: S, _ first: P) -> P {
-    let cpu = s.cpu
     let count = first.op.pointee.imm64
-    let executed = cpu.pointee.executed &+ count
-    if executed > cpu.pointee.deadline || ch_load(cpu.pointee.attention) & cpu.pointee.attentionMask != 0 {
+    let executed = s.run.pointee.executed &+ count
+    if executed > s.run.pointee.deadline || ch_load(s.run.pointee.attention) & s.run.pointee.attentionMask != 0 {
         return refuse(s, count)
     }
-    cpu.pointee.executed = executed
-    cpu.pointee.blockCount = UInt32(truncatingIfNeeded: count)
+    s.run.pointee.executed = executed
+    s.run.pointee.blockCount = UInt32(truncatingIfNeeded: count)
     let block = UnsafeMutableRawPointer(mutating: first) - UnsafeMutablePointer<Block>.headerSize
-    cpu.pointee.block = block.assumingMemoryBound(to: Block.self)
+    s.run.pointee.block = block.assumingMemoryBound(to: Block.self)
     #if DEBUG || SANITIZED
         // Without tail calls the stack would grow from block to block.
         return first + Op.stride
@@ -35,7 +34,7 @@ func enter(_ s: S, _ first: P) -> P {
 /// The block may not run now. Chains that still lead to a dropped one are cut.
 @inline(never)
 private func refuse(_ s: S, _ count: UInt64) -> P {
-    if count == droppedCount, let from = s.cpu.pointee.block {
+    if count == droppedCount, let from = s.run.pointee.block {
         from.chain(0).pointee.target = nil
         from.chain(1).pointee.target = nil
     }
@@ -54,27 +53,25 @@ let fallThroughChecked: Handler = { s, p in
 /// A direct jump by `offset` from the block's start, in 64-bit mode or with 32-bit EIP.
 @inline(__always)
 func jump(_ s: S, _ offset: UInt64, _ chain: Int) -> P {
-    let cpu = s.cpu
-    let target = (s.rip &+ offset) & cpu.pointee.linearMask
+    let target = (s.rip &+ offset) & s.run.pointee.linearMask
     s.rip = target
-    let slot = cpu.pointee.block.unsafelyUnwrapped.chain(chain)
+    let slot = s.run.pointee.block.unsafelyUnwrapped.chain(chain)
     if let first = slot.pointee.target,
-        slot.pointee.key == 0 || (slot.pointee.key == cpu.pointee.jumpKey && slot.pointee.rip == target)
+        slot.pointee.key == 0 || (slot.pointee.key == s.run.pointee.jumpKey && slot.pointee.rip == target)
     {
         return enter(s, first)
     }
-    cpu.pointee.chain = slot
-    cpu.pointee.chainTarget = target
+    s.run.pointee.chain = slot
+    s.run.pointee.chainTarget = target
     return toRunLoop
 }
 
 /// An indirect jump. RIP is checked already.
 @inline(__always)
 func jump(_ s: S, to target: UInt64) -> P {
-    let cpu = s.cpu
     s.rip = target
-    let entry = cpu.pointee.jumpCache + JumpEntry.index(target)
-    if entry.pointee.rip == target, entry.pointee.key == cpu.pointee.jumpKey, let first = entry.pointee.target {
+    let entry = s.run.pointee.jumpCache + JumpEntry.index(target)
+    if entry.pointee.rip == target, entry.pointee.key == s.run.pointee.jumpKey, let first = entry.pointee.target {
         return enter(s, first)
     }
     return toRunLoop
@@ -83,7 +80,7 @@ func jump(_ s: S, to target: UInt64) -> P {
 /// A jump where EIP has 16 bits or segments have limits: the run loop looks the target up and checks what it fetches.
 @inline(never)
 func jumpChecked(_ s: S, _ p: P, to target: UInt64) -> P {
-    if !s.cpu.pointee.mode.contains(.code64) {
+    if !s.run.pointee.mode.contains(.code64) {
         if target > UInt64(s.segment(Segment.cs).pointee.limit) { return raise(s, p, Vector.gp, code: 0) }
     } else if !SoftMemory.isCanonical(target) {
         return raise(s, p, Vector.gp, code: 0)

@@ -87,7 +87,7 @@ func linear(_ s: S, _ p: P) -> UInt64 {
     let scaled = s[op.pointee.index] &<< UInt64(op.pointee.scale)
     let displacement = UInt64(bitPattern: Int64(op.pointee.disp))
     let offset = s[op.pointee.base] &+ scaled &+ displacement
-    return (offset &+ s.segmentBases[Int(op.pointee.seg)]) & s.cpu.pointee.linearMask
+    return (offset &+ s.segmentBases[Int(op.pointee.seg)]) & s.run.pointee.linearMask
 }
 
 // MARK: Counting
@@ -96,20 +96,20 @@ extension UnsafeMutableRawPointer {
     /// Before anything that may ask the clock, inside a block: the instructions before that of `p` have retired.
     @inline(__always)
     func publishCount(_ p: P) {
-        let entered = cpu.pointee.executed &- UInt64(cpu.pointee.blockCount)
-        cpu.pointee.retired.pointee = entered &+ UInt64(p.op.pointee.number)
+        let entered = run.pointee.executed &- UInt64(run.pointee.blockCount)
+        run.pointee.retired.pointee = entered &+ UInt64(p.op.pointee.number)
     }
 
     /// Before anything that may exit for the instruction of `p`.
     @inline(__always)
     func mayExit(_ p: P) {
         publishCount(p)
-        cpu.pointee.exitRIP = rip(at: p)
+        run.pointee.exitRIP = rip(at: p)
     }
 
     /// Between blocks.
     @inline(__always)
-    func publishCount() { cpu.pointee.retired.pointee = cpu.pointee.executed }
+    func publishCount() { run.pointee.retired.pointee = run.pointee.executed }
 }
 
 // MARK: Leaving a block
@@ -118,18 +118,18 @@ extension UnsafeMutableRawPointer {
 @inline(never)
 func rewind(_ s: S, _ p: P) {
     s.rip = (s.rip &+ UInt64(p.op.pointee.offset)) & ripMask(s)
-    let left = UInt64(s.cpu.pointee.blockCount) &- UInt64(p.op.pointee.number)
-    s.cpu.pointee.executed = s.cpu.pointee.executed &- left
-    s.cpu.pointee.blockCount = 0
+    let left = UInt64(s.run.pointee.blockCount) &- UInt64(p.op.pointee.number)
+    s.run.pointee.executed = s.run.pointee.executed &- left
+    s.run.pointee.blockCount = 0
 }
 
 /// The instruction of `p` has retired and the block ends after it: RIP goes to the next instruction.
 @inline(never)
 func retire(_ s: S, _ p: P) -> P {
     s.rip = (s.rip &+ UInt64(p.op.pointee.offset) &+ UInt64(p.op.pointee.length)) & ripMask(s)
-    let left = UInt64(s.cpu.pointee.blockCount) &- UInt64(p.op.pointee.number) &- 1
-    s.cpu.pointee.executed = s.cpu.pointee.executed &- left
-    s.cpu.pointee.blockCount = 0
+    let left = UInt64(s.run.pointee.blockCount) &- UInt64(p.op.pointee.number) &- 1
+    s.run.pointee.executed = s.run.pointee.executed &- left
+    s.run.pointee.blockCount = 0
     return toRunLoop
 }
 
@@ -139,8 +139,8 @@ func abort(_ s: S, _ p: P) -> P {
     // An address that is not canonical is #SS(0) where it is one of the stack segment (SDM volume 3, 6.15 "Interrupt 12"): that
     // of PUSH and its relatives, and of operands with RSP or RBP as their base.
     let op = p.op
-    if s.cpu.pointee.fault.isAddress, op.pointee.seg == UInt8(Segment.flatStack) {
-        s.cpu.pointee.fault.vector = Vector.ss
+    if s.run.pointee.fault.isAddress, op.pointee.seg == UInt8(Segment.flatStack) {
+        s.run.pointee.fault.vector = Vector.ss
     }
     rewind(s, p)
     return toRunLoop
@@ -161,7 +161,7 @@ func raise(_ s: S, _ p: P, _ vector: UInt8, code: UInt32) -> P {
 
 /// 64 bits in 64-bit mode, else 32; IP of 16-bit code may run beyond 0xffff only to fault there.
 @inline(__always)
-func ripMask(_ s: S) -> UInt64 { s.cpu.pointee.mode.contains(.code64) ? .max : 0xffff_ffff }
+func ripMask(_ s: S) -> UInt64 { s.run.pointee.mode.contains(.code64) ? .max : 0xffff_ffff }
 
 extension UnsafeMutableRawPointer {
     /// The address of the instruction of `p`, inside a block.
@@ -174,13 +174,13 @@ extension UnsafeMutableRawPointer {
     }
 
     func setFault(_ vector: UInt8) {
-        cpu.pointee.fault = Fault(vector: vector)
-        cpu.pointee.stop = .fault
+        run.pointee.fault = Fault(vector: vector)
+        run.pointee.stop = .fault
     }
 
     func setFault(_ vector: UInt8, code: UInt32) {
-        cpu.pointee.fault = Fault(vector: vector, hasCode: true, code: code)
-        cpu.pointee.stop = .fault
+        run.pointee.fault = Fault(vector: vector, hasCode: true, code: code)
+        run.pointee.stop = .fault
     }
 }
 

@@ -139,7 +139,6 @@ extension Op {
 
     /// `isWide`: REX.W.
     mutating func setVector(immediate: UInt8, isWide: Bool) {
-        small = UInt16(truncatingIfNeeded: Layout.mxcsr)
-        large = UInt32(immediate) | (isWide ? 0x100 : 0) | UInt32(truncatingIfNeeded: Layout.x87Control) << 16
+        large = UInt32(immediate) | (isWide ? 0x100 : 0)
     }
 }

@@ -11,6 +11,7 @@ final class SoftMemory {
     private(set) var pieces: [MappedMemory] = []
     private var lastPiece: MappedMemory?
     /// One TLB after the other, by Privilege.
+    /// SAFETY: in the state of the CPU that owns this.
     let tables: UnsafeMutableRawPointer
     private let fetches: UnsafeMutablePointer<FetchEntry>
     /// Entries that others have driven out, by page and privilege: a page that is run from is walked once between two flushes, however
@@ -28,9 +29,8 @@ final class SoftMemory {
         static let count = 256
     }
 
-    init(vcpu: VCPU) {
-        let bytes = TLBEntry.count * TLBEntry.stride * Privilege.count
-        tables = .allocate(byteCount: bytes, alignment: 64)
+    init(vcpu: VCPU, tables: UnsafeMutableRawPointer) {
+        self.tables = tables
         fetches = .allocate(capacity: FetchEntry.count)
         blocks = BlockCache(flags: vcpu.exits.pageFlags)
         exits = Unmanaged.passUnretained(vcpu.exits)
@@ -39,10 +39,7 @@ final class SoftMemory {
         tables.initializeMemory(as: TLBEntry.self, repeating: .empty, count: TLBEntry.count * Privilege.count)
     }
 
-    deinit {
-        tables.deallocate()
-        fetches.deallocate()
-    }
+    deinit { fetches.deallocate() }
 
     // MARK: TLB
 
@@ -51,7 +48,7 @@ final class SoftMemory {
     }
 
     private func privilege(_ s: S) -> Privilege {
-        let index = (s.cpu.pointee.tlb - tables) / (TLBEntry.count * TLBEntry.stride)
+        let index = (s.run.pointee.tlb - tables) / (TLBEntry.count * TLBEntry.stride)
         return Privilege(rawValue: index) ?? .user
     }
 
@@ -113,9 +110,9 @@ final class SoftMemory {
 
     /// Translates for an access; nil: the fault is left (for an address that is not canonical #GP(0); `abort` knows of #SS).
     func translate(_ s: S, _ linear: UInt64, _ kind: AccessKind, _ privilege: Privilege) -> UInt64? {
-        if s.cpu.pointee.linearMask == .max, !SoftMemory.isCanonical(linear) {
+        if s.run.pointee.linearMask == .max, !SoftMemory.isCanonical(linear) {
             s.setFault(Vector.gp, code: 0)
-            s.cpu.pointee.fault.isAddress = true
+            s.run.pointee.fault.isAddress = true
             return nil
         }
         if kind != .fetch, let known = known(linear, kind, privilege) { return known }
@@ -211,13 +208,13 @@ final class SoftMemory {
         let room = 4096 - Int(linear & 0xfff)
         guard size > room else {
             guard let value = readPiece(s, first, size) else { return false }
-            s.cpu.pointee.loaded = value
+            s.run.pointee.loaded = value
             return true
         }
         guard let low = readPiece(s, first, room), let high = readPiece(s, second, size - room) else {
             return false
         }
-        s.cpu.pointee.loaded = low | high << UInt64(room * 8)
+        s.run.pointee.loaded = low | high << UInt64(room * 8)
         return true
     }
 
@@ -225,15 +222,15 @@ final class SoftMemory {
     func translateBoth(_ s: S, _ linear: UInt64, _ size: Int, _ kind: AccessKind) -> (first: UInt64, second: UInt64)? {
         let privilege = privilege(s)
         let crosses = Int(linear & 0xfff) + size > 4096
-        if crosses, linear | 0xfff == 0xffff_ffff, s.cpu.pointee.mode.contains(.flat) {
+        if crosses, linear | 0xfff == 0xffff_ffff, s.run.pointee.mode.contains(.flat) {
             // Beyond a flat segment's limit, which no operation before has checked.
             s.setFault(Vector.gp, code: 0)
-            s.cpu.pointee.fault.isAddress = true
+            s.run.pointee.fault.isAddress = true
             return nil
         }
         guard let first = translate(s, linear, kind, privilege) else { return nil }
         if !crosses { return (first, 0) }
-        let nextPage = ((linear | 0xfff) &+ 1) & s.cpu.pointee.linearMask
+        let nextPage = ((linear | 0xfff) &+ 1) & s.run.pointee.linearMask
         guard let second = translate(s, nextPage, kind, privilege) else { return nil }
         return (first, second)
     }
@@ -242,7 +239,7 @@ final class SoftMemory {
     private func readPiece(_ s: S, _ physical: UInt64, _ size: Int) -> UInt64? {
         if let backing = readable(physical) { return load(backing.host, size) }
         let result = exits._withUnsafeGuaranteedRef {
-            $0.memoryRead(vcpu, address: physical, width: UInt8(size), rip: s.cpu.pointee.exitRIP)
+            $0.memoryRead(vcpu, address: physical, width: UInt8(size), rip: s.run.pointee.exitRIP)
         }
         didExit(s)
         return accept(s, result) ? result.value : nil
@@ -254,7 +251,7 @@ final class SoftMemory {
             return true
         }
         let result = exits._withUnsafeGuaranteedRef {
-            $0.memoryWrite(vcpu, address: physical, width: UInt8(size), value: value, rip: s.cpu.pointee.exitRIP)
+            $0.memoryWrite(vcpu, address: physical, width: UInt8(size), value: value, rip: s.run.pointee.exitRIP)
         }
         didExit(s)
         return accept(s, result)
@@ -274,7 +271,7 @@ final class SoftMemory {
 
     /// An exit may have changed the memory map or stopped the machine: the running block ends after this instruction.
     func didExit(_ s: S) {
-        if ch_load(s.cpu.pointee.attention) & s.cpu.pointee.attentionMask != 0, let block = s.cpu.pointee.block {
+        if ch_load(s.run.pointee.attention) & s.run.pointee.attentionMask != 0, let block = s.run.pointee.block {
             blocks.drop(block)
         }
     }
@@ -292,7 +289,7 @@ final class SoftMemory {
     func readPhysical(_ s: S, _ address: UInt64, _ size: Int) -> UInt64 {
         if let backing = readable(address) { return load(backing.host, size) }
         let result = exits._withUnsafeGuaranteedRef {
-            $0.memoryRead(vcpu, address: address, width: UInt8(size), rip: s.cpu.pointee.exitRIP)
+            $0.memoryRead(vcpu, address: address, width: UInt8(size), rip: s.run.pointee.exitRIP)
         }
         didExit(s)
         return result.value
@@ -303,7 +300,7 @@ final class SoftMemory {
         guard let backing = writable(address) else {
             _ = exits._withUnsafeGuaranteedRef {
                 $0.memoryWrite(
-                    vcpu, address: address, width: UInt8(size), value: value, rip: s.cpu.pointee.exitRIP)
+                    vcpu, address: address, width: UInt8(size), value: value, rip: s.run.pointee.exitRIP)
             }
             didExit(s)
             return

@@ -6,7 +6,7 @@ import CHost
 
 extension SoftCPU {
     var isLongMode: Bool { s.cpu.pointee.efer & EFER.lma != 0 }
-    var is64: Bool { s.cpu.pointee.mode.contains(.code64) }
+    var is64: Bool { s.run.pointee.mode.contains(.code64) }
     /// CR0.PE, and not virtual-8086 mode.
     var isProtected: Bool { s.cpu.pointee.cr0 & CR0.pe != 0 && !isVirtual8086 }
     var isVirtual8086: Bool { s.cpu.pointee.systemFlags & RFLAGS.vm != 0 }
@@ -20,14 +20,13 @@ extension SoftCPU {
 
     /// Runs `body` with the rights of `privilege` and full linear addresses.
     func access<R>(as privilege: Privilege, _ body: () -> R) -> R {
-        let cpu = s.cpu
-        let table = cpu.pointee.tlb
-        let mask = cpu.pointee.linearMask
-        cpu.pointee.tlb = memory.table(privilege)
-        cpu.pointee.linearMask = isLongMode ? .max : 0xffff_ffff
+        let table = s.run.pointee.tlb
+        let mask = s.run.pointee.linearMask
+        s.run.pointee.tlb = memory.table(privilege)
+        s.run.pointee.linearMask = isLongMode ? .max : 0xffff_ffff
         let result = body()
-        cpu.pointee.tlb = table
-        cpu.pointee.linearMask = mask
+        s.run.pointee.tlb = table
+        s.run.pointee.linearMask = mask
         return result
     }
 
@@ -36,7 +35,7 @@ extension SoftCPU {
         _ linear: UInt64, as privilege: Privilege, _ type: T.Type = T.self
     ) -> T? {
         access(as: privilege) {
-            let address = linear & s.cpu.pointee.linearMask
+            let address = linear & s.run.pointee.linearMask
             let entry = s.tlbEntry(address)
             let last = address &+ UInt64(T.bitWidth / 8 &- 1)
             if entry.pointee.read == last & ~0xfff {
@@ -44,14 +43,14 @@ extension SoftCPU {
                 return host.unsafelyUnwrapped.loadUnaligned(as: T.self)
             }
             guard memory.read(s, address, T.bitWidth / 8) else { return nil }
-            return T(truncatingIfNeeded: s.cpu.pointee.loaded)
+            return T(truncatingIfNeeded: s.run.pointee.loaded)
         }
     }
 
     /// false: a fault is left and nothing is written.
     func write<T: FixedWidthInteger & UnsignedInteger>(_ linear: UInt64, _ value: T, as privilege: Privilege) -> Bool {
         access(as: privilege) {
-            let address = linear & s.cpu.pointee.linearMask
+            let address = linear & s.run.pointee.linearMask
             let entry = s.tlbEntry(address)
             let last = address &+ UInt64(T.bitWidth / 8 &- 1)
             if entry.pointee.write == last & ~0xfff {
@@ -149,7 +148,7 @@ struct Stack {
             }
             linear = (offset &+ segment.base) & 0xffff_ffff
         }
-        let mode = cpu.s.cpu.pointee.mode
+        let mode = cpu.s.run.pointee.mode
         if !isOperand || mode.isDisjoint(with: [.alignment, .dataBreakpoints]) { return linear }
         if mode.contains(.alignment), linear & UInt64(size &- 1) != 0 {
             cpu.s.setFault(Vector.ac, code: 0)

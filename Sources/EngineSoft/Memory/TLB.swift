@@ -37,7 +37,7 @@ extension UnsafeMutableRawPointer {
     @inline(__always)
     func tlbEntry(_ linear: UInt64) -> UnsafeMutablePointer<TLBEntry> {
         let offset = Int(truncatingIfNeeded: (linear &>> 12) & UInt64(TLBEntry.count &- 1)) &* TLBEntry.stride
-        return (cpu.pointee.tlb + offset).assumingMemoryBound(to: TLBEntry.self)
+        return (run.pointee.tlb + offset).assumingMemoryBound(to: TLBEntry.self)
     }
 
     /// Reads at a linear address with the rights of the moment; nil: a fault is left. `p` is the operation that does.
@@ -49,7 +49,7 @@ extension UnsafeMutableRawPointer {
             let host = UnsafeRawPointer(bitPattern: UInt(truncatingIfNeeded: linear &+ entry.pointee.addend))
             return host.unsafelyUnwrapped.loadUnaligned(as: T.self)
         }
-        return slowRead(self, p, linear, T.bitWidth / 8) ? T(truncatingIfNeeded: cpu.pointee.loaded) : nil
+        return slowRead(self, p, linear, T.bitWidth / 8) ? T(truncatingIfNeeded: run.pointee.loaded) : nil
     }
 
     /// false: a fault is left and nothing is written.
@@ -85,7 +85,7 @@ extension UnsafeMutableRawPointer {
             return true
         }
         guard slowModify(self, p, linear, T.bitWidth / 8) else { return false }
-        let value = change(T(truncatingIfNeeded: cpu.pointee.loaded))
+        let value = change(T(truncatingIfNeeded: run.pointee.loaded))
         return slowWrite(self, p, linear, T.bitWidth / 8, UInt64(truncatingIfNeeded: value))
     }
 }
@@ -94,18 +94,18 @@ extension UnsafeMutableRawPointer {
 @inline(never)
 func slowRead(_ s: S, _ p: P, _ linear: UInt64, _ size: Int) -> Bool {
     s.mayExit(p)
-    return s.cpu.pointee.owner._withUnsafeGuaranteedRef { $0.memory.read(s, linear, size) }
+    return s.run.pointee.owner._withUnsafeGuaranteedRef { $0.memory.read(s, linear, size) }
 }
 
 @inline(never)
 func slowWrite(_ s: S, _ p: P, _ linear: UInt64, _ size: Int, _ value: UInt64) -> Bool {
     s.mayExit(p)
-    return s.cpu.pointee.owner._withUnsafeGuaranteedRef { $0.memory.write(s, linear, size, value) }
+    return s.run.pointee.owner._withUnsafeGuaranteedRef { $0.memory.write(s, linear, size, value) }
 }
 
 /// Reads, after having made sure that the write that follows will not fault.
 @inline(never)
 func slowModify(_ s: S, _ p: P, _ linear: UInt64, _ size: Int) -> Bool {
     s.mayExit(p)
-    return s.cpu.pointee.owner._withUnsafeGuaranteedRef { $0.memory.readToModify(s, linear, size) }
+    return s.run.pointee.owner._withUnsafeGuaranteedRef { $0.memory.readToModify(s, linear, size) }
 }

@@ -30,7 +30,7 @@ extension UnsafeMutableRawPointer {
 
 @inline(never)
 func slowRead16(_ s: S, _ p: P, _ linear: UInt64, _ place: UnsafeMutableRawPointer) -> Bool {
-    let second = (linear &+ 8) & s.cpu.pointee.linearMask
+    let second = (linear &+ 8) & s.run.pointee.linearMask
     guard canAccess(s, p, linear, 16, .read), let low = s.read(p, linear, as: UInt64.self),
         let high = s.read(p, second, as: UInt64.self)
     else { return false }
@@ -41,7 +41,7 @@ func slowRead16(_ s: S, _ p: P, _ linear: UInt64, _ place: UnsafeMutableRawPoint
 
 @inline(never)
 func slowWrite16(_ s: S, _ p: P, _ linear: UInt64, _ place: UnsafeMutableRawPointer) -> Bool {
-    let second = (linear &+ 8) & s.cpu.pointee.linearMask
+    let second = (linear &+ 8) & s.run.pointee.linearMask
     return canAccess(s, p, linear, 16, .write) && s.write(p, linear, place.load(as: UInt64.self))
         && s.write(p, second, place.load(fromByteOffset: 8, as: UInt64.self))
 }
@@ -49,13 +49,13 @@ func slowWrite16(_ s: S, _ p: P, _ linear: UInt64, _ place: UnsafeMutableRawPoin
 /// Whether up to 4096 bytes can be accessed as a whole; false: a fault is left.
 func canAccess(_ s: S, _ p: P, _ linear: UInt64, _ size: Int, _ kind: AccessKind) -> Bool {
     s.mayExit(p)
-    return s.cpu.pointee.owner._withUnsafeGuaranteedRef { $0.memory.translateBoth(s, linear, size, kind) != nil }
+    return s.run.pointee.owner._withUnsafeGuaranteedRef { $0.memory.translateBoth(s, linear, size, kind) != nil }
 }
 
 /// Reads `count` bytes to `place`; what was read before a fault stays there.
 func readBlock(_ s: S, _ p: P, _ linear: UInt64, _ count: Int, to place: UnsafeMutableRawPointer) -> Bool {
     guard canAccess(s, p, linear, count, .read) else { return false }
-    let mask = s.cpu.pointee.linearMask
+    let mask = s.run.pointee.linearMask
     var done = 0
     while done < count {
         let address = (linear &+ UInt64(done)) & mask
@@ -75,7 +75,7 @@ func readBlock(_ s: S, _ p: P, _ linear: UInt64, _ count: Int, to place: UnsafeM
 /// Writes `count` bytes of `place`, after all of them are known to be writable.
 func writeBlock(_ s: S, _ p: P, _ linear: UInt64, _ count: Int, from place: UnsafeMutableRawPointer) -> Bool {
     guard canAccess(s, p, linear, count, .write) else { return false }
-    let mask = s.cpu.pointee.linearMask
+    let mask = s.run.pointee.linearMask
     var done = 0
     while done < count {
         let address = (linear &+ UInt64(done)) & mask

@@ -212,7 +212,7 @@ extension SoftCPU {
         let kind = s[p.op.pointee.dst] & (is64 ? .max : 0xffff_ffff)
         let address = linear(s, p)
         guard let pcid = s.read(p, address, as: UInt64.self),
-            let page = s.read(p, (address &+ 8) & s.cpu.pointee.linearMask, as: UInt64.self)
+            let page = s.read(p, (address &+ 8) & s.run.pointee.linearMask, as: UInt64.self)
         else { return abort(s, p) }
         let hasPCIDs = s.cpu.pointee.cr4 & CR4.pcide != 0
         let isValid: Bool

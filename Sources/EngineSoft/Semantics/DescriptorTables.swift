@@ -24,7 +24,7 @@ extension SoftCPU {
         guard s.cpu.pointee.cpl == 0 else { return raise(s, p, Vector.gp, code: 0) }
         let isIDT = p.op.pointee.which == 1
         let address = linear(s, p)
-        let second = (address &+ 2) & s.cpu.pointee.linearMask
+        let second = (address &+ 2) & s.run.pointee.linearMask
         guard let limit = s.read(p, address, as: UInt16.self) else { return abort(s, p) }
         var base: UInt64
         if is64 {
@@ -48,7 +48,7 @@ extension SoftCPU {
         if let end = askTable(BP_EXIT_DESCRIPTOR_TABLE, isIDT ? 1 : 0, isLoad: false, p) { return end }
         let table = isIDT ? s.cpu.pointee.idt : s.cpu.pointee.gdt
         let address = linear(s, p)
-        let second = (address &+ 2) & s.cpu.pointee.linearMask
+        let second = (address &+ 2) & s.run.pointee.linearMask
         // The base first: if only one of the two pages is there, nothing has been stored but what the restart stores again.
         let isStored =
             is64

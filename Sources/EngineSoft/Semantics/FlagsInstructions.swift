@@ -65,7 +65,7 @@ let pushFlags: Handler = { s, p in
     case .virtual: flags = virtualImage(flags)
     case .none: return raise(s, p, Vector.gp, code: 0)
     }
-    let mode = s.cpu.pointee.mode
+    let mode = s.run.pointee.mode
     if mode.contains(.code64), p.operandSize == 8, mode.isDisjoint(with: [.alignment, .dataBreakpoints]) {
         let top = s[Register.rsp] &- 8
         guard s.write(p, top, flags) else { return abort(s, p) }

@@ -15,7 +15,7 @@ let instructionTooLong: Handler = { s, p in call(s, p) { $0.undefined(p, isTooLo
 /// Whether the code of the moment may reach ports; false: #GP(0) or a fault of the look-up is left.
 func ioAllowed(_ s: S, _ p: P, port: UInt16, size: Int) -> Bool {
     s.mayExit(p)
-    return s.cpu.pointee.owner._withUnsafeGuaranteedRef { $0.ioAllowed(port: port, size: size) }
+    return s.run.pointee.owner._withUnsafeGuaranteedRef { $0.ioAllowed(port: port, size: size) }
 }
 
 extension SoftCPU {
@@ -43,7 +43,7 @@ extension SoftCPU {
         if debug.softwareBreakpoints {
             rewind(s, p)
             runEnd = .debug(DebugEvent(kind: .softwareBreakpoint, rip: s.rip, dr6: s.debugRegister(6).pointee))
-            s.cpu.pointee.stop = .end
+            s.run.pointee.stop = .end
             return toRunLoop
         }
         return softwareInterrupt(Vector.bp, .software, p)
@@ -72,13 +72,13 @@ extension SoftCPU {
         let isWithin: Bool
         if p.operandSize == 2 {
             guard let low = s.read(p, address, as: UInt16.self),
-                let high = s.read(p, (address &+ 2) & s.cpu.pointee.linearMask, as: UInt16.self)
+                let high = s.read(p, (address &+ 2) & s.run.pointee.linearMask, as: UInt16.self)
             else { return abort(s, p) }
             let index = Int16(bitPattern: s.get(p.op.pointee.dst))
             isWithin = index >= Int16(bitPattern: low) && index <= Int16(bitPattern: high)
         } else {
             guard let low = s.read(p, address, as: UInt32.self),
-                let high = s.read(p, (address &+ 4) & s.cpu.pointee.linearMask, as: UInt32.self)
+                let high = s.read(p, (address &+ 4) & s.run.pointee.linearMask, as: UInt32.self)
             else { return abort(s, p) }
             let index = Int32(bitPattern: s.get(p.op.pointee.dst))
             isWithin = index >= Int32(bitPattern: low) && index <= Int32(bitPattern: high)

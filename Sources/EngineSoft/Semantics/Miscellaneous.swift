@@ -110,9 +110,9 @@ let compareExchange16: Handler = { s, p in
     guard address & 15 == 0 else { return raise(s, p, Vector.gp, code: 0) }
     // Aligned, so within a page: what can be written at the first half can be at the second.
     guard slowModify(s, p, address, 8) else { return abort(s, p) }
-    let low = s.cpu.pointee.loaded
+    let low = s.run.pointee.loaded
     guard slowModify(s, p, address &+ 8, 8) else { return abort(s, p) }
-    let high = s.cpu.pointee.loaded
+    let high = s.run.pointee.loaded
     let isEqual = low == s[Register.rax] && high == s[Register.rdx]
     let newLow = isEqual ? s[Register.rbx] : low
     let newHigh = isEqual ? s[Register.rcx] : high

@@ -6,7 +6,7 @@ let jumpDirect: Handler = { s, p in jump(s, p.op.pointee.imm64, 0) }
 @inline(__always)
 private func target(_ s: S, _ p: P, _ offset: UInt64) -> UInt64 {
     let target = s.rip &+ offset
-    if s.cpu.pointee.mode.contains(.code64) { return target }
+    if s.run.pointee.mode.contains(.code64) { return target }
     return target & (p.op.pointee.size == 2 ? 0xffff : 0xffff_ffff)
 }
 
@@ -35,11 +35,11 @@ let loopOrJCXZ: Handler = { s, p in
     }
     if isTaken {
         let target = target(s, p, p.op.pointee.imm64)
-        let isOutside = !s.cpu.pointee.mode.contains(.code64) && target > UInt64(s.segment(Segment.cs).pointee.limit)
+        let isOutside = !s.run.pointee.mode.contains(.code64) && target > UInt64(s.segment(Segment.cs).pointee.limit)
         if isOutside { return raise(s, p, Vector.gp, code: 0) }
     }
     if opcode != 0xe3 { s.putRegister(Register.rcx, addressSize, count) }
-    let mode = s.cpu.pointee.mode
+    let mode = s.run.pointee.mode
     if mode.contains(.code64) || (mode.contains(.flat) && p.op.pointee.size == 4) {
         return isTaken
             ? jump(s, p.op.pointee.imm64, 0)
@@ -53,7 +53,7 @@ let loopOrJCXZ: Handler = { s, p in
 
 @inline(__always)
 private func callPlain<T: Word>(_ s: S, _ p: P, _: T.Type) -> Bool {
-    let new = (s[Register.rsp] &- UInt64(T.bitWidth / 8)) & s.cpu.pointee.linearMask
+    let new = (s[Register.rsp] &- UInt64(T.bitWidth / 8)) & s.run.pointee.linearMask
     guard s.write(p, new, T(truncatingIfNeeded: s.rip(after: p))) else { return false }
     s[Register.rsp] = new
     return true
@@ -70,7 +70,7 @@ let callDirect32: Handler = { s, p in
 /// Whether RIP may go there; false: #GP(0) is left.
 private func allowsTarget(_ s: S, _ target: UInt64) -> Bool {
     let isAllowed =
-        s.cpu.pointee.mode.contains(.code64)
+        s.run.pointee.mode.contains(.code64)
         ? SoftMemory.isCanonical(target) : target <= UInt64(s.segment(Segment.cs).pointee.limit)
     if !isAllowed { s.setFault(Vector.gp, code: 0) }
     return isAllowed
@@ -95,7 +95,7 @@ let callRegister64: Handler = { s, p in
         // Faults of the push come first, and nothing is pushed.
         let top = s[Register.rsp] &- 8
         s.mayExit(p)
-        let isPushed = s.cpu.pointee.owner._withUnsafeGuaranteedRef {
+        let isPushed = s.run.pointee.owner._withUnsafeGuaranteedRef {
             $0.memory.translateBoth(s, top, 8, .write) != nil
         }
         return isPushed ? raise(s, p, Vector.gp, code: 0) : abort(s, p)

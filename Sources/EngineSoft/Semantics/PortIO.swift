@@ -21,9 +21,9 @@ extension UnsafeMutableRawPointer {
     func portRead(_ p: P, _ port: UInt16, _ width: UInt8) -> UInt64? {
         publishCount(p)
         let rip = rip(at: p)
-        cpu.pointee.exitRIP = rip
-        let result = cpu.pointee.exits._withUnsafeGuaranteedRef {
-            $0.portRead(cpu.pointee.index, port: port, width: width, rip: rip)
+        run.pointee.exitRIP = rip
+        let result = run.pointee.exits._withUnsafeGuaranteedRef {
+            $0.portRead(run.pointee.index, port: port, width: width, rip: rip)
         }
         return accept(result) ? result.value : nil
     }
@@ -32,10 +32,10 @@ extension UnsafeMutableRawPointer {
     func portWrite(_ p: P, _ port: UInt16, _ width: UInt8, _ value: UInt64) -> Bool {
         publishCount(p)
         let rip = rip(at: p)
-        cpu.pointee.exitRIP = rip
+        run.pointee.exitRIP = rip
         return accept(
-            cpu.pointee.exits._withUnsafeGuaranteedRef {
-                $0.portWrite(cpu.pointee.index, port: port, width: width, value: value, rip: rip)
+            run.pointee.exits._withUnsafeGuaranteedRef {
+                $0.portWrite(run.pointee.index, port: port, width: width, value: value, rip: rip)
             })
     }
 
@@ -43,20 +43,20 @@ extension UnsafeMutableRawPointer {
     {
         publishCount(p)
         let rip = rip(at: p)
-        cpu.pointee.exitRIP = rip
+        run.pointee.exitRIP = rip
         return accept(
-            cpu.pointee.exits._withUnsafeGuaranteedRef {
-                $0.portReadString(cpu.pointee.index, port: port, width: width, count: count, into: bytes, rip: rip)
+            run.pointee.exits._withUnsafeGuaranteedRef {
+                $0.portReadString(run.pointee.index, port: port, width: width, count: count, into: bytes, rip: rip)
             })
     }
 
     func portWriteString(_ p: P, _ port: UInt16, _ width: UInt8, _ count: Int, _ bytes: UnsafeRawPointer) -> Bool {
         publishCount(p)
         let rip = rip(at: p)
-        cpu.pointee.exitRIP = rip
+        run.pointee.exitRIP = rip
         return accept(
-            cpu.pointee.exits._withUnsafeGuaranteedRef {
-                $0.portWriteString(cpu.pointee.index, port: port, width: width, count: count, from: bytes, rip: rip)
+            run.pointee.exits._withUnsafeGuaranteedRef {
+                $0.portWriteString(run.pointee.index, port: port, width: width, count: count, from: bytes, rip: rip)
             })
     }
 
@@ -72,7 +72,7 @@ extension UnsafeMutableRawPointer {
 /// The machine may have changed, or want its thread: the block ends after this instruction.
 @inline(__always)
 private func afterExit(_ s: S, _ p: P) -> P {
-    ch_load(s.cpu.pointee.attention) & s.cpu.pointee.attentionMask == 0 ? next(s, p) : retire(s, p)
+    ch_load(s.run.pointee.attention) & s.run.pointee.attentionMask == 0 ? next(s, p) : retire(s, p)
 }
 
 @inline(__always)
@@ -85,7 +85,7 @@ let portIn: Handler = { s, p in
     let port = port(s, p)
     let size = p.op.pointee.size
     if !s.mayUsePorts, !ioAllowed(s, p, port: port, size: Int(size)) { return abort(s, p) }
-    if s.cpu.pointee.mode.contains(.dataBreakpoints) { s.notePortAccess(port, UInt64(size)) }
+    if s.run.pointee.mode.contains(.dataBreakpoints) { s.notePortAccess(port, UInt64(size)) }
     guard let value = s.portRead(p, port, size) else { return abort(s, p) }
     s.putRegister(Register.rax, size, value)
     return afterExit(s, p)
@@ -95,7 +95,7 @@ let portOut: Handler = { s, p in
     let port = port(s, p)
     let size = p.op.pointee.size
     if !s.mayUsePorts, !ioAllowed(s, p, port: port, size: Int(size)) { return abort(s, p) }
-    if s.cpu.pointee.mode.contains(.dataBreakpoints) { s.notePortAccess(port, UInt64(size)) }
+    if s.run.pointee.mode.contains(.dataBreakpoints) { s.notePortAccess(port, UInt64(size)) }
     guard s.portWrite(p, port, size, s[Register.rax]) else { return abort(s, p) }
     return afterExit(s, p)
 }

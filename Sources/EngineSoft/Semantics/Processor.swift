@@ -18,7 +18,7 @@ let halt: Handler = { s, p in call(s, p) { $0.halt(p) } }
 
 /// A hint, but for policies.
 let pause: Handler = { s, p in
-    if s.cpu.pointee.intercepted >> UInt64(BP_EXIT_PAUSE) & 1 == 0 { return following(p) }
+    if s.run.pointee.intercepted >> UInt64(BP_EXIT_PAUSE) & 1 == 0 { return following(p) }
     return call(s, p) { $0.ask(BP_EXIT_PAUSE, p) ?? following(p) }
 }
 
@@ -119,7 +119,7 @@ extension SoftCPU {
         s.cpu.pointee.isStackShadow = false
         let isEnabled = s.cpu.pointee.systemFlags & RFLAGS.interrupt != 0
         runEnd = .halted(interruptsEnabled: isEnabled, rip: s.rip)
-        s.cpu.pointee.stop = .end
+        s.run.pointee.stop = .end
         return toRunLoop
     }
 }

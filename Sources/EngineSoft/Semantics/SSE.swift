@@ -92,7 +92,7 @@ extension BlockBuilder {
         UInt64(UInt(bitPattern: unsafeBitCast(raiseVectorFault, to: UnsafeRawPointer.self)))
     }
 
-    /// An operation of CHost's on registers by number or byte offset.
+    /// An operation of CHost's on registers by place (VectorRegister) or byte offset.
     func vectorOp(_ i: Instruction, _ handler: Handler, _ dst: UInt8, _ src: UInt8, _ immediate: UInt8 = 0) -> Op {
         var op = op(i, handler)
         op.dst = dst
@@ -105,8 +105,8 @@ extension BlockBuilder {
     /// The register of an operand that is no memory.
     func vectorRegister(_ operand: Operand, _ i: Instruction) -> UInt8 {
         switch operand {
-        case .Vdq: i.reg
-        case .Wdq, .Wq, .Wd, .Ww, .Udq: i.rm
+        case .Vdq: VectorRegister.xmm(i.reg)
+        case .Wdq, .Wq, .Wd, .Ww, .Udq: VectorRegister.xmm(i.rm)
         case .Pq: VectorRegister.mmx(i.reg)
         case .Qq, .Qd, .Nq: VectorRegister.mmx(i.rm)
         case .Gd, .Gy, .Gv: i.reg * 8
@@ -170,7 +170,7 @@ extension BlockBuilder {
         }
     }
 
-    /// An operation that loads or stores a register by number or byte offset.
+    /// An operation that loads or stores a register by place or byte offset.
     mutating func pushVectorMemory(_ i: Instruction, _ handler: Handler, _ register: UInt8, size: UInt8, isWrite: Bool)
     {
         var op = op(i, handler)

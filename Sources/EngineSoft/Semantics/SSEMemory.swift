@@ -1,4 +1,4 @@
-// Loads, stores and moves of vector registers. op.dst and op.src: the register by number, or a byte offset of a general one; op.size:
+// Loads, stores and moves of vector registers. op.dst and op.src: the register by its place, or a byte offset of a general one; op.size:
 // bytes; op.imm: the immediate.
 
 import CHost
@@ -61,7 +61,7 @@ extension BlockBuilder {
             // The usual way to clear a register.
             guard i.operands.0 == .Vdq, i.reg == i.rm else { return false }
             var op = op(i, clearVector)
-            op.dst = i.reg
+            op.dst = VectorRegister.xmm(i.reg)
             push(op)
             return true
         default: return false
@@ -230,7 +230,7 @@ private func storeMasked(_ s: S, _ p: P) -> Bool {
     guard (0..<size).contains(where: { mask.load(fromByteOffset: $0, as: Int8.self) < 0 }) else { return true }
     guard canAccess(s, p, address, size, .write) else { return false }
     for index in 0..<size where mask.load(fromByteOffset: index, as: Int8.self) < 0 {
-        let place = (address &+ UInt64(index)) & s.cpu.pointee.linearMask
+        let place = (address &+ UInt64(index)) & s.run.pointee.linearMask
         guard s.write(p, place, data.load(fromByteOffset: index, as: UInt8.self)) else { return false }
     }
     return true

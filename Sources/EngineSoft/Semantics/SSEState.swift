@@ -22,7 +22,7 @@ private struct Save {
 
     init(_ s: S, _ p: P) {
         self.s = s
-        is64 = s.cpu.pointee.mode.contains(.code64)
+        is64 = s.run.pointee.mode.contains(.code64)
         isWide = p.op.pointee.size == 8
     }
 
@@ -92,10 +92,10 @@ private struct Save {
         return value & ~Area.mxcsrMask == 0 ? value : nil
     }
 
-    func putVectors() { (image + Area.vectors).copyMemory(from: s + Layout.vectors, byteCount: vectorBytes) }
-    func takeVectors() { (s + Layout.vectors).copyMemory(from: image + Area.vectors, byteCount: vectorBytes) }
+    func putVectors() { s.copyVectors(to: image + Area.vectors, count: vectorBytes / 16) }
+    func takeVectors() { s.copyVectors(from: image + Area.vectors, count: vectorBytes / 16) }
     func initializeVectors() {
-        (s + Layout.vectors).initializeMemory(as: UInt8.self, repeating: 0, count: vectorBytes)
+        (s + Layout.vectors).initializeMemory(as: UInt8.self, repeating: 0, count: vectorBytes * 4)
     }
 }
 
@@ -190,7 +190,7 @@ private let xsave: Handler = { s, p in
 /// Only what was asked for is written.
 private func writeSaved(_ s: S, _ p: P, _ address: UInt64, _ components: UInt64, _ save: Save) -> Bool {
     func write(_ offset: Int, _ count: Int) -> Bool {
-        writeBlock(s, p, (address &+ UInt64(offset)) & s.cpu.pointee.linearMask, count, from: save.image + offset)
+        writeBlock(s, p, (address &+ UInt64(offset)) & s.run.pointee.linearMask, count, from: save.image + offset)
     }
     if components & 1 != 0 {
         guard write(0, Area.mxcsr), write(Area.registers, 128) else { return false }

@@ -5,7 +5,7 @@
 @inline(__always)
 func call(_ s: S, _ p: P, _ body: (SoftCPU) -> P) -> P {
     s.mayExit(p)
-    return s.cpu.pointee.owner._withUnsafeGuaranteedRef(body)
+    return s.run.pointee.owner._withUnsafeGuaranteedRef(body)
 }
 
 let moveFromSegment: Handler = { s, p in call(s, p) { $0.moveFromSegment(p) } }
@@ -181,7 +181,7 @@ extension SoftCPU {
         default: offset = s.read(p, address, as: UInt64.self)
         }
         guard let offset else { return nil }
-        let second = (address &+ UInt64(p.operandSize)) & s.cpu.pointee.linearMask
+        let second = (address &+ UInt64(p.operandSize)) & s.run.pointee.linearMask
         guard let selector = s.read(p, second, as: UInt16.self) else { return nil }
         return (selector, offset)
     }

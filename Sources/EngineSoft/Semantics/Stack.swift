@@ -4,7 +4,7 @@
 extension UnsafeMutableRawPointer {
     /// RSP, ESP or SP, by mode.
     var stackMask: UInt64 {
-        let mode = cpu.pointee.mode
+        let mode = run.pointee.mode
         return mode.contains(.code64) ? .max : mode.contains(.stack32) ? 0xffff_ffff : 0xffff
     }
 
@@ -17,7 +17,7 @@ extension UnsafeMutableRawPointer {
 
     /// The linear address of `size` bytes of the stack at `offset`; nil: #SS(0) or #AC(0) is left.
     func stackAddress(_ offset: UInt64, _ size: UInt64, isWrite: Bool) -> UInt64? {
-        let mode = cpu.pointee.mode
+        let mode = run.pointee.mode
         var linear = offset
         if !mode.contains(.code64) {
             guard segmentAllows(Segment.ss, offset, size, isWrite: isWrite) else {
@@ -85,7 +85,7 @@ extension UnsafeMutableRawPointer {
 
 @inline(__always)
 private func pushPlain<T: Word>(_ s: S, _ p: P, _ value: T) -> P {
-    let new = (s[Register.rsp] &- UInt64(T.bitWidth / 8)) & s.cpu.pointee.linearMask
+    let new = (s[Register.rsp] &- UInt64(T.bitWidth / 8)) & s.run.pointee.linearMask
     guard s.write(p, new, value) else { return abort(s, p) }
     s[Register.rsp] = new
     return next(s, p)
@@ -99,8 +99,8 @@ let pushImmediate32: Handler = { s, p in pushPlain(s, p, UInt32(truncatingIfNeed
 @inline(__always)
 private func popPlain<T: Word>(_ s: S, _ p: P, _: T.Type) -> P {
     let old = s[Register.rsp]
-    guard let value = s.read(p, old & s.cpu.pointee.linearMask, as: T.self) else { return abort(s, p) }
-    s[Register.rsp] = (old &+ UInt64(T.bitWidth / 8)) & s.cpu.pointee.linearMask
+    guard let value = s.read(p, old & s.run.pointee.linearMask, as: T.self) else { return abort(s, p) }
+    s[Register.rsp] = (old &+ UInt64(T.bitWidth / 8)) & s.run.pointee.linearMask
     // POP RSP: the value wins.
     s.put(p.op.pointee.dst, value)
     return next(s, p)

@@ -53,7 +53,7 @@ struct StringState {
         step = isForward ? size : 0 &- size
         repeats = !op.pointee.form.isDisjoint(with: [.rep, .repne])
         sourceSegment = Int(op.pointee.seg)
-        isChecked = !s.cpu.pointee.mode.contains(.code64)
+        isChecked = !s.run.pointee.mode.contains(.code64)
     }
 
     /// How often it runs; 1 without a prefix.
@@ -70,7 +70,7 @@ struct StringState {
     /// Linear address of an element; nil: a fault is left.
     func address(_ s: S, _ register: UInt8, _ segment: Int, isWrite: Bool) -> UInt64? {
         let offset = s[register] & mask
-        let mode = s.cpu.pointee.mode
+        let mode = s.run.pointee.mode
         var linear = offset &+ s.segmentBases[segment]
         if isChecked {
             guard s.segmentAllows(segment, offset, size, isWrite: isWrite) else {
@@ -90,8 +90,8 @@ struct StringState {
     /// Elements that a run of plain memory could take at once: to the end of the page, of the segment's and the address's wrap; 1 or
     /// less: go by elements.
     func room(_ s: S, _ register: UInt8, _ segment: Int, _ linear: UInt64) -> UInt64 {
-        guard isForward, s.cpu.pointee.mode.isDisjoint(with: [.alignment, .dataBreakpoints]),
-            !s.cpu.pointee.stepsRounds
+        guard isForward, s.run.pointee.mode.isDisjoint(with: [.alignment, .dataBreakpoints]),
+            !s.run.pointee.stepsRounds
         else { return 1 }
         let offset = s[register] & mask
         var bytes = 4096 &- (linear & 0xfff)
@@ -108,7 +108,7 @@ struct StringState {
 /// Between runs of a repeated instruction: whether it must stop to let something in.
 @inline(__always)
 private func isWanted(_ s: S) -> Bool {
-    ch_load(s.cpu.pointee.attention) & s.cpu.pointee.attentionMask != 0 || s.cpu.pointee.stepsRounds
+    ch_load(s.run.pointee.attention) & s.run.pointee.attentionMask != 0 || s.run.pointee.stepsRounds
 }
 
 /// Leaves a repeated instruction half-way: RIP stays at it. A block of one that makes no progress would never end; each run makes some.
@@ -135,7 +135,7 @@ extension UnsafeMutableRawPointer {
             guard entry.pointee.read == linear & ~0xfff, entry.pointee.physical & TLBEntry.writable != 0 else {
                 return nil
             }
-            cpu.pointee.owner._withUnsafeGuaranteedRef {
+            run.pointee.owner._withUnsafeGuaranteedRef {
                 $0.memory.dropCode(entry.pointee, linear, Int(truncatingIfNeeded: bytes))
             }
         }
@@ -170,8 +170,8 @@ let moveString: Handler = { s, p in
         guard let from = state.address(s, Register.rsi, state.sourceSegment, isWrite: false) else { return abort(s, p) }
         guard let to = state.address(s, Register.rdi, Segment.es, isWrite: true) else {
             // The source's page fault comes before the destination's limit.
-            let fault = s.cpu.pointee.fault
-            if s.readElement(p, from, state.size) != nil { s.cpu.pointee.fault = fault }
+            let fault = s.run.pointee.fault
+            if s.readElement(p, from, state.size) != nil { s.run.pointee.fault = fault }
             return abort(s, p)
         }
         var run = min(
@@ -337,7 +337,7 @@ let inString: Handler = { s, p in
     guard ioAllowed(s, p, port: port, size: Int(state.size)) else { return abort(s, p) }
     var left = state.count(s)
     while left > 0 {
-        if s.cpu.pointee.mode.contains(.dataBreakpoints) { s.notePortAccess(port, state.size) }
+        if s.run.pointee.mode.contains(.dataBreakpoints) { s.notePortAccess(port, state.size) }
         guard let to = state.address(s, Register.rdi, Segment.es, isWrite: true) else { return abort(s, p) }
         var run = min(left, state.room(s, Register.rdi, Segment.es, to), 512)
         // That the write will not fault is made sure before the device is read.
@@ -360,7 +360,7 @@ let inString: Handler = { s, p in
 /// Fills the TLB for a write, where that can be; false: a fault is left. MMIO is not read.
 private func slowModifyCheck(_ s: S, _ p: P, _ linear: UInt64, _ size: Int) -> Bool {
     s.mayExit(p)
-    return s.cpu.pointee.owner._withUnsafeGuaranteedRef { $0.memory.translateBoth(s, linear, size, .write) != nil }
+    return s.run.pointee.owner._withUnsafeGuaranteedRef { $0.memory.translateBoth(s, linear, size, .write) != nil }
 }
 
 let outString: Handler = { s, p in
@@ -369,7 +369,7 @@ let outString: Handler = { s, p in
     guard ioAllowed(s, p, port: port, size: Int(state.size)) else { return abort(s, p) }
     var left = state.count(s)
     while left > 0 {
-        if s.cpu.pointee.mode.contains(.dataBreakpoints) { s.notePortAccess(port, state.size) }
+        if s.run.pointee.mode.contains(.dataBreakpoints) { s.notePortAccess(port, state.size) }
         guard let from = state.address(s, Register.rsi, state.sourceSegment, isWrite: false) else { return abort(s, p) }
         var run = min(left, state.room(s, Register.rsi, state.sourceSegment, from), 512)
         if run > 1, let source = s.hostForReading(p, from) {

@@ -122,7 +122,7 @@ private func note(_ s: S, _ p: P) {
 private func note(_ s: S, _ p: P, _ linear: UInt64) {
     note(s, p)
     let segment = Int(p.op.pointee.src)
-    s.cpu.pointee.x87.dataPointer = (linear &- s.segmentBases[segment]) & s.cpu.pointee.linearMask
+    s.cpu.pointee.x87.dataPointer = (linear &- s.segmentBases[segment]) & s.run.pointee.linearMask
     s.cpu.pointee.x87.dataSelector = s.segment(segment).pointee.selector
 }
 

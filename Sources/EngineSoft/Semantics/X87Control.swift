@@ -70,7 +70,7 @@ private struct Environment {
     init(_ s: S, _ p: P) {
         self.s = s
         isWide = p.op.pointee.size != 2
-        isProtected = s.cpu.pointee.mode.contains(.protected)
+        isProtected = s.run.pointee.mode.contains(.protected)
     }
 
     private func put(_ field: Int, _ value: UInt32) {

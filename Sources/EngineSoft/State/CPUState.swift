@@ -1,19 +1,5 @@
-// The state of one virtual CPU: one flat piece of memory behind one pointer, which every handler gets as `S`.
-// SAFETY for the module: `S` is allocated by SoftCPU with `Layout.size` bytes, aligned to 64, and lives as long as it. Offsets of
-// registers come from the decoder, which makes only those of `Register`.
-
-import CBackplane
-import Core
-
-/// The CPU's memory. Byte offsets 0 to 191 hold the register file, then `CPUState`, then x87 and SSE.
-typealias S = UnsafeMutableRawPointer
-
-enum Layout {
-    static let state = 256
-    static let vectors = 2048  // XMM0-15, 16 bytes each
-    static let x87 = 2304  // R0-R7 (physical), 16 bytes each, the value in the low 10
-    static let size = 4096
-}
+// What the guest can see of a virtual CPU, and what decides how it goes on: with the general registers and the vectors this is all that a
+// snapshot holds. No host pointer, no counter; the offsets are fixed (StateLayoutTests).
 
 /// Places in the register file, as byte offsets from `S`. AH, CH, DH, BH are a byte above AX, CX, DX, BX.
 enum Register {
@@ -64,25 +50,6 @@ struct DescriptorTable {
     var limit: UInt16 = 0
 }
 
-/// Why the block loop came back.
-enum Stop: UInt8 {
-    /// To look at attention, budget and the next block.
-    case none
-    /// `fault` waits to be delivered; RIP is at the instruction.
-    case fault
-    /// `runEnd` of the SoftCPU says more: HLT, shutdown, debug event.
-    case end
-}
-
-/// An exception that an instruction raised. `code` counts where the vector has an error code.
-struct Fault {
-    var vector: UInt8 = 0
-    var hasCode = false
-    var code: UInt32 = 0
-    /// #GP(0) of a linear address that is not canonical.
-    var isAddress = false
-}
-
 /// Which code may run and how it is decoded: part of a block's key. Whatever decides about decoding, but for the bytes, is here.
 struct Mode: OptionSet, Hashable {
     let rawValue: UInt32
@@ -117,43 +84,10 @@ struct CPUState {
     var result: UInt64 = 1
     var carries: UInt64 = 0
     var aux: UInt64 = 0
-
-    // MARK: What every block and memory access reads
-    /// All ones in long mode, 0xffffffff otherwise: linear addresses wrap.
-    var linearMask: UInt64 = 0xffff_ffff
-    /// SAFETY: TLB entries of the privilege in force, owned by the SoftCPU.
-    var tlb: UnsafeMutableRawPointer
-    /// SAFETY: VCPU.attention.
-    var attention: UnsafePointer<UInt32>
-    /// Bits of the attention word that end a block now; INTR counts only while the guest can take it.
-    var attentionMask: UInt32 = 0
-    /// Instructions of the running block.
-    var blockCount: UInt32 = 0
-    /// Retired instructions; inside a block, as if all of it had retired.
-    var executed: UInt64 = 0
-    /// `executed` must not go beyond.
-    var deadline: UInt64 = noDeadline
-    /// Where the number of retired instructions is published for the core (`publishCount`).
-    /// SAFETY: VCPU.retired.
-    var retired: UnsafeMutablePointer<UInt64>
-    /// SAFETY: the block that was entered last; lives until the arena is emptied, which only the run loop does.
-    var block: UnsafeMutablePointer<Block>?
-    /// A chain slot that waits for the block at `chainTarget`, if that comes next: an interrupt may come between.
-    var chain: UnsafeMutablePointer<ChainSlot>?
-    var chainTarget: UInt64 = 0
-    /// Generation of fetch translations, mode and privilege: what a cross-page chain and the jump cache were made under.
-    var jumpKey: UInt64 = 0
-    /// SAFETY: owned by the SoftCPU.
-    var jumpCache: UnsafeMutablePointer<JumpEntry>
-    /// ES CS SS DS FS GS as operands use them, then 0. In 64-bit mode those of ES, CS, SS and DS are 0.
-    var segmentBase: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0, 0, 0)
-    /// What a slow load leaves.
-    var loaded: UInt64 = 0
-    var loadedHigh: UInt64 = 0
-
-    // MARK: Registers
     /// RFLAGS without CF, PF, AF, ZF, SF and OF.
     var systemFlags: UInt64 = 2
+
+    // MARK: Registers
     var segments:
         (
             es: SegmentRegister, cs: SegmentRegister, ss: SegmentRegister, ds: SegmentRegister, fs: SegmentRegister,
@@ -169,52 +103,27 @@ struct CPUState {
     var efer: UInt64 = 0
     var xcr0: UInt64 = 1
     var dr: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0, 0xffff_0ff0, 0x400)
-    var cpl: UInt8 = 0
-    var msrs = ModelSpecificRegisters()
+    /// PAE's four page-directory-pointer entries, loaded with CR3.
+    var pageDirectoryPointers: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
 
     // MARK: x87 and SSE control
     var mxcsr: UInt32 = 0x1f80
     var x87 = X87Control()
 
     // MARK: Events
-    var mode: Mode = []
-    var stop = Stop.none
-    var fault = Fault()
+    /// DR6 bits that wait to be reported as #DB once the instruction has retired.
+    var pendingDebug: UInt64 = 0
+    var cpl: UInt8 = 0
     /// No interrupt is taken before the next instruction has retired (STI, MOV SS, POP SS).
     var inShadow = false
     /// The shadow is of MOV SS or POP SS: debug traps are held too.
     var isStackShadow = false
-    /// DR6 bits that wait to be reported as #DB once the instruction has retired.
-    var pendingDebug: UInt64 = 0
     var inNMI = false
-    /// The debugger's watchpoints, as DR0 to DR3 and DR7 would hold them.
-    var watch: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
-    var watchControl: UInt64 = 0
-    /// Those that the instruction has touched, as bits.
-    var watchHits: UInt64 = 0
-    /// The guest's DR7 enables an instruction breakpoint.
-    var watchesInstructions = false
-    /// Data breakpoints of the guest or of the debugger.
-    var watchesData = false
-    /// Each round of a repeated string instruction ends the step: TF or a debugger (SDM volume 3, 17.3.1.4).
-    var stepsRounds = false
     /// The repeated string instruction that ran last has done a round, and RIP is still at it.
     var didRound = false
-    /// PAE's four page-directory-pointer entries, loaded with CR3.
-    var pageDirectoryPointers: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
-    /// `run` is under way: a request for the registers comes from within an exit.
-    var isRunning = false
-    /// RIP of the instruction that exited last.
-    var exitRIP: UInt64 = 0
-    /// Reasons that policies want, as bits: intercepted instructions test theirs.
-    var intercepted: UInt64 = 0
-    /// SAFETY: the machine's, which outlives its CPUs.
-    var exits: Unmanaged<ExitHandler>
-    /// Of the vCPU.
-    var index: UInt32
-    /// Back to the SoftCPU that owns this state.
-    /// SAFETY: it outlives its state.
-    var owner: Unmanaged<SoftCPU>
+
+    // MARK: Last, since it grows
+    var msrs = ModelSpecificRegisters()
 }
 
 /// MSRs with a place of their own.
@@ -248,72 +157,4 @@ struct X87Control {
     var dataSelector: UInt16 = 0
     /// The tail of `struct ch_x87`, which C writes as a whole.
     var padding: UInt32 = 0
-}
-
-extension UnsafeMutableRawPointer {
-    /// The CPU's state proper.
-    @inline(__always)
-    var cpu: UnsafeMutablePointer<CPUState> { (self + Layout.state).assumingMemoryBound(to: CPUState.self) }
-
-    /// A register of the width of T at its byte offset.
-    @inline(__always)
-    func get<T: FixedWidthInteger>(_ register: UInt8, as type: T.Type = T.self) -> T {
-        load(fromByteOffset: Int(register), as: T.self)
-    }
-
-    /// As the CPU writes it: 32 bits clear the upper half, 8 and 16 leave the rest.
-    @inline(__always)
-    func put<T: FixedWidthInteger & UnsignedInteger>(_ register: UInt8, _ value: T) {
-        if T.bitWidth == 32 {
-            storeBytes(of: UInt64(truncatingIfNeeded: value), toByteOffset: Int(register), as: UInt64.self)
-        } else {
-            storeBytes(of: value, toByteOffset: Int(register), as: T.self)
-        }
-    }
-
-    /// A 64-bit register by its byte offset.
-    @inline(__always)
-    subscript(_ register: UInt8) -> UInt64 {
-        get { load(fromByteOffset: Int(register), as: UInt64.self) }
-        nonmutating set { storeBytes(of: newValue, toByteOffset: Int(register), as: UInt64.self) }
-    }
-
-    /// RIP, outside of a block.
-    var rip: UInt64 {
-        get { self[Register.rip] }
-        nonmutating set { self[Register.rip] = newValue }
-    }
-
-    /// A segment register by its number; 6 and 7 are LDTR and TR.
-    func segment(_ number: Int) -> UnsafeMutablePointer<SegmentRegister> {
-        let base = UnsafeMutableRawPointer(cpu) + MemoryLayout<CPUState>.offset(of: \.segments).unsafelyUnwrapped
-        return base.assumingMemoryBound(to: SegmentRegister.self) + (number & 7)
-    }
-
-    @inline(__always)
-    var segmentBases: UnsafeMutablePointer<UInt64> {
-        let base = UnsafeMutableRawPointer(cpu) + MemoryLayout<CPUState>.offset(of: \.segmentBase).unsafelyUnwrapped
-        return base.assumingMemoryBound(to: UInt64.self)
-    }
-
-    /// Of the debugger; the guest's are `debugRegister`.
-    func watchAddress(_ number: Int) -> UInt64 {
-        switch number {
-        case 0: cpu.pointee.watch.0
-        case 1: cpu.pointee.watch.1
-        case 2: cpu.pointee.watch.2
-        default: cpu.pointee.watch.3
-        }
-    }
-
-    var pageDirectoryPointers: UnsafeMutablePointer<UInt64> {
-        let base =
-            UnsafeMutableRawPointer(cpu) + MemoryLayout<CPUState>.offset(of: \.pageDirectoryPointers).unsafelyUnwrapped
-        return base.assumingMemoryBound(to: UInt64.self)
-    }
-
-    func debugRegister(_ number: Int) -> UnsafeMutablePointer<UInt64> {
-        let base = UnsafeMutableRawPointer(cpu) + MemoryLayout<CPUState>.offset(of: \.dr).unsafelyUnwrapped
-        return base.assumingMemoryBound(to: UInt64.self) + (number & 7)
-    }
 }

@@ -93,7 +93,7 @@ final class SoftSide {
     func setFlat(_ isFlat: Bool) {
         guard bits == 32 else { return }
         cpu.updateMode()
-        if !isFlat { cpu.s.cpu.pointee.mode.remove(.flat) }
+        if !isFlat { cpu.s.run.pointee.mode.remove(.flat) }
     }
 
     private static let localTable = Places.base + 0x1f_0000
@@ -127,21 +127,21 @@ final class SoftSide {
     /// Runs until an exception; false: out of time, and `resume` goes on.
     func run(_ state: UnsafeMutablePointer<nc_state>, single: Bool) -> Bool {
         load(state)
-        cpu.s.cpu.pointee.chain = nil
+        cpu.s.run.pointee.chain = nil
         return resume(state, single: single, instructions: 1_000_000)
     }
 
     func resume(_ state: UnsafeMutablePointer<nc_state>, single: Bool, instructions: UInt64) -> Bool {
         let s = cpu.s
-        let limit = s.cpu.pointee.executed &+ instructions
-        s.cpu.pointee.deadline = limit
-        s.cpu.pointee.stop = .none
-        while s.cpu.pointee.stop == .none {
+        let limit = s.run.pointee.executed &+ instructions
+        s.run.pointee.deadline = limit
+        s.run.pointee.stop = .none
+        while s.run.pointee.stop == .none {
             var p = cpu.findBlock(single: single)
             while p != toRunLoop { p = p.load(as: Handler.self)(s, p) }
-            if s.cpu.pointee.executed &+ 64 > limit { return false }
+            if s.run.pointee.executed &+ 64 > limit { return false }
         }
-        s.cpu.pointee.stop = .none
+        s.run.pointee.stop = .none
         store(state)
         return true
     }
@@ -165,7 +165,7 @@ final class SoftSide {
         state.pointee.ss = s.segment(Segment.ss).pointee.selector
         state.pointee.ds = s.segment(Segment.ds).pointee.selector
         state.pointee.es = s.segment(Segment.es).pointee.selector
-        let fault = s.cpu.pointee.fault
+        let fault = s.run.pointee.fault
         state.pointee.vector = UInt64(fault.vector)
         state.pointee.error = fault.hasCode ? UInt64(fault.code) : 0
         state.pointee.cr2 = s.cpu.pointee.cr2
@@ -187,7 +187,7 @@ enum FXImage {
         for number in 0..<8 {
             memcpy(s + Layout.x87 + ((top + number) & 7) * 16, image + 32 + number * 16, 16)
         }
-        memcpy(s + Layout.vectors, image + 160, 256)
+        s.copyVectors(from: image + 160, count: 16)
     }
 
     static func store(_ image: UnsafeMutableRawPointer, _ s: S) {
@@ -200,6 +200,6 @@ enum FXImage {
         for number in 0..<8 {
             memcpy(image + 32 + number * 16, s + Layout.x87 + ((top + number) & 7) * 16, 16)
         }
-        memcpy(image + 160, s + Layout.vectors, 256)
+        s.copyVectors(to: image + 160, count: 16)
     }
 }
