@@ -3,6 +3,7 @@
 
 public import CBackplane
 import CHost
+import Glibc
 public import Core
 
 public final class SoftCPU: CountedCPU {
@@ -12,6 +13,8 @@ public final class SoftCPU: CountedCPU {
     let options: SoftOptions
     var decoder: Decoder
     var model: CPUModel
+    /// nil: every block is interpreted.
+    private(set) var translator: Translator?
     var debug = DebugControl()
     var hasBreakpoints = false
     /// Bits 11:0 of linear addresses at which the decoded blocks may stop for the debugger (Events/Debugger.swift).
@@ -60,7 +63,21 @@ public final class SoftCPU: CountedCPU {
                 attention: UnsafePointer(vcpu.attention), jumpCache: jumpCache, tlb: memory.table(.supervisor),
                 retired: vcpu.retired, exits: Unmanaged.passUnretained(vcpu.exits),
                 owner: Unmanaged.passUnretained(self), index: vcpu.index))
+        startTranslator()
         resetState()
+    }
+
+    /// Where the host gives no memory for code, all is interpreted.
+    private func startTranslator() {
+        guard options.translation != .off else { return }
+        do throws(CodeArena.Refusal) {
+            translator = try Translator(model.features, memory.blocks)
+        } catch {
+            let why =
+                error.errno == 0 ? "no host code is made for this processor" : String(cString: strerror(error.errno))
+            vcpu.exits.log(
+                .warning, "CPU \(vcpu.index): the host gives no executable memory (\(why)): nothing is translated")
+        }
     }
 
     deinit {
@@ -101,8 +118,7 @@ public final class SoftCPU: CountedCPU {
             if mustStep {
                 if let end = step() { return end }
             } else {
-                var p = findNext()
-                while p != toRunLoop { p = p.load(as: Handler.self)(s, p) }
+                run(from: findNext())
             }
             switch s.run.pointee.stop {
             case .none: break
@@ -116,6 +132,10 @@ public final class SoftCPU: CountedCPU {
             }
         }
     }
+
+    /// Runs blocks until one has to come back.
+    @inline(__always)
+    func run(from p: P) { if p != toRunLoop { ch_run(s, p) } }
 
     /// What was there when the block loop came back: the next block by the jump cache, or found or made, and linked.
     @inline(__always)

@@ -56,5 +56,6 @@ public struct SoftOptions: Sendable {
     public var singleStepsAlways = false
     /// The block arena is emptied after so many look-ups; 0: when it is full.
     public var emptiesArenaEvery = 0
+    public var translation = Translation.off
     public init() {}
 }

@@ -65,6 +65,7 @@ struct MachineAssembly {
         var description = MachineDescription(
             name: options.name ?? reader.name(), engine: cpu.engine, interrupts: interrupts, cpuCount: cpu.count,
             memory: reader.memory(), instances: instances(drafts, resolved, connections), clock: reader.clock(cpu))
+        description.translation = cpu.translation
         if let watchdog = reader.watchdog() { description.watchdog = watchdog }
         return description
     }

@@ -17,6 +17,7 @@ struct MachineReader {
 
     struct CPU {
         var engine = EngineChoice.auto
+        var translation = Translation.off
         var engineLocation: SourceLocation?
         var interrupts: (text: String, location: SourceLocation)?
         var count = 1
@@ -72,10 +73,13 @@ struct MachineReader {
 
     func cpu() -> CPU {
         var cpu = CPU()
-        guard let keys = mapping("cpu", known: ["engine", "interrupts", "count"]) else { return cpu }
+        guard let keys = mapping("cpu", known: ["engine", "interrupts", "count", "translate"]) else { return cpu }
         if let node = keys.value("engine") {
             cpu.engine = Choice.read(node, "\"engine\" of the CPU", reporter) ?? .auto
             cpu.engineLocation = node.location
+        }
+        if let node = keys.value("translate") {
+            cpu.translation = Choice.read(node, "\"translate\" of the CPU", reporter) ?? .off
         }
         if let node = keys.value("interrupts"), let text = scalar(node, "\"interrupts\" of the CPU")?.text {
             cpu.interrupts = (text, node.location)

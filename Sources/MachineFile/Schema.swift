@@ -83,6 +83,9 @@ private struct MachineSchema {
                 "interrupts": Self.reference("endpoint").with([
                     ("description", "The instance that answers the CPU's interrupt acknowledge cycle.")
                 ]),
+                "translate": PropertySchema.choice(Translation.allCases.map(\.rawValue)).with([
+                    ("description", "When the software CPU makes host code: never, after a while, at once.")
+                ]),
                 "count": ["anyOf": [["const": .integer(1)], PropertySchema.substitution]],
             ],
         ]

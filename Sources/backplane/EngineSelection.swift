@@ -7,6 +7,7 @@ import EngineSoft
 struct EngineSelection {
     var choice: EngineChoice
     var cpuCount: Int
+    var translation = Translation.off
     /// Gets the one line that says which engine runs, and why where `auto` had to take the slower one: that at level info.
     var explain: (LogLevel, String) -> Void
 
@@ -63,7 +64,9 @@ struct EngineSelection {
     private func makeSoft(
         _ requirements: EngineRequirements, _ level: LogLevel, _ line: String
     ) throws(MachineError) -> any Engine {
-        let engine = SoftEngine()
+        var options = SoftOptions()
+        options.translation = translation
+        let engine = SoftEngine(options: options)
         if let demand = requirements.unmet(by: engine.abilities).first { throw undeliverable(demand) }
         explain(level, line)
         return engine

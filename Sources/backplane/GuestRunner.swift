@@ -20,10 +20,9 @@ struct GuestRunner {
         do throws(MachineError) {
             for (index, description) in descriptions.enumerated() {
                 let logger = GuestRunner.logger(log, descriptions.count > 1 ? description.name : nil)
-                let selection = EngineSelection(choice: description.engine, cpuCount: description.cpuCount) {
-                    level, line in
-                    logger(level, nil, line)
-                }
+                let selection = EngineSelection(
+                    choice: description.engine, cpuCount: description.cpuCount, translation: description.translation
+                ) { level, line in logger(level, nil, line) }
                 var options = MachineOptions(
                     makeEngine: { (requirements) throws(MachineError) in try selection.make(requirements) },
                     log: logger, logLevel: log.level, console: console,

@@ -66,8 +66,17 @@ struct EvictionTests {
 
     @Test func anArenaThatIsEmptiedAtAnyTimeChangesNoResult() throws {
         for period in 0..<40 {
-            var options = SoftOptions()
+            var options = SoftOptions.tested
             options.emptiesArenaEvery = period
+            #expect(try Self.run(options) == Self.expected, "every \(period) look-ups")
+        }
+    }
+
+    @Test(arguments: [Translation.on, .always])
+    func hostCodeChangesNoResult(translation: Translation) throws {
+        for period in [0, 1, 2, 3, 7, 20, 39] {
+            var options = SoftOptions()
+            (options.emptiesArenaEvery, options.translation) = (period, translation)
             #expect(try Self.run(options) == Self.expected, "every \(period) look-ups")
         }
     }

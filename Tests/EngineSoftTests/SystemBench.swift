@@ -21,7 +21,7 @@ final class SystemBench {
             MachineDescription(name: "test", cpuCount: 1, memory: 0, instances: [], watchdog: 0),
             options: MachineOptions(makeEngine: nil, log: { _, _, _ in }))
         ram = nc_guarded(Self.length)
-        let engine = SoftEngine()
+        let engine = SoftEngine(options: .tested)
         try engine.setMemory([MappedMemory(address: 0, length: Self.length, host: ram, isReadOnly: false)])
         cpu = try #require(try engine.makeCPU(machine.vcpus[0]) as? SoftCPU)
         cpu.takeMail()

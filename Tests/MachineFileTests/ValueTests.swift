@@ -262,7 +262,14 @@ import Testing
         try expectErrors(
             head + "cpu: { count: §0 }\n",
             "\"count\" of the CPU: \"0\" is out of range: a machine has one CPU in this version")
-        try expectErrors(head + "cpu: §kvm\n", "\"cpu\" is a mapping of engine, interrupts, count, not a single value")
+        try expectErrors(
+            head + "cpu: §kvm\n", "\"cpu\" is a mapping of engine, interrupts, count, translate, not a single value")
+    }
+
+    @Test func translationIsOffOnOrAlways() throws {
+        try expectErrors(
+            head + "cpu: { translate: §never }\n",
+            "\"translate\" of the CPU: \"never\" is not one of off, on, always")
     }
 
     @Test func hardwareCannotCountTime() throws {

@@ -51,12 +51,14 @@ struct CountedTests {
 
     /// What the host and the engine do differently, and no guest may notice.
     enum Variant: String, CaseIterable {
-        case plain, again, evicted, stepped, loaded
+        case plain, again, evicted, stepped, loaded, warmed, translated
 
         var options: SoftOptions {
             var options = SoftOptions()
             if self == .evicted { options.emptiesArenaEvery = 97 }
             if self == .stepped { options.singleStepsAlways = true }
+            if self == .warmed { options.translation = .on }
+            if self == .translated { options.translation = .always }
             return options
         }
     }

@@ -33,6 +33,15 @@ public struct Endpoint: Sendable, Equatable, Hashable {
 
 public enum EngineChoice: String, Sendable, CaseIterable { case auto, kvm, soft }
 
+/// When the software CPU turns a block of guest code into host code.
+public enum Translation: String, Sendable, CaseIterable {
+    case off
+    /// Once it has run for a while.
+    case on
+    /// As soon as it is decoded: for tests.
+    case always
+}
+
 /// What happens to a machine when a plugin's callback answers BP_FAULT.
 public enum FaultPolicy: String, Sendable, CaseIterable {
     case stop, reset
@@ -44,6 +53,7 @@ public enum FaultPolicy: String, Sendable, CaseIterable {
 public struct MachineDescription: Sendable {
     public var name: String
     public var engine: EngineChoice
+    public var translation = Translation.off
     /// What answers the CPU's INTA cycle; nil: no external interrupts.
     public var interrupts: Endpoint?
     public var cpuCount: Int

@@ -29,6 +29,15 @@ struct Block {
     /// In the same bucket of the block table.
     var nextInBucket: UnsafeMutablePointer<Block>?
     var chains: (ChainSlot, ChainSlot)
+    /// Runs that are left until the block is translated, and the second operation's handler until then.
+    var heat: UInt32 = 0
+    var firstRun: Handler
+
+    /// Host code can be made of it: its bytes are kept, and nobody looks at its operands or stops in it.
+    var mayTranslate: Bool {
+        isKept && isValid && secondPage == Block.noPage
+            && mode.isDisjoint(with: [.single, .alignment, .dataBreakpoints])
+    }
 }
 
 extension UnsafeMutablePointer<Block> {
@@ -36,6 +45,10 @@ extension UnsafeMutablePointer<Block> {
     var first: P { UnsafeRawPointer(self) + Self.headerSize }
     var operations: UnsafeMutablePointer<Op> {
         (UnsafeMutableRawPointer(self) + Self.headerSize).assumingMemoryBound(to: Op.self)
+    }
+    /// Behind the operations: the bytes that it was decoded from, where it may be translated.
+    var bytes: UnsafeMutablePointer<UInt8> {
+        UnsafeMutableRawPointer(operations + Int(pointee.operationCount)).assumingMemoryBound(to: UInt8.self)
     }
     /// 0: taken or only target; 1: fall through.
     func chain(_ number: Int) -> UnsafeMutablePointer<ChainSlot> {

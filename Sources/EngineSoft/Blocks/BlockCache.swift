@@ -70,13 +70,22 @@ final class BlockCache {
 
     // MARK: Making
 
-    /// Room for a block of `operations`; nil: the arena is full.
-    func allocate(operations: Int) -> UnsafeMutablePointer<Block>? {
-        let bytes = UnsafeMutablePointer<Block>.headerSize + operations * Op.stride
+    /// Room for a block of `operations` and `bytes` of code; nil: the arena is full.
+    func allocate(operations: Int, bytes: Int) -> UnsafeMutablePointer<Block>? {
+        take(UnsafeMutablePointer<Block>.headerSize + operations * Op.stride + bytes)?
+            .bindMemory(to: Block.self, capacity: 1)
+    }
+
+    /// Room for operations that belong to no block; nil: the arena is full.
+    func allocateOperations(_ count: Int) -> UnsafeMutablePointer<Op>? {
+        take(count * Op.stride)?.bindMemory(to: Op.self, capacity: count)
+    }
+
+    private func take(_ bytes: Int) -> UnsafeMutableRawPointer? {
         guard used + bytes <= Self.arenaBytes else { return nil }
-        let block = (arena + used).bindMemory(to: Block.self, capacity: 1)
-        used += bytes
-        return block
+        let place = arena + used
+        used += (bytes + 31) & ~31
+        return place
     }
 
     /// Enters a finished block, whose pages were marked before their bytes were read.

@@ -8,7 +8,7 @@ extension SoftCPU {
     @inline(never)
     func findBlock(single: Bool) -> P {
         lookups += 1
-        if options.emptiesArenaEvery > 0, lookups >= options.emptiesArenaEvery {
+        if options.emptiesArenaEvery > 0 && lookups >= options.emptiesArenaEvery || translator?.isFull == true {
             lookups = 0
             emptyArena()
         }
@@ -133,8 +133,9 @@ extension SoftCPU {
     }
 
     private func store(_ source: BlockSource, _ physical: UInt64) -> UnsafeMutablePointer<Block>? {
+        let bytes = translator == nil || source.mayStop ? [] : memory.bytes(at: physical, source)
         let builder = BlockBuilder(source, operations: scratch)
-        guard let block = memory.blocks.allocate(operations: builder.count) else {
+        guard let block = memory.blocks.allocate(operations: builder.count, bytes: bytes.count) else {
             emptyArena()
             return nil
         }
@@ -147,11 +148,13 @@ extension SoftCPU {
                 isValid: true, isKept: false, nextInBucket: nil,
                 chains: (
                     ChainSlot(isOwnPage: builder.isOwnPage.0), ChainSlot(isOwnPage: builder.isOwnPage.1)
-                )))
+                ), firstRun: builder.operations[1].run))
         block.operations.update(from: builder.operations, count: builder.count)
+        for (index, byte) in bytes.enumerated() { block.bytes[index] = byte }
         if memory.canKeep(physical), source.secondPage.map({ memory.canKeep($0) }) ?? true {
             block.pointee.isKept = true
             memory.blocks.insert(block)
+            if !bytes.isEmpty { translator?.prepare(block, isLater: options.translation == .on) }
         }
         return block
     }
@@ -159,6 +162,7 @@ extension SoftCPU {
     /// Drops all decoded code and every pointer to it.
     func emptyArena() {
         memory.blocks.reset()
+        translator?.reset()
         s.run.pointee.block = nil
         s.run.pointee.chain = nil
         jumpCache.update(repeating: JumpEntry(rip: 0, key: 0, target: nil), count: JumpEntry.count)

@@ -14,6 +14,19 @@ struct BlockSource {
     /// The guest-physical address of what follows on the next page, where the only instruction crosses its page's end.
     var secondPage: UInt64?
 
+    /// That of a block which keeps its bytes; nil: they are not what it was made of.
+    init?(of block: UnsafeMutablePointer<Block>, _ decoder: inout Decoder) {
+        self.init(mode: block.pointee.mode, pageOffset: block.pointee.address & 0xfff)
+        var i = Instruction()
+        while instructions.count < block.pointee.instructionCount {
+            let left = Int(block.pointee.length) - length
+            guard left > 0 else { return nil }
+            let outcome = decoder.decode(block.bytes + length, count: left, mode: mode, into: &i)
+            append(i, outcome)
+        }
+        guard length == Int(block.pointee.length) else { return nil }
+    }
+
     init(mode: Mode, pageOffset: UInt64) {
         self.mode = mode
         self.pageOffset = pageOffset

@@ -76,8 +76,7 @@ extension SoftCPU {
         followsStackLoad = shadow.1
         s.run.pointee.deadline = begun &+ 1
         didDeliver = false
-        var p = findBlock(single: true)
-        while p != toRunLoop { p = p.load(as: Handler.self)(s, p) }
+        run(from: findBlock(single: true))
         (isStepping, followsStackLoad) = (false, false)
         s.run.pointee.deadline = eventDeadline
         s.run.pointee.chain = nil

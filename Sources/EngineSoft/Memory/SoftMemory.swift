@@ -36,7 +36,8 @@ final class SoftMemory {
         exits = Unmanaged.passUnretained(vcpu.exits)
         self.vcpu = vcpu.index
         fetches.initialize(repeating: FetchEntry(page: 1, physical: 0, privilege: 0), count: FetchEntry.count)
-        tables.initializeMemory(as: TLBEntry.self, repeating: .empty, count: TLBEntry.count * Privilege.count)
+        let entries = tables.bindMemory(to: TLBEntry.self, capacity: TLBEntry.count * Privilege.count)
+        for index in 0..<TLBEntry.count * Privilege.count { entries[index] = .empty(index) }
     }
 
     deinit { fetches.deallocate() }
@@ -56,8 +57,8 @@ final class SoftMemory {
     func flush(keepsGlobal: Bool) {
         let entries = tables.assumingMemoryBound(to: TLBEntry.self)
         for index in 0..<TLBEntry.count * Privilege.count
-        where entries[index].read & entries[index].write & 1 == 0 || entries[index].addend != 0 {
-            if !keepsGlobal || entries[index].physical & 1 == 0 { entries[index] = .empty }
+        where entries[index].addend != 0 || entries[index].read != TLBEntry.absent(index) {
+            if !keepsGlobal || entries[index].physical & 1 == 0 { entries[index] = .empty(index) }
         }
         flushFetches()
     }
@@ -71,7 +72,7 @@ final class SoftMemory {
     func flush(page linear: UInt64) {
         let index = Int(truncatingIfNeeded: linear >> 12) & (TLBEntry.count - 1)
         for privilege in 0..<Privilege.count {
-            tables.assumingMemoryBound(to: TLBEntry.self)[privilege * TLBEntry.count + index] = .empty
+            tables.assumingMemoryBound(to: TLBEntry.self)[privilege * TLBEntry.count + index] = .empty(index)
         }
         flushFetches()
     }
@@ -82,8 +83,8 @@ final class SoftMemory {
         let host = UInt64(UInt(bitPattern: backing.host)) & ~0xfff
         let entries = tables.assumingMemoryBound(to: TLBEntry.self)
         for index in 0..<TLBEntry.count * Privilege.count
-        where entries[index].write & 1 == 0 && entries[index].write &+ entries[index].addend == host {
-            entries[index].write = 1
+        where entries[index].write &+ entries[index].addend == host && entries[index].write != TLBEntry.absent(index) {
+            entries[index].write = TLBEntry.absent(index)
         }
     }
 
@@ -97,7 +98,8 @@ final class SoftMemory {
         let index = Int(truncatingIfNeeded: linear >> 12) & (TLBEntry.count - 1)
         let entries = table(privilege).assumingMemoryBound(to: TLBEntry.self)
         entries[index] = TLBEntry(
-            read: canRead ? linearPage : 1, write: canWrite && !isCode ? linearPage : 1,
+            read: canRead ? linearPage : TLBEntry.absent(index),
+            write: canWrite && !isCode ? linearPage : TLBEntry.absent(index),
             addend: UInt64(UInt(bitPattern: backing.host)) &- linearPage,
             physical: physical | (page.isGlobal ? 1 : 0) | (canWrite ? TLBEntry.writable : 0))
     }
@@ -263,6 +265,12 @@ final class SoftMemory {
         store(backing.host, size, value)
     }
 
+    /// The bytes of a block's source, where they lie in one page of memory.
+    func bytes(at physical: UInt64, _ source: BlockSource) -> [UInt8] {
+        guard source.secondPage == nil, let backing = readable(physical) else { return [] }
+        return Array(UnsafeRawBufferPointer(start: backing.host, count: source.length))
+    }
+
     /// Whether blocks decoded at an address may be found again: writes to RAM and ROM are noticed.
     func canKeep(_ physical: UInt64) -> Bool { readable(physical) != nil }
 
@@ -341,7 +349,7 @@ final class SoftMemory {
         lastPiece = nil
         let entries = tables.assumingMemoryBound(to: TLBEntry.self)
         for index in 0..<TLBEntry.count * Privilege.count where range.contains(entries[index].physical & ~0xfff) {
-            entries[index] = .empty
+            entries[index] = .empty(index)
         }
         for index in 0..<FetchEntry.count where range.contains(fetches[index].physical) { fetches[index].page = 1 }
         if !drivenOut.isEmpty { drivenOut = drivenOut.filter { !range.contains($0.value) } }

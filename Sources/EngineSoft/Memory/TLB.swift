@@ -5,7 +5,7 @@
 import CHost
 
 struct TLBEntry {
-    /// Linear page address of pages that may be read, with bit 0 set where none is.
+    /// Linear page address of pages that may be read, or `absent`.
     var read: UInt64
     /// The same for pages that may be written, are dirty already, and hold no decoded code.
     var write: UInt64
@@ -17,7 +17,15 @@ struct TLBEntry {
     static let count = 1024
     static let stride = 32
     static let writable: UInt64 = 2
-    static let empty = TLBEntry(read: 1, write: 1, addend: 0, physical: 0)
+
+    /// A tag of the slot `index` that no access has: a page two slots further, since one that crosses a page compares the next one's. The
+    /// exclusive or with an address is never below 4096, which is all that generated code looks at.
+    @inline(__always)
+    static func absent(_ index: Int) -> UInt64 { UInt64(truncatingIfNeeded: (index & (count - 1)) ^ 2) << 12 }
+
+    static func empty(_ index: Int) -> TLBEntry {
+        TLBEntry(read: absent(index), write: absent(index), addend: 0, physical: 0)
+    }
 }
 
 /// Whose rights an access has: the table of the TLB that it goes through.

@@ -13,7 +13,7 @@ final class FuzzMachine {
     }
 
     private let machine: Machine
-    private let engine = SoftEngine()
+    private let engine = SoftEngine(options: .tested)
     let cpu: SoftCPU
     var vcpu: VCPU { machine.vcpus[0] }
     /// SAFETY: `length` bytes between guard pages.

@@ -8,7 +8,7 @@ import NativeCPU
 
 final class SoftSide {
     private let machine: Machine
-    let engine = SoftEngine()
+    let engine = SoftEngine(options: .tested)
     let cpu: SoftCPU
     let bits: Int
     /// SAFETY: `ramLength` bytes between guard pages, for the life of the process.
@@ -137,8 +137,7 @@ final class SoftSide {
         s.run.pointee.deadline = limit
         s.run.pointee.stop = .none
         while s.run.pointee.stop == .none {
-            var p = cpu.findBlock(single: single)
-            while p != toRunLoop { p = p.load(as: Handler.self)(s, p) }
+            cpu.run(from: cpu.findBlock(single: single))
             if s.run.pointee.executed &+ 64 > limit { return false }
         }
         s.run.pointee.stop = .none

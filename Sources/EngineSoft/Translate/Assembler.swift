@@ -1,0 +1,355 @@
+// x86-64 host code, written as a listing: `code.add(.quad, .rax, .rcx)`. Only what the translator needs; operands in Intel's order.
+// Source: SDM volume 2. Its tests decode every form again.
+
+/// A general register of the host, by its number.
+enum HostRegister: UInt8, CaseIterable {
+    case rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15
+}
+
+/// `[base + index << scale + displacement]`
+struct HostAddress {
+    var base: HostRegister
+    /// Any but RSP.
+    var index: HostRegister?
+    var scale: UInt8 = 0
+    var displacement: Int32 = 0
+
+    init(_ base: HostRegister, _ displacement: Int = 0) {
+        self.base = base
+        self.displacement = Int32(truncatingIfNeeded: displacement)
+    }
+
+    init(_ base: HostRegister, _ index: HostRegister, scale: UInt8, _ displacement: Int = 0) {
+        (self.base, self.index, self.scale) = (base, index, scale)
+        self.displacement = Int32(truncatingIfNeeded: displacement)
+    }
+}
+
+/// Conditions by their code (SDM volume 1, appendix B).
+enum HostCondition: UInt8 {
+    case o, no, b, ae, e, ne, be, a, s, ns, p, np, l, ge, le, g
+}
+
+struct Assembler {
+    /// A place in the code that jumps lead to; bound once.
+    struct Label { fileprivate let number: Int }
+
+    enum Arithmetic: UInt8 { case add, or, adc, sbb, and, sub, xor, cmp }
+    enum Shift: UInt8 { case rol, ror, rcl, rcr, shl, shr, sar = 7 }
+    enum Unary: UInt8 { case not = 2, neg = 3, mul = 4, imul = 5 }
+
+    private(set) var bytes: [UInt8] = []
+    private var labels: [Int?] = []
+    /// Places of 32-bit distances, and the labels that they wait for.
+    private var fixups: [(place: Int, label: Int)] = []
+    /// Places of 32-bit distances to addresses outside of the code.
+    private(set) var outside: [(place: Int, target: UInt)] = []
+
+    var count: Int { bytes.count }
+
+    // MARK: Encoding
+
+    private enum Operand {
+        case register(HostRegister)
+        case memory(HostAddress)
+    }
+
+    /// Opcodes of one to three bytes, the first in the highest byte that is not 0.
+    private mutating func encode(
+        _ width: Width, prefix: UInt8? = nil, _ opcode: UInt32, reg: UInt8, _ operand: Operand,
+        bytes byteRegisters: [UInt8] = []
+    ) {
+        if width == .word { bytes.append(0x66) }
+        if let prefix { bytes.append(prefix) }
+        var rex: UInt8 = width == .quad ? 0x48 : 0
+        if reg & 8 != 0 { rex |= 0x44 }
+        switch operand {
+        case .register(let register): if register.rawValue & 8 != 0 { rex |= 0x41 }
+        case .memory(let address):
+            if address.base.rawValue & 8 != 0 { rex |= 0x41 }
+            if let index = address.index, index.rawValue & 8 != 0 { rex |= 0x42 }
+        }
+        // Without REX these would be AH, CH, DH and BH.
+        if byteRegisters.contains(where: { $0 >= 4 && $0 < 8 }) { rex |= 0x40 }
+        if rex != 0 { bytes.append(rex) }
+        if opcode > 0xffff { bytes.append(UInt8(truncatingIfNeeded: opcode >> 16)) }
+        if opcode > 0xff { bytes.append(UInt8(truncatingIfNeeded: opcode >> 8)) }
+        bytes.append(UInt8(truncatingIfNeeded: opcode))
+        modRM(reg, operand)
+    }
+
+    private mutating func modRM(_ reg: UInt8, _ operand: Operand) {
+        let field = (reg & 7) << 3
+        guard case .memory(let address) = operand else {
+            if case .register(let register) = operand { bytes.append(0xc0 | field | register.rawValue & 7) }
+            return
+        }
+        let low = address.base.rawValue & 7
+        let displacement = address.displacement
+        // RBP and R13 have no form without a displacement.
+        let isShort = displacement >= -128 && displacement <= 127
+        let mod: UInt8 = displacement == 0 && low != 5 ? 0 : isShort ? 0x40 : 0x80
+        if let index = address.index {
+            bytes.append(mod | field | 4)
+            bytes.append(address.scale << 6 | (index.rawValue & 7) << 3 | low)
+        } else {
+            bytes.append(mod | field | low)
+            if low == 4 { bytes.append(0x24) }
+        }
+        if mod == 0x40 { bytes.append(UInt8(bitPattern: Int8(truncatingIfNeeded: displacement))) }
+        if mod == 0x80 { little(displacement) }
+    }
+
+    private mutating func little<T: FixedWidthInteger>(_ value: T) {
+        for index in 0..<T.bitWidth / 8 { bytes.append(UInt8(truncatingIfNeeded: value >> T(index * 8))) }
+    }
+
+    /// An immediate of the width, of 4 bytes for 8.
+    private mutating func immediate(_ width: Width, _ value: Int32) {
+        switch width {
+        case .byte: bytes.append(UInt8(truncatingIfNeeded: value))
+        case .word: little(Int16(truncatingIfNeeded: value))
+        case .double, .quad: little(value)
+        }
+    }
+
+    /// The opcode of byte operands is the even one.
+    private func sized(_ width: Width, _ opcode: UInt32) -> UInt32 { width == .byte ? opcode & ~1 : opcode | 1 }
+
+    private func byteRegisters(_ width: Width, _ registers: HostRegister...) -> [UInt8] {
+        width == .byte ? registers.map(\.rawValue) : []
+    }
+
+    // MARK: Moves
+
+    mutating func mov(_ width: Width, _ to: HostRegister, _ from: HostRegister) {
+        encode(width, sized(width, 0x89), reg: from.rawValue, .register(to), bytes: byteRegisters(width, to, from))
+    }
+
+    mutating func mov(_ width: Width, _ to: HostRegister, _ from: HostAddress) {
+        encode(width, sized(width, 0x8b), reg: to.rawValue, .memory(from), bytes: byteRegisters(width, to))
+    }
+
+    mutating func mov(_ width: Width, _ to: HostAddress, _ from: HostRegister) {
+        encode(width, sized(width, 0x89), reg: from.rawValue, .memory(to), bytes: byteRegisters(width, from))
+    }
+
+    /// `value` is sign-extended to 8 bytes.
+    mutating func mov(_ width: Width, _ to: HostAddress, _ value: Int32) {
+        encode(width, sized(width, 0xc7), reg: 0, .memory(to))
+        immediate(width, value)
+    }
+
+    mutating func mov(_ width: Width, _ to: HostRegister, _ value: Int32) {
+        encode(width, sized(width, 0xc7), reg: 0, .register(to), bytes: byteRegisters(width, to))
+        immediate(width, value)
+    }
+
+    /// All 64 bits, by the shortest form.
+    mutating func load(_ to: HostRegister, _ value: UInt64) {
+        if value >> 32 == 0 {
+            if to.rawValue & 8 != 0 { bytes.append(0x41) }
+            bytes.append(0xb8 | to.rawValue & 7)
+            little(UInt32(truncatingIfNeeded: value))
+        } else if let signed = Int32(exactly: Int64(bitPattern: value)) {
+            mov(.quad, to, signed)
+        } else {
+            bytes.append(to.rawValue & 8 != 0 ? 0x49 : 0x48)
+            bytes.append(0xb8 | to.rawValue & 7)
+            little(value)
+        }
+    }
+
+    /// MOVZX, MOVSX, MOVSXD, or for 4 bytes without sign MOV.
+    mutating func extend(signed: Bool, from: Width, _ to: Width, _ register: HostRegister, _ source: HostRegister) {
+        encode(
+            from == .double && !signed ? .double : to, extension: signed, from, reg: register.rawValue,
+            .register(source),
+            byteRegisters(from, source))
+    }
+
+    mutating func extend(signed: Bool, from: Width, _ to: Width, _ register: HostRegister, _ source: HostAddress) {
+        encode(
+            from == .double && !signed ? .double : to, extension: signed, from, reg: register.rawValue, .memory(source),
+            [])
+    }
+
+    private mutating func encode(
+        _ to: Width, extension signed: Bool, _ from: Width, reg: UInt8, _ operand: Operand, _ registers: [UInt8]
+    ) {
+        switch from {
+        case .byte: encode(to, signed ? 0x0fbe : 0x0fb6, reg: reg, operand, bytes: registers)
+        case .word: encode(to, signed ? 0x0fbf : 0x0fb7, reg: reg, operand)
+        case .double, .quad: encode(to, signed ? 0x63 : 0x8b, reg: reg, operand)
+        }
+    }
+
+    mutating func lea(_ width: Width, _ to: HostRegister, _ address: HostAddress) {
+        encode(width, 0x8d, reg: to.rawValue, .memory(address))
+    }
+
+    mutating func push(_ register: HostRegister) {
+        if register.rawValue & 8 != 0 { bytes.append(0x41) }
+        bytes.append(0x50 | register.rawValue & 7)
+    }
+
+    mutating func pop(_ register: HostRegister) {
+        if register.rawValue & 8 != 0 { bytes.append(0x41) }
+        bytes.append(0x58 | register.rawValue & 7)
+    }
+
+    mutating func cmov(_ condition: HostCondition, _ width: Width, _ to: HostRegister, _ from: HostRegister) {
+        encode(width, 0x0f40 | UInt32(condition.rawValue), reg: to.rawValue, .register(from))
+    }
+
+    mutating func set(_ condition: HostCondition, _ to: HostRegister) {
+        encode(.byte, 0x0f90 | UInt32(condition.rawValue), reg: 0, .register(to), bytes: [to.rawValue])
+    }
+
+    // MARK: Arithmetic
+
+    mutating func arithmetic(_ operation: Arithmetic, _ width: Width, _ a: HostRegister, _ b: HostRegister) {
+        let opcode = sized(width, UInt32(operation.rawValue) << 3 | 1)
+        encode(width, opcode, reg: b.rawValue, .register(a), bytes: byteRegisters(width, a, b))
+    }
+
+    mutating func arithmetic(_ operation: Arithmetic, _ width: Width, _ a: HostRegister, _ b: HostAddress) {
+        let opcode = sized(width, UInt32(operation.rawValue) << 3 | 3)
+        encode(width, opcode, reg: a.rawValue, .memory(b), bytes: byteRegisters(width, a))
+    }
+
+    mutating func arithmetic(_ operation: Arithmetic, _ width: Width, _ a: HostAddress, _ b: HostRegister) {
+        let opcode = sized(width, UInt32(operation.rawValue) << 3 | 1)
+        encode(width, opcode, reg: b.rawValue, .memory(a), bytes: byteRegisters(width, b))
+    }
+
+    mutating func arithmetic(_ operation: Arithmetic, _ width: Width, _ a: HostRegister, _ value: Int32) {
+        arithmetic(operation, width, .register(a), value, byteRegisters(width, a))
+    }
+
+    mutating func arithmetic(_ operation: Arithmetic, _ width: Width, _ a: HostAddress, _ value: Int32) {
+        arithmetic(operation, width, .memory(a), value, [])
+    }
+
+    private mutating func arithmetic(
+        _ operation: Arithmetic, _ width: Width, _ a: Operand, _ value: Int32, _ registers: [UInt8]
+    ) {
+        if width != .byte, value >= -128, value <= 127 {
+            encode(width, 0x83, reg: operation.rawValue, a)
+            return bytes.append(UInt8(truncatingIfNeeded: value))
+        }
+        encode(width, sized(width, 0x81), reg: operation.rawValue, a, bytes: registers)
+        immediate(width, value)
+    }
+
+    mutating func test(_ width: Width, _ a: HostRegister, _ b: HostRegister) {
+        encode(width, sized(width, 0x85), reg: b.rawValue, .register(a), bytes: byteRegisters(width, a, b))
+    }
+
+    mutating func test(_ width: Width, _ a: HostRegister, _ value: Int32) {
+        encode(width, sized(width, 0xf7), reg: 0, .register(a), bytes: byteRegisters(width, a))
+        immediate(width, value)
+    }
+
+    mutating func test(_ width: Width, _ a: HostAddress, _ b: HostRegister) {
+        encode(width, sized(width, 0x85), reg: b.rawValue, .memory(a), bytes: byteRegisters(width, b))
+    }
+
+    mutating func unary(_ operation: Unary, _ width: Width, _ a: HostRegister) {
+        encode(width, sized(width, 0xf7), reg: operation.rawValue, .register(a), bytes: byteRegisters(width, a))
+    }
+
+    mutating func inc(_ width: Width, _ a: HostRegister) {
+        encode(width, sized(width, 0xff), reg: 0, .register(a), bytes: byteRegisters(width, a))
+    }
+
+    mutating func dec(_ width: Width, _ a: HostRegister) {
+        encode(width, sized(width, 0xff), reg: 1, .register(a), bytes: byteRegisters(width, a))
+    }
+
+    mutating func shift(_ operation: Shift, _ width: Width, _ a: HostRegister, _ count: UInt8) {
+        encode(width, sized(width, 0xc1), reg: operation.rawValue, .register(a), bytes: byteRegisters(width, a))
+        bytes.append(count)
+    }
+
+    /// By CL.
+    mutating func shift(_ operation: Shift, _ width: Width, _ a: HostRegister) {
+        encode(width, sized(width, 0xd3), reg: operation.rawValue, .register(a), bytes: byteRegisters(width, a))
+    }
+
+    mutating func imul(_ width: Width, _ a: HostRegister, _ b: HostRegister) {
+        encode(width, 0x0faf, reg: a.rawValue, .register(b))
+    }
+
+    /// Rotates without flags (BMI2).
+    mutating func rorx(_ width: Width, _ to: HostRegister, _ from: HostRegister, _ count: UInt8) {
+        let (r, b) = (to.rawValue >> 3, from.rawValue >> 3)
+        bytes += [0xc4, (r ^ 1) << 7 | 0x40 | (b ^ 1) << 5 | 3, width == .quad ? 0xfb : 0x7b, 0xf0]
+        bytes += [0xc0 | (to.rawValue & 7) << 3 | from.rawValue & 7, count]
+    }
+
+    // MARK: Jumps
+
+    mutating func label() -> Label {
+        labels.append(nil)
+        return Label(number: labels.count - 1)
+    }
+
+    mutating func bind(_ label: Label) { labels[label.number] = count }
+
+    mutating func jump(_ label: Label) {
+        bytes.append(0xe9)
+        distance(label)
+    }
+
+    mutating func jump(_ condition: HostCondition, _ label: Label) {
+        bytes += [0x0f, 0x80 | condition.rawValue]
+        distance(label)
+    }
+
+    private mutating func distance(_ label: Label) {
+        fixups.append((count, label.number))
+        little(Int32(0))
+    }
+
+    /// To an address outside of the code, within 2 GiB of where it will lie.
+    mutating func jump(outside target: UInt) {
+        bytes.append(0xe9)
+        outside.append((count, target))
+        little(Int32(0))
+    }
+
+    mutating func jump(_ condition: HostCondition, outside target: UInt) {
+        bytes += [0x0f, 0x80 | condition.rawValue]
+        outside.append((count, target))
+        little(Int32(0))
+    }
+
+    mutating func call(outside target: UInt) {
+        bytes.append(0xe8)
+        outside.append((count, target))
+        little(Int32(0))
+    }
+
+    mutating func jump(_ target: HostAddress) { encode(.double, 0xff, reg: 4, .memory(target)) }
+    mutating func call(_ target: HostAddress) { encode(.double, 0xff, reg: 2, .memory(target)) }
+    mutating func jump(_ target: HostRegister) { encode(.double, 0xff, reg: 4, .register(target)) }
+    mutating func ret() { bytes.append(0xc3) }
+
+    /// The code as it is to lie at `address`. Every label is bound.
+    mutating func finish(at address: UInt) -> [UInt8] {
+        for fixup in fixups {
+            guard let target = labels[fixup.label] else { continue }
+            patch(fixup.place, Int32(truncatingIfNeeded: target - fixup.place - 4))
+        }
+        for jump in outside {
+            let from = Int(bitPattern: address) &+ jump.place &+ 4
+            patch(jump.place, Int32(truncatingIfNeeded: Int(bitPattern: jump.target) &- from))
+        }
+        return bytes
+    }
+
+    private mutating func patch(_ place: Int, _ distance: Int32) {
+        for index in 0..<4 { bytes[place + index] = UInt8(truncatingIfNeeded: distance >> Int32(index * 8)) }
+    }
+}

@@ -1,0 +1,16 @@
+import Core
+import EngineSoft
+import Glibc
+
+extension SoftOptions {
+    /// What the tests of this module run with: BACKPLANE_TRANSLATE is `off`, `on` or `always`, as a machine file has it.
+    static var tested: SoftOptions {
+        var options = SoftOptions()
+        switch getenv("BACKPLANE_TRANSLATE").map({ String(cString: $0) }) {
+        case "on": options.translation = .on
+        case "always": options.translation = .always
+        default: break
+        }
+        return options
+    }
+}
