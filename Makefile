@@ -66,6 +66,7 @@ test: setup guests
 	swift build $(TESTS) --build-tests
 	BACKPLANE_ALONE=1 swift test $(TESTS) --skip-build --filter 'NativeTests/instructionsWhoseSizesDiffer'
 	swift test $(TESTS) --skip-build
+	BACKPLANE_TRANSLATE=always swift test $(TESTS) --skip-build --filter EngineSoftTests
 
 # The software CPU's tests for longer: millions of cases against the host's CPU, thousands against KVM, and random guests, of the CPU alone and with
 # devices, these also with the address sanitizer (but for leaks, which XCTest has). BACKPLANE_SEED=N gives others; SOAK=N takes N times as long as `make test`.

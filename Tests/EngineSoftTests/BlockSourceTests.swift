@@ -12,7 +12,7 @@ struct BlockSourceTests {
     }
 
     @Test func aBlockEndsBehindItsJump() throws {
-        // nop; inc eax; jmp +0; nop
+        // xchg eax, eax; inc eax; jmp +0; nop
         let source = try read(SystemBench([0x90, 0x40, 0xeb, 0x00, 0x90]), 0x1000)
         #expect(source.instructions.map(\.mnemonic) == [.xchg, .inc, .jmp])
         #expect(source.instructions.map(\.length) == [1, 1, 2])

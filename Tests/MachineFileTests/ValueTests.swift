@@ -266,6 +266,12 @@ import Testing
             head + "cpu: §kvm\n", "\"cpu\" is a mapping of engine, interrupts, count, translate, not a single value")
     }
 
+    @Test func translationIsOffOnOrAlways() throws {
+        try expectErrors(
+            head + "cpu: { translate: §never }\n",
+            "\"translate\" of the CPU: \"never\" is not one of off, on, always")
+    }
+
     @Test func hardwareCannotCountTime() throws {
         try expectErrors(
             head + "cpu: { engine: kvm }\nclock: { mode: §counted }\n",

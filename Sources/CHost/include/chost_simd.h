@@ -23,8 +23,8 @@ struct ch_op {
 /* The state's part that is shared with the engine (State/Layout.swift). */
 enum {
     CH_RAX = 0, CH_RCX = 8, CH_RDX = 16,
-    CH_MXCSR = 1224,      /* u32 */
-    CH_X87 = 1232,        /* struct ch_x87 */
+    CH_MXCSR = 1112,      /* u32 */
+    CH_X87 = 1120,        /* struct ch_x87 */
     CH_VECTORS = 2048,    /* places of 16 bytes: XMM0-15 in slots of 64 bytes, then x87 and MMX by physical number, then a temporary */
     CH_XMM_STRIDE = 4,
     CH_X87_FIRST = 64,

@@ -52,7 +52,7 @@ extension SoftCPU {
         }
         switch answer {
         case .raised: return abort(s, p)
-        case .answered: if index == MSR.apicBase { s.cpu.pointee.apicBase = value }
+        case .answered: if index == MSR.apicBase { s.cpu.pointee.msrs.apicBase = value }
         case .proceed: guard setMSR(index, value) else { return raise(s, p, Vector.gp, code: 0) }
         }
         return retire(s, p)

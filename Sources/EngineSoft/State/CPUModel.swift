@@ -92,7 +92,7 @@ struct CPUModel {
 
     /// With APIC where there is one and IA32_APIC_BASE has it enabled.
     private func versionEDX(_ s: S) -> UInt32 {
-        let isEnabled = hasLocalAPIC && s.cpu.pointee.apicBase & 1 << 11 != 0
+        let isEnabled = hasLocalAPIC && s.cpu.pointee.msrs.apicBase & 1 << 11 != 0
         return Self.ownEDX | (isEnabled ? 1 << 9 : 0)
     }
 

@@ -90,8 +90,7 @@ struct CPUState {
     // MARK: Registers
     var segments:
         (
-            es: SegmentRegister, cs: SegmentRegister, ss: SegmentRegister, ds: SegmentRegister,
-            fs: SegmentRegister,
+            es: SegmentRegister, cs: SegmentRegister, ss: SegmentRegister, ds: SegmentRegister, fs: SegmentRegister,
             gs: SegmentRegister, ldtr: SegmentRegister, tr: SegmentRegister
         ) = (.init(), .init(), .init(), .init(), .init(), .init(), .init(), .init())
     var gdt = DescriptorTable()
@@ -103,12 +102,13 @@ struct CPUState {
     var cr8: UInt64 = 0
     var efer: UInt64 = 0
     var xcr0: UInt64 = 1
-    var dr: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (
-        0, 0, 0, 0, 0, 0, 0xffff_0ff0, 0x400
-    )
+    var dr: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0, 0xffff_0ff0, 0x400)
     /// PAE's four page-directory-pointer entries, loaded with CR3.
     var pageDirectoryPointers: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
-    var msrs = ModelSpecificRegisters()
+
+    // MARK: x87 and SSE control
+    var mxcsr: UInt32 = 0x1f80
+    var x87 = X87Control()
 
     // MARK: Events
     /// DR6 bits that wait to be reported as #DB once the instruction has retired.
@@ -122,12 +122,8 @@ struct CPUState {
     /// The repeated string instruction that ran last has done a round, and RIP is still at it.
     var didRound = false
 
-    // MARK: x87 and SSE control
-    var mxcsr: UInt32 = 0x1f80
-    var x87 = X87Control()
-
-    /// IA32_APIC_BASE as last written to the device that answers it: its bit 11 is CPUID's APIC bit.
-    var apicBase: UInt64 = 0xfee0_0900
+    // MARK: Last, since it grows
+    var msrs = ModelSpecificRegisters()
 }
 
 /// MSRs with a place of their own.
@@ -145,6 +141,8 @@ struct ModelSpecificRegisters {
     var tscOffset: UInt64 = 0
     var pat: UInt64 = 0x0007_0406_0007_0406
     var miscEnable = MiscEnable.fastStrings | MiscEnable.readOnly
+    /// IA32_APIC_BASE as last written to the device that answers it: its bit 11 is CPUID's APIC bit.
+    var apicBase: UInt64 = 0xfee0_0900
 }
 
 /// x87 registers but for the stack itself. `tag`: a bit set for each physical register that is not empty.

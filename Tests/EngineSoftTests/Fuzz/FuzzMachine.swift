@@ -13,7 +13,7 @@ final class FuzzMachine {
     }
 
     private let machine: Machine
-    private let engine: SoftEngine
+    private let engine = SoftEngine(options: .tested)
     let cpu: SoftCPU
     var vcpu: VCPU { machine.vcpus[0] }
     /// SAFETY: `length` bytes between guard pages.
@@ -21,13 +21,9 @@ final class FuzzMachine {
     private static let length: UInt64 = 0x40000
     private var random = Randomness(seed: 0)
 
-    /// The clock is of instructions, so that two of them can run alike.
-    init(options: SoftOptions = .tested) throws {
-        engine = SoftEngine(options: options)
+    init() throws {
         machine = try Machine(
-            MachineDescription(
-                name: "fuzz", cpuCount: 1, memory: 0, instances: [],
-                clock: ClockDescription(mode: .counted), watchdog: 0),
+            MachineDescription(name: "fuzz", cpuCount: 1, memory: 0, instances: [], watchdog: 0),
             options: MachineOptions(makeEngine: nil, log: { _, _, _ in }))
         ram = nc_guarded(Self.length)
         // RAM that does not end where a table might, a hole, and ROM.
@@ -61,8 +57,6 @@ final class FuzzMachine {
     }
 
     // MARK: Memory
-
-    var memory: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: ram, count: Int(Self.length)) }
 
     private func fillMemory(is64: Bool) {
         var at = 0

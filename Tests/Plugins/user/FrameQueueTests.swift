@@ -34,6 +34,6 @@ import UserNetwork
         append(&queue, frame(1, count: 65_550))
         #expect(queue.count == 212 && queue.lost == 89, "longer than any frame")
         for _ in 0..<100 { append(&queue, frame(2, count: 65_000)) }
-        #expect(queue.lost == 89 + 36, "4 MiB hold 64 of them beside the rest")
+        #expect(queue.lost == 89 + 85, "1 MiB holds 15 of them beside the rest")
     }
 }
