@@ -45,8 +45,10 @@ check-linux:
 	scripts/fetch-linux.sh i386
 	scripts/check-linux.sh .build-tests/release/backplane $(OPTIONS)
 
-# SeaBIOS and what it boots, driven by the serial console; after make test.
+# SeaBIOS and what it boots - GRUB, Debian from a disk - driven by the serial console, and by the VGA's cells and keys; after make test.
 check-pc:
+	@scripts/setup.sh pc
+	@if [ "$$(id -u)" = 0 ]; then scripts/make-debian-disk.sh; fi
 	scripts/check-pc.py .build-tests/release/backplane
 
 # EngineKVM where KVM runs supervisor code on the CPU: on this host, or in a box (scripts/kvm-box.sh); after make test.

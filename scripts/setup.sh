@@ -1,13 +1,14 @@
 #!/bin/sh
 # Installs the Debian packages that Backplane needs and that are missing; quiet where nothing is. `setup.sh bench` adds the
 # peers that the benchmarks measure against, `setup.sh check` and `setup.sh deb` what `make check` and the Debian packages need,
-# `setup.sh kvm` the machine that a host in a box runs on and what its checks use.
+# `setup.sh kvm` the machine that a host in a box runs on and what its checks use, `setup.sh pc` firmware and what makes disks for `make check-pc`.
 set -eu
 need="libcapstone-dev libffi-dev liblzma-dev libslirp-dev libyaml-dev libzstd-dev pkg-config python3 zlib1g-dev"
 case ${1:-} in
 bench) need="$need qemu-system-x86 valgrind gcc bochs bochs-term nasm" ;;
 check) need="$need groff-base" ;;
 kvm) need="$need qemu-system-x86 gdb tmux e2fsprogs" ;;
+pc) need="$need acpica-tools fdisk e2fsprogs grub-pc-bin grub-common mmdebstrap openssh-client seabios xorriso" ;;
 deb) need="$need debhelper lintian mmdebstrap uidmap" ;;
 esac
 missing=

@@ -48,6 +48,12 @@ struct Run: ParsableCommand {
     @Flag(name: .customLong("gdb-wait"), help: "The guest stands still until a debugger lets it go on.")
     var gdbWait = false
 
+    @Option(
+        help: ArgumentHelp(
+            "A port of this host that leads to the guest, where the machine file has the parameter 'forward', as that of disk images has: tcp:2222:22. Repeatable.",
+            valueName: "PROTOCOL:PORT:PORT"))
+    var forward: [String] = []
+
     @Flag(
         name: .customLong("print"),
         help: "Print the machine file instead of running it: of a disk image, the one that it stands for.")
@@ -58,6 +64,7 @@ struct Run: ParsableCommand {
             writeAll(STDOUT_FILENO, try machineFile.printed().utf8)
             return
         }
+        if !forward.isEmpty { machineFile.settings.append("forward=" + forward.joined(separator: ",")) }
         try machineFile.replaceImages()
         guard let level = LogLevel.named(logLevel) else {
             throw ValidationError("--log takes trace, debug, info, warning or error, and got '\(logLevel)'")

@@ -125,7 +125,7 @@ extension Commands {
         // MARK: Plugins that end the process
 
         private static let callback =
-            "machine 'echo': a plugin has ended the process: instance 'bad' (wild), in write of 0x300"
+            "machine 'small': a plugin has ended the process: instance 'bad' (wild), in write of 0x300"
 
         @Test(
             .enabled(if: Host.hasCompiler),

@@ -21,10 +21,11 @@ final class TestPlugins: PluginCatalog {
         classes: [
             RecorderInstance.definition, FaultyDevice.definition, ProbeDevice.definition, TallyDevice.definition,
             WatcherPolicy.definition, SwitcherPolicy.definition, CardDevice.definition, StuckDisk.definition,
-            WindowDevice.definition, CascadeDevice.definition, PCICard.definition,
+            WindowDevice.definition, CascadeDevice.definition, PCICard.definition, ScreenCard.definition,
+            Viewer.definition,
         ])
     static let own = Result { () throws(LibraryError) in
-        try PluginLibrary(builtIn: ownLibrary.descriptor(hostMajor: 1, hostMinor: 4)!)
+        try PluginLibrary(builtIn: ownLibrary.descriptor(hostMajor: 1, hostMinor: 5)!)
     }
     private static let loaded = Mutex<[String: PluginLibrary]>([:])
 

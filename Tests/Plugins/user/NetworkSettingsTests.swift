@@ -34,6 +34,12 @@ import UserNetwork
             complaint("10.0.2.15/24") == "network: 10.0.2.15/24 has bits of a host in it; the network is 10.0.2.0/24")
     }
 
+    /// As a machine file's parameter gives them, which may be empty.
+    @Test func severalForwardsMayHaveCommasBetween() throws {
+        #expect(try settings("10.0.2.0/24", "tcp:2222:22,udp:53:53").forwards.map(\.guestPort) == [22, 53])
+        #expect(try settings("10.0.2.0/24", "").forwards.isEmpty)
+    }
+
     @Test func forwardsHaveFourForms() throws {
         let forwards = try settings(
             "10.0.2.0/24", "tcp:2222:22", "udp:0.0.0.0:5353:53", "tcp:8080:10.0.2.20:80",

@@ -12,7 +12,7 @@ final class UserBackend: Instance {
             Property(
                 "forward", .text, list: true,
                 doc:
-                    "ports of the host that lead to the guest, each PROTOCOL:[HOST-ADDRESS:]PORT:[GUEST-ADDRESS:]PORT, such as tcp:2222:22; only this host can use them, unless a host address says otherwise"
+                    "ports of the host that lead to the guest, each PROTOCOL:[HOST-ADDRESS:]PORT:[GUEST-ADDRESS:]PORT, such as tcp:2222:22, or several with commas between; only this host can use them, unless a host address says otherwise"
             ),
             Property(
                 "network", .text, default: "10.0.2.0/24",

@@ -85,7 +85,7 @@ public struct NetworkSettings: Equatable, Sendable {
 
     /// - Parameters:
     ///   - network: address and length of its prefix, `10.0.2.0/24`; 8 to 27 bits, for the last address used is the 15th above.
-    ///   - forwards: as `Forward` reads them.
+    ///   - forwards: as `Forward` reads them, or several of them with commas between.
     public init(network text: String, forwards: [String]) throws(Problem) {
         let parts = text.split(separator: "/", omittingEmptySubsequences: false)
         guard parts.count == 2, let address = IPv4Address(parts[0]), parts[1].allSatisfy(\.isNumber),
@@ -100,8 +100,8 @@ public struct NetworkSettings: Equatable, Sendable {
         }
         network = address
         self.forwards = []
-        for forward in forwards {
-            do throws(Problem) { self.forwards.append(try Forward(forward)) } catch {
+        for forward in forwards.flatMap({ $0.split(separator: ",") }) {
+            do throws(Problem) { self.forwards.append(try Forward(String(forward))) } catch {
                 throw Problem(text: "forward: " + error.text)
             }
         }
