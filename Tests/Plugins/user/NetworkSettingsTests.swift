@@ -53,7 +53,7 @@ import UserNetwork
     }
 
     @Test(arguments: [
-        "", "tcp", "tcp:22", "tcp:2222:", "tcp:2222:22:", "sctp:1:2", "tcp:0:22", "tcp:65536:22", "tcp:-1:22",
+        "tcp", "tcp:22", "tcp:2222:", "tcp:2222:22:", "sctp:1:2", "tcp:0:22", "tcp:65536:22", "tcp:-1:22",
         "tcp:+1:22",
         "tcp:1.2.3:22:22", "tcp:2222:22:1.2.3.4", "TCP:1:2", "tcp: 1:2",
     ])
