@@ -23,6 +23,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PACKAGES = {
     "seabios": "usr/share/seabios/bios-256k.bin",
     "grub-rescue-pc": "usr/lib/grub-rescue/grub-rescue-usb.img",
+    "ipxe-qemu": "usr/lib/ipxe/qemu/pxe-e1000.rom",
 }
 DEBIAN = ROOT / ".build/guests/debian/disk.img"
 # A guest that hangs must not hang the check; a slow host has all of this.
@@ -242,12 +243,12 @@ def main():
         boot_image(work / "boot.img", BOOT_SECTOR)
         boot_image(work / "lasting.img", LASTING_SECTOR)
 
-        def command(disk, *more):
+        def command(disk, *more, machine_file=ROOT / "machines/pc.yaml"):
             settings = {
                 "firmware": files["seabios"], "vga-bios": files["seabios"].parent / "vgabios-stdvga.bin", "disk": disk, "memory": "64MiB", "debug": work / "seabios.log",
             }
             options = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
-            return [str(backplane), "run", str(ROOT / "machines/pc.yaml"), "--engine", arguments.engine, *options, *more]
+            return [str(backplane), "run", str(machine_file), "--engine", arguments.engine, *options, *more]
 
         def boots_a_sector():
             result = subprocess.run(
@@ -307,6 +308,38 @@ def main():
                 screen.wait_for(r"(?s)GNU GRUB +version.*executed automatically")
                 assert screen.quit() == 0
 
+        def ipxe_loads_by_tftp():
+            (work / "tftp").mkdir()
+            (work / "tftp/boot.ipxe").write_text("#!ipxe\necho a script has come\n")
+            machine_file = work / "ipxe.yaml"
+            machine_file.write_text(
+                f"extends: {ROOT / 'machines/pc.yaml'}\ndevices:\n  - {{ id: nic, rom: {files['ipxe-qemu']} }}\n"
+                f"backends:\n  - {{ id: lan, tftp: {work / 'tftp'}, boot-file: boot.ipxe }}\n")
+            (work / "empty.img").write_bytes(bytes(1 << 20))
+            with Screen(backplane, command(work / "empty.img", machine_file=machine_file), work) as screen:
+                screen.wait_for(r"(?s)net0: 10\.0\.2\.15/255\.255\.255\.0.*boot\.ipxe\.\.\. ok.*a script has come")
+                assert screen.quit() == 0
+
+        def acpica_reads_the_tables(ssh):
+            """iasl takes every table that Linux has found apart, and acpiexec evaluates resources and link devices, without an error."""
+            folder = work / "acpi"
+            folder.mkdir()
+            packed = subprocess.run(
+                [*ssh, "cd /sys/firmware/acpi/tables && mkdir /tmp/acpi && for table in APIC DSDT FACP FACS; do cat $table >/tmp/acpi/$table; done && "
+                 "tar -c -C /tmp/acpi ."], capture_output=True, timeout=PATIENCE)
+            assert packed.returncode == 0, packed.stderr
+            subprocess.run(["tar", "-x"], input=packed.stdout, cwd=folder, check=True)
+            for table in ("APIC", "DSDT", "FACP", "FACS"):
+                assert (folder / table).stat().st_size > 36, table
+                told = subprocess.run(["iasl", "-d", table], cwd=folder, capture_output=True, text=True)
+                said = told.stdout + told.stderr
+                assert told.returncode == 0 and not re.search(r"(?i)error|warning|invalid|unknown", said), f"{table}: {said}"
+            # (_PRT is longer than acpiexec's own buffer; Linux has evaluated it.)
+            commands = [rf"evaluate \_SB.{name}" for name in ("LNKA._CRS", "LNKB._STA", "PCI0._CRS", "PCI0.ISA.COM1._CRS", "PCI0.ISA.KBD0._CRS")]
+            told = subprocess.run(["acpiexec", "-b", ";".join(commands), "DSDT"], cwd=folder, capture_output=True, text=True)
+            said = told.stdout + told.stderr
+            assert told.returncode == 0 and "AE_" not in said and said.count("Evaluation of") == 5, said[-3000:]
+
         def debian_to_its_prompt():
             """Debian's disk: GRUB's entry by keys, a login by keys, the hardware as Linux found it, ssh by a forwarded port, ACPI's power button."""
             disk = work / "debian.img"
@@ -338,6 +371,7 @@ def main():
                     assert re.search(line, told.stdout), f"{line}: not in\n{told.stdout[-3000:]}"
                 for line in (r"ACPI (BIOS )?(Error|Warning|Exception)", r"I/O error", r"loaded failed"):
                     assert not re.search(line, told.stdout), f"{line}: in\n{told.stdout[-3000:]}"
+                acpica_reads_the_tables(ssh)
                 screen.tell("system_powerdown")
                 assert screen.process.wait(PATIENCE) == 0, "Debian did not power off with status 0"
 
@@ -346,8 +380,9 @@ def main():
         checks.check("GRUB's rescue menu comes up and is driven by keys; its lspci sees the board", grub_is_driven)
         checks.check("SeaBIOS's boot menu comes up on the VGA at a key, and boots what a key chooses", boot_menu_by_keys)
         checks.check("GRUB's rescue menu is read from the cells and driven by keys, and by Ctrl-Alt-Delete comes again", grub_on_the_screen)
+        checks.check("iPXE in the card's ROM gets an address by DHCP and loads a script by TFTP", ipxe_loads_by_tftp)
         if DEBIAN.exists():
-            checks.check("Debian boots from its disk to a login by keys on the VGA; DMA, ACPI, I/O APIC, ssh by a forwarded port; the power button ends it", debian_to_its_prompt)
+            checks.check("Debian boots from its disk to a login by keys on the VGA; DMA, I/O APIC, ssh by a forwarded port, ACPI that iasl and acpiexec accept; the power button ends it", debian_to_its_prompt)
         else:
             print("SKIPPED Debian from its disk: scripts/make-debian-disk.sh makes it, as root")
     print(f"{checks.passed} passed, {checks.failed} failed")
