@@ -360,6 +360,10 @@ def main():
                 ssh = ["ssh", "-i", str(DEBIAN.parent / "id_ed25519"), "-p", str(port), "-o", "StrictHostKeyChecking=no",
                        "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "ConnectionAttempts=30",
                        "-o", "ConnectTimeout=60", "root@127.0.0.1"]
+                # A guest on a slow host may need a while until its sshd answers: 255 is ssh's own failure.
+                end = time.monotonic() + PATIENCE
+                while subprocess.run([*ssh, "true"], capture_output=True, timeout=PATIENCE).returncode == 255:
+                    assert time.monotonic() < end, "ssh by the forwarded port finds nobody"
                 told = subprocess.run(
                     [*ssh, "dmesg; cat /proc/interrupts; ls /sys/bus/acpi/devices; systemctl --failed --no-legend; "
                      "echo dma_mode $(cat /sys/class/ata_device/dev1.0/dma_mode)"],

@@ -46,7 +46,7 @@ public struct Board: Equatable, Sendable {
     public var powerBlock: UInt16 = 0
     /// IRQ of the power block's SCI.
     public var sci: UInt8 = 9
-    /// IRQs of the PCI router's choices and the SCI: their lines are levels, active high.
+    /// Where their registers are; nil: there is none.
     public var localAPIC: UInt32?
     public var ioAPIC: UInt32?
     public var hasPICs = true
@@ -63,7 +63,7 @@ public struct Board: Equatable, Sendable {
 
     public init() {}
 
-    /// IRQs that PCI's pins may be routed to.
+    /// IRQs that PCI's pins may be routed to. Their lines, and the SCI's, are levels, active high.
     static let routable: [UInt32] = [5, 10, 11]
     static let links = ["LNKA", "LNKB", "LNKC", "LNKD"]
     static let routers = ["PIRA", "PIRB", "PIRC", "PIRD"]
