@@ -113,6 +113,11 @@ int bh_lock(int fd, int exclusive) {
     RETURN(int, fcntl(fd, F_OFD_SETLK, &lock));
 }
 
+void bh_unlock(int fd) {
+    struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+    (void)fcntl(fd, F_OFD_SETLK, &lock);
+}
+
 int bh_is_write_locked(int fd) {
     struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
     return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type == F_WRLCK;

@@ -62,6 +62,9 @@ public final class ImageFile: Sendable {
         self.warnings = warnings
     }
 
+    /// Closing alone does not end the lock while a process that is just being started still has a copy of the descriptor.
+    deinit { bh_unlock(descriptor.raw) }
+
     /// Throws what opening it would throw now, but neither writes nor locks it.
     public static func check(
         path: String, mode: ImageMode, sectorSize: UInt32, temporaryDirectory: String

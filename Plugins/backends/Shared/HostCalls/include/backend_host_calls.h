@@ -33,6 +33,7 @@ int bh_rename(const char *from, const char *to);
 int bh_read_link(const char *path, char *target, size_t size); /* NUL-terminated; what does not fit is -ENAMETOOLONG */
 /* An open-file-description lock of the whole file. */
 int bh_lock(int descriptor, int exclusive);
+void bh_unlock(int descriptor);
 /* 1: somebody holds it for writing, 0: not. */
 int bh_is_write_locked(int descriptor);
 /* A file of 0600 without a name. */
