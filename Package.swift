@@ -49,7 +49,8 @@ struct PluginFolder {
             name: module, dependencies: (["PluginKit"] + names).map { .init(stringLiteral: $0) },
             path: model == nil ? path : path + "/Plugin", swiftSettings: hot, linkerSettings: oneSymbol)
         guard let model else { return [plugin] }
-        let modelNeeds = shared.filter { $0 != "Loading" } + (modelUsesKit ? ["PluginKit"] : [])
+        let modelNeeds =
+            shared.filter { !["Loading", "PCIWindows"].contains($0) } + (modelUsesKit ? ["PluginKit"] : [])
         return [
             plugin,
             .target(
@@ -98,7 +99,7 @@ let plugins = [
     PluginFolder(kind: "devices", name: "ata", model: "ATA"),
     PluginFolder(kind: "devices", name: "debug-console", model: "DebugConsole"),
     PluginFolder(kind: "devices", name: "debug-exit"),
-    PluginFolder(kind: "devices", name: "e1000", model: "E1000", shared: ["Images", "PCIConfiguration"]),
+    PluginFolder(kind: "devices", name: "e1000", model: "E1000", shared: ["PCIConfiguration", "PCIWindows"]),
     PluginFolder(kind: "devices", name: "fw-cfg", model: "FWCfg", shared: ["Images"]),
     PluginFolder(kind: "devices", name: "gsi"),
     PluginFolder(kind: "devices", name: "i440fx", model: "I440FX", shared: ["PCIConfiguration"]),
@@ -107,16 +108,16 @@ let plugins = [
     PluginFolder(kind: "devices", name: "lapic", model: "LocalAPIC"),
     PluginFolder(kind: "devices", name: "lfsr", isC: true),
     PluginFolder(kind: "devices", name: "pic8259", model: "PIC8259"),
-    PluginFolder(kind: "devices", name: "piix-ide", model: "PIIXIDE", shared: ["PCIConfiguration"]),
+    PluginFolder(kind: "devices", name: "piix-ide", model: "PIIXIDE", shared: ["PCIConfiguration", "PCIWindows"]),
     PluginFolder(kind: "devices", name: "piix3", model: "PIIX3", shared: ["PCIConfiguration"]),
-    PluginFolder(kind: "devices", name: "piix4-pm", model: "PIIX4PM", shared: ["PCIConfiguration"]),
+    PluginFolder(kind: "devices", name: "piix4-pm", model: "PIIX4PM", shared: ["PCIConfiguration", "PCIWindows"]),
     PluginFolder(kind: "devices", name: "pit8254", model: "PIT8254"),
     PluginFolder(kind: "devices", name: "reset-control", model: "ResetControl"),
     PluginFolder(kind: "devices", name: "rom", model: "ROM", shared: ["Images"]),
     PluginFolder(kind: "devices", name: "rtc146818", model: "RTC146818"),
     PluginFolder(kind: "devices", name: "smbios", shared: ["ACPITables"]),
     PluginFolder(kind: "devices", name: "uart16550", model: "UART16550"),
-    PluginFolder(kind: "devices", name: "vga", model: "VGA", shared: ["Images", "PCIConfiguration"]),
+    PluginFolder(kind: "devices", name: "vga", model: "VGA", shared: ["PCIConfiguration", "PCIWindows"]),
     PluginFolder(
         kind: "loaders", name: "elf", model: "ELFKernel", modelFolder: "Format",
         shared: ["Images", "LinuxBoot", "Loading"], testsUseKernelImages: true),
@@ -219,6 +220,9 @@ let shared: [Target] = [
     .target(
         name: "BackendSupport", dependencies: ["PluginKit", "CBackendSupport"], path: "Plugins/backends/Shared/Support"),
     .target(name: "PCIConfiguration", path: "Plugins/devices/Shared/PCI", swiftSettings: strict + hot),
+    .target(
+        name: "PCIWindows", dependencies: ["Images", "PCIConfiguration", "PluginKit"],
+        path: "Plugins/devices/Shared/PCIWindows", swiftSettings: hot),
     .target(name: "ACPITables", path: "Plugins/devices/Shared/ACPI", swiftSettings: strict),
     tests("ACPITables", folder: "acpi-tables"),
     tests("BackendSupport", folder: "backends-shared"),

@@ -1,6 +1,6 @@
 import E1000
-import Images
 import PCIConfiguration
+import PCIWindows
 import PluginKit
 
 /// A network card: its registers in two BARs, an expansion ROM to boot by, DMA while it is a bus master, and a cable.
@@ -23,7 +23,6 @@ final class E1000Plugin: Instance {
     private enum TimerCookie { static let interrupt: UInt64 = 0, transmit: UInt64 = 1 }
     /// Frames that wait for the guest's descriptors: what the chip's FIFO of 64 KiB is on the card.
     private static let queueLimit = 64
-    private static let longestROM: UInt64 = 1 << 20
 
     private let clock: Clock
     private let interruptTimer: Timer
@@ -35,9 +34,9 @@ final class E1000Plugin: Instance {
     private var net = NetPeer.unwired
     private var memory: Memory?
 
-    private var registerClaim: Claim?
-    private var windowClaim: Claim?
-    private var romMapping: Memory.Mapping?
+    private var registers = WindowClaim()
+    private var portWindow = WindowClaim()
+    private var romMapping = WindowMapping()
     /// The level of INTA#; nil: to be said again.
     private var driven: Bool?
     private var queue: [[UInt8]] = []
@@ -47,7 +46,7 @@ final class E1000Plugin: Instance {
     init(_ host: Host, _ values: Values) throws(PluginError) {
         let address = try values.isSet("mac") ? Self.parse(values.text("mac")) : Self.address(of: host.id)
         chip = E1000(address: address)
-        rom = try values.isSet("rom") ? Self.load(values.text("rom"), host) : nil
+        rom = try values.isSet("rom") ? ExpansionROM.load(values.text("rom"), host) : nil
         do throws(LayoutError) {
             configuration = try Self.configuration(romSize: rom?.bytes.count)
         } catch {
@@ -89,18 +88,6 @@ final class E1000Plugin: Instance {
     private static func address(of id: String) -> [UInt8] {
         let hash = id.utf8.reduce(0x811C_9DC5 as UInt32) { ($0 ^ UInt32($1)) &* 0x0100_0193 }
         return [0x52, 0x54, 0x00] + [16, 8, 0].map { UInt8(truncatingIfNeeded: hash >> $0) }
-    }
-
-    /// The ROM's bytes, padded to a power of two of at least a page.
-    private static func load(_ path: String, _ host: Host) throws(PluginError) -> Memory.Region {
-        let bytes: [UInt8]
-        do { bytes = try ImageFile.read(path, limit: longestROM) } catch { throw PluginError("rom: " + error.text) }
-        var size = 4096
-        while size < bytes.count { size *= 2 }
-        let region = try host.memory.region("rom", .rom, length: UInt64(size))
-        region.bytes.initializeMemory(as: UInt8.self, repeating: 0xFF)
-        region.bytes.copyBytes(from: bytes)
-        return region
     }
 
     // MARK: Lifecycle
@@ -239,45 +226,22 @@ final class E1000Plugin: Instance {
 
     /// A base address register has moved, or spaces were switched.
     private func updateWindows() {
-        guard let io = try? host.io else { return }
         for window in configuration.windows {
             switch window.source {
             case .baseAddress(0):
-                update(&registerClaim, window, io) { () throws(PluginError) in
+                registers.follow(window.enabledAddress, host) { (io, address) throws(PluginError) in
                     try io.claimMemory(
-                        window.address, length: window.size, widths: .long, cookie: Cookie.registers, name: "registers")
+                        address, length: window.size, widths: .long, cookie: Cookie.registers, name: "registers")
                 }
             case .baseAddress:
-                update(&windowClaim, window, io) { () throws(PluginError) in
+                portWindow.follow(window.enabledAddress, host) { (io, address) throws(PluginError) in
                     try io.claimPorts(
-                        UInt16(truncatingIfNeeded: window.address), count: Int(window.size), widths: .long,
+                        UInt16(truncatingIfNeeded: address), count: Int(window.size), widths: .long,
                         cookie: Cookie.window, name: "register window")
                 }
-            case .rom: updateROM(window)
+            case .rom: if let rom { romMapping.follow(window.enabledAddress, rom, host) }
             }
         }
-    }
-
-    private func update(
-        _ claim: inout Claim?, _ window: ConfigurationSpace.Window, _ io: IO, make: () throws(PluginError) -> Claim
-    ) {
-        if let old = claim, window.isEnabled {
-            try? io.move(old, to: window.address)
-        } else if let old = claim {
-            io.release(old)
-            claim = nil
-        } else if window.isEnabled {
-            claim = try? make()
-        }
-    }
-
-    private func updateROM(_ window: ConfigurationSpace.Window) {
-        guard let memory, let rom else { return }
-        if let old = romMapping {
-            memory.unmap(old)
-            romMapping = nil
-        }
-        if window.isEnabled { romMapping = try? memory.map(rom, at: window.address) }
     }
 
     // MARK: State

@@ -1,4 +1,5 @@
 import PCIConfiguration
+import PCIWindows
 import PIIXIDE
 import PluginKit
 
@@ -28,7 +29,7 @@ final class PIIXIDEPlugin: Instance {
     private var channels = [Channel(), Channel()]
     private let buffer: UnsafeMutableRawBufferPointer
     /// Where the bus master registers are claimed.
-    private var claim: Claim?
+    private var busMaster = WindowClaim()
 
     init(_ host: Host, _ values: Values) throws(PluginError) {
         do throws(LayoutError) {
@@ -79,19 +80,10 @@ final class PIIXIDEPlugin: Instance {
 
     /// BMIBA has moved, or I/O space was switched.
     private func updateWindow() {
-        guard let io = try? host.io else { return }
         let window = chip.windows.first { $0.isEnabled && $0.space == .io && $0.size == 16 }
-        guard let window else {
-            if let claim { io.release(claim) }
-            claim = nil
-            return
-        }
-        if let claim {
-            try? io.move(claim, to: window.address)
-        } else {
-            claim = try? io.claimPorts(
-                UInt16(truncatingIfNeeded: window.address), count: 16, widths: [.byte, .word, .long],
-                name: "bus master IDE")
+        busMaster.follow(window?.address, host) { (io, address) throws(PluginError) in
+            try io.claimPorts(
+                UInt16(truncatingIfNeeded: address), count: 16, widths: [.byte, .word, .long], name: "bus master IDE")
         }
     }
 

@@ -1,4 +1,5 @@
 import PCIConfiguration
+import PCIWindows
 import PIIX4PM
 import PluginKit
 
@@ -28,7 +29,7 @@ final class PIIX4PMPlugin: Instance {
     private var chip: PIIX4PM
     private var line: Line?
     /// Where the registers are claimed.
-    private var claim: Claim?
+    private var registers = WindowClaim()
     private var isSuspendLogged = false
 
     init(_ host: Host, _ values: Values) throws(PluginError) {
@@ -132,17 +133,10 @@ final class PIIX4PMPlugin: Instance {
 
     /// PMBA has moved, or was switched.
     private func updateWindow() {
-        guard let io = try? host.io else { return }
-        guard let base = chip.ioBase else {
-            if let claim { io.release(claim) }
-            claim = nil
-            return
-        }
-        if let claim {
-            try? io.move(claim, to: UInt64(base))
-        } else {
-            claim = try? io.claimPorts(
-                base, count: 64, widths: [.byte, .word, .long], cookie: Cookie.registers, name: "power management")
+        registers.follow(chip.ioBase.map { UInt64($0) }, host) { (io, address) throws(PluginError) in
+            try io.claimPorts(
+                UInt16(truncatingIfNeeded: address), count: 64, widths: [.byte, .word, .long], cookie: Cookie.registers,
+                name: "power management")
         }
     }
 

@@ -1,20 +1,20 @@
 import PCIConfiguration
+import PCIWindows
 import PluginKit
 
 /// The card's PCI function: who it is, and where frame buffer (BAR 0), registers (BAR 2) and ROM answer. Source: QEMU's
 /// docs/specs/standard-vga.
 struct VGAFunction {
-    private static let registers: UInt64 = 4096
+    private static let registersLength: UInt64 = 4096
 
     private(set) var configuration: ConfigurationSpace
     private let host: Host
     private let memory: Memory.Region
     private let rom: Memory.Region?
     private let cookie: UInt64
-    /// Made when they are first enabled, and from then on moved and switched.
-    private var frameBuffer: Memory.Mapping?
-    private var romMapping: Memory.Mapping?
-    private var claim: Claim?
+    private var frameBuffer = WindowMapping()
+    private var romMapping = WindowMapping()
+    private var registers = WindowClaim()
     /// COMMAND's bits, which go for the fixed ports and the window too.
     private(set) var decodesPorts = false
     private(set) var decodesMemory = false
@@ -28,7 +28,7 @@ struct VGAFunction {
                     vendor: 0x1234, device: 0x1111, classCode: 0x03_00_00, subsystemVendor: 0x1AF4, subsystem: 0x1100),
                 command: [.io, .memory])
             try layout.addBaseAddress(0, .memory32(prefetchable: true), size: UInt64(memory.bytes.count))
-            try layout.addBaseAddress(2, .memory32(prefetchable: false), size: Self.registers)
+            try layout.addBaseAddress(2, .memory32(prefetchable: false), size: Self.registersLength)
             if let rom { try layout.addROM(size: UInt32(rom.bytes.count)) }
             configuration = ConfigurationSpace(layout)
         } catch {
@@ -60,40 +60,15 @@ struct VGAFunction {
         decodesMemory = configuration.command.contains(.memory)
         for window in configuration.windows {
             switch window.source {
-            case .baseAddress(0): place(memory, window, &frameBuffer)
-            case .rom: if let rom { place(rom, window, &romMapping) }
-            default: placeRegisters(window)
+            case .baseAddress(0): frameBuffer.follow(window.enabledAddress, memory, host)
+            case .rom: if let rom { romMapping.follow(window.enabledAddress, rom, host) }
+            default:
+                registers.follow(window.enabledAddress, host) { [cookie] (io, address) throws(PluginError) in
+                    try io.claimMemory(
+                        address, length: Self.registersLength, widths: [.byte, .word, .long], cookie: cookie,
+                        name: "registers")
+                }
             }
-        }
-    }
-
-    private func place(_ region: Memory.Region, _ window: ConfigurationSpace.Window, _ mapping: inout Memory.Mapping?) {
-        guard let service = try? host.memory else { return }
-        guard window.isEnabled else {
-            if let mapping { try? service.direct(mapping, []) }
-            return
-        }
-        guard let known = mapping else {
-            mapping = try? service.map(region, at: window.address)
-            return
-        }
-        try? service.move(known, to: window.address)
-        try? service.direct(known, .both)
-    }
-
-    private mutating func placeRegisters(_ window: ConfigurationSpace.Window) {
-        guard let io = try? host.io else { return }
-        guard window.isEnabled else {
-            if let claim { io.release(claim) }
-            claim = nil
-            return
-        }
-        if let claim {
-            try? io.move(claim, to: window.address)
-        } else {
-            claim = try? io.claimMemory(
-                window.address, length: Self.registers, widths: [.byte, .word, .long], cookie: cookie, name: "registers"
-            )
         }
     }
 }

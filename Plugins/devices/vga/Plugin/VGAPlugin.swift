@@ -1,5 +1,5 @@
-import Images
 import PCIConfiguration
+import PCIWindows
 import PluginKit
 import VGA
 
@@ -44,20 +44,9 @@ final class VGAPlugin: Instance {
         region = try host.memory.region("memory", .device, length: size)
         memory = region.bytes.bindMemory(to: UInt8.self)
         dispi = DISPI(memorySize: UInt32(truncatingIfNeeded: size))
-        rom = values.isSet("rom") ? try Self.loadROM(values.text("rom"), host) : nil
+        rom = values.isSet("rom") ? try ExpansionROM.load(values.text("rom"), host) : nil
         screen = try Screen(host, memory: region)
         super.init(host)
-    }
-
-    private static func loadROM(_ path: String, _ host: Host) throws(PluginError) -> Memory.Region {
-        let bytes: [UInt8]
-        do { bytes = try ImageFile.read(path, limit: 1 << 20) } catch { throw PluginError("rom: " + error.text) }
-        var size: UInt64 = 0x1000
-        while size < UInt64(bytes.count) { size *= 2 }
-        let region = try host.memory.region("rom", .rom, length: size)
-        region.bytes.initializeMemory(as: UInt8.self, repeating: 0xFF)
-        region.bytes.copyBytes(from: bytes)
-        return region
     }
 
     override func connect() throws(PluginError) {
