@@ -97,10 +97,8 @@ open class Instance {
     open func pciINTx(_ index: UInt32, pin: UInt8, to level: Bool) {}
     /// bus << 8 | index.
     open func pciLocation(_ index: UInt32) -> UInt16 { UInt16(truncatingIfNeeded: index) }
-    /// The table files of index `index` ("tables/1"): the same ones, of the same lengths, whenever it is asked.
-    open func tableFiles(_ index: UInt32) -> [TableDescription] { [] }
-    /// Their bytes of this moment, as many as was said.
-    open func tableContents(_ index: UInt32, number: Int) -> [UInt8] { [] }
+    /// The files of index `index` ("tables/1") with their bytes of this moment: always the same ones, of the same lengths.
+    open func tableFiles(_ index: UInt32) -> [MadeFile] { [] }
     /// The device behind DMA channel `index` is wired.
     open func dmaClient(_ index: UInt32, is client: DMAChannelClient) {}
     /// The device wants to move bytes; nil: not any more.

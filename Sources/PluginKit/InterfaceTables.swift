@@ -134,7 +134,7 @@ enum Tables {
                     guard let out, files.indices.contains(Int(number)) else { return Status.notFound.rawValue }
                     var file = bp_table_file()
                     file.size = UInt32(MemoryLayout<bp_table_file>.size)
-                    file.length = files[Int(number)].length
+                    file.length = UInt64(files[Int(number)].bytes.count)
                     withUnsafeMutableBytes(of: &file.name) {
                         $0.copyBytes(from: files[Int(number)].name.utf8.prefix(55))
                     }
@@ -144,10 +144,9 @@ enum Tables {
             },
             read: { raw, index, number, offset, bytes, length in
                 with(raw) { instance in
-                    guard instance.tableFiles(index).indices.contains(Int(number)) else {
-                        return Status.notFound.rawValue
-                    }
-                    let contents = instance.tableContents(index, number: Int(number))
+                    let files = instance.tableFiles(index)
+                    guard files.indices.contains(Int(number)) else { return Status.notFound.rawValue }
+                    let contents = files[Int(number)].bytes
                     guard offset <= UInt64(contents.count), length <= UInt64(contents.count) - offset,
                         length == 0 || bytes != nil
                     else { return Status.outOfRange.rawValue }

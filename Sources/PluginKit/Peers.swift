@@ -171,7 +171,14 @@ public struct PCIFunctionClient: @unchecked Sendable {
     public func busReset() { table?.pointee.bus_reset(peer.`self`, peer.index) }
 }
 
-/// A file of a "tables/1": its name as fw_cfg has it (up to 55 bytes), and its bytes.
+/// A file that a provider of "tables/1" makes: its name as fw_cfg has it (up to 55 bytes), and its bytes.
+public struct MadeFile: Equatable, Sendable {
+    public var name: String
+    public var bytes: [UInt8]
+    public init(name: String, bytes: [UInt8]) { (self.name, self.bytes) = (name, bytes) }
+}
+
+/// What a client of "tables/1" is told of a file.
 public struct TableDescription: Equatable, Sendable {
     public var name: String
     public var length: UInt64

@@ -52,16 +52,12 @@ final class SMBIOSPlugin: Instance {
             memory: memory.map { SMBIOS.Range(address: $0.base, length: $0.length) }, firmwareVersion: "1")
     }
 
-    override func tableFiles(_ index: UInt32) -> [TableDescription] {
+    override func tableFiles(_ index: UInt32) -> [MadeFile] {
         let tables = tables
         return [
-            TableDescription(name: SMBIOS.anchorFile, length: UInt64(tables.entryPoint().count)),
-            TableDescription(name: SMBIOS.tablesFile, length: UInt64(tables.tables.count)),
+            MadeFile(name: SMBIOS.anchorFile, bytes: tables.entryPoint()),
+            MadeFile(name: SMBIOS.tablesFile, bytes: tables.tables),
         ]
-    }
-
-    override func tableContents(_ index: UInt32, number: Int) -> [UInt8] {
-        number == 0 ? tables.entryPoint() : tables.tables
     }
 }
 

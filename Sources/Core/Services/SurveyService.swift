@@ -16,11 +16,12 @@ extension ServiceTables {
             get: { host, kind, number, out in
                 PluginInstance.serve(host, "survey/1 get") { owner in
                     guard let out else { return owner.refuse("survey/1 get", "out", "is NULL") }
-                    guard let count = owner.machine.surveyCount(Int(kind)) else {
+                    guard (BP_SURVEY_INSTANCE...BP_SURVEY_WIRE).contains(Int(kind)) else {
                         return owner.refuse("survey/1 get", "kind", "\(kind) is no BP_SURVEY")
                     }
-                    guard Int(number) < count else { return status(BP_NOT_FOUND) }
-                    var item = owner.machine.surveyItem(Int(kind), Int(number))
+                    guard var item = owner.machine.surveyItem(Int(kind), Int(number)) else {
+                        return status(BP_NOT_FOUND)
+                    }
                     (item.size, item.kind) = (HostFunctions.size(bp_survey_item.self), kind)
                     PassedStruct.write(item, to: out, least: LeastPassedSize.surveyItem)
                     return status(BP_OK)
@@ -39,10 +40,11 @@ extension Machine {
         }
     }
 
-    fileprivate func surveyItem(_ kind: Int, _ number: Int) -> bp_survey_item {
+    /// nil: there are fewer.
+    fileprivate func surveyItem(_ kind: Int, _ number: Int) -> bp_survey_item? {
         switch kind {
-        case BP_SURVEY_INSTANCE: instanceItem(number)
-        case BP_SURVEY_CLAIM: claimItem(answeringClaims[number])
+        case BP_SURVEY_INSTANCE: instances.indices.contains(number) ? instanceItem(number) : nil
+        case BP_SURVEY_CLAIM: answeringClaims.dropFirst(number).first.map(claimItem)
         default: wireItem(number)
         }
     }
@@ -73,27 +75,27 @@ extension Machine {
         return item
     }
 
-    private func wireItem(_ number: Int) -> bp_survey_item {
-        var item = bp_survey_item()
+    private func wireItem(_ number: Int) -> bp_survey_item? {
         var rest = number
         for (position, instance) in instances.enumerated() {
-            guard rest >= instance.description.wires.count else {
-                item.instance = UInt32(clamping: position)
-                fill(&item, with: instance.description.wires[rest], of: instance.description.type)
-                return item
-            }
-            rest -= instance.description.wires.count
+            let wires = instance.description.wires
+            if wires.indices.contains(rest) { return item(of: wires[rest], at: position, instance.description.type) }
+            rest -= wires.count
         }
-        return item
+        return nil
     }
 
-    private func fill(_ item: inout bp_survey_item, with wire: InstanceDescription.Wire, of type: ClassDescription) {
+    private func item(
+        of wire: InstanceDescription.Wire, at position: Int, _ type: ClassDescription
+    ) -> bp_survey_item {
+        var item = bp_survey_item()
+        item.instance = UInt32(clamping: position)
         item.index = wire.target.index
         item.position = UInt32(clamping: wire.position)
         item.target = UInt32(clamping: instances.firstIndex { $0.id == wire.target.instance } ?? 0)
-        guard type.slots.indices.contains(wire.slot) else { return }
         put(type.slots[wire.slot].name, into: &item.name)
         put(type.slots[wire.slot].interface, into: &item.type)
+        return item
     }
 
     /// NUL-terminated, cut off where it is longer.

@@ -25,17 +25,10 @@ final class ACPIPlugin: Instance {
         return board.tables
     }
 
-    private static func files(_ tables: ACPITableSet) -> [(name: String, bytes: [UInt8])] {
-        tables.files.map { ($0.name, $0.bytes) } + [(scriptFile, tables.loaderScript)]
-    }
-
-    override func tableFiles(_ index: UInt32) -> [TableDescription] {
-        tables.map(ACPIPlugin.files)?.map { TableDescription(name: $0.name, length: UInt64($0.bytes.count)) } ?? []
-    }
-
-    override func tableContents(_ index: UInt32, number: Int) -> [UInt8] {
-        guard let files = tables.map(ACPIPlugin.files), files.indices.contains(number) else { return [] }
-        return files[number].bytes
+    override func tableFiles(_ index: UInt32) -> [MadeFile] {
+        guard let tables else { return [] }
+        return tables.files.map { MadeFile(name: $0.name, bytes: $0.bytes) }
+            + [MadeFile(name: ACPIPlugin.scriptFile, bytes: tables.loaderScript)]
     }
 }
 
