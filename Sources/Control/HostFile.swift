@@ -16,14 +16,3 @@ enum HostFile {
         }
     }
 }
-
-/// How long keys are held.
-enum KeyHold {
-    /// Milliseconds.
-    static let usual: UInt64 = 100
-
-    static func nanoseconds(_ milliseconds: UInt64) throws(CommandError) -> UInt64 {
-        guard milliseconds <= 60_000 else { throw CommandError("keys are held for at most 60000 ms") }
-        return milliseconds * 1_000_000
-    }
-}

@@ -44,3 +44,14 @@ enum KeyNames {
         0xcf: 107, 0xd0: 108, 0xd1: 109, 0xd2: 110, 0xd3: 111, 0xdb: 125, 0xdc: 126, 0xdd: 127,
     ]
 }
+
+/// How long keys are held.
+enum KeyHold {
+    /// Milliseconds.
+    static let usual: UInt64 = 100
+
+    static func nanoseconds(_ milliseconds: UInt64) throws(CommandError) -> UInt64 {
+        guard milliseconds <= 60_000 else { throw CommandError("keys are held for at most 60000 ms") }
+        return milliseconds * 1_000_000
+    }
+}

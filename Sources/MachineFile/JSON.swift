@@ -1,14 +1,14 @@
 /// JSON with its keys in order, for the schema.
-indirect enum JSON: ExpressibleByStringLiteral, ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral {
+package indirect enum JSON: ExpressibleByStringLiteral, ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral {
     case text(String)
     case integer(Int64)
     case bool(Bool)
     case array([JSON])
     case object([(key: String, value: JSON)])
 
-    init(stringLiteral text: String) { self = .text(text) }
-    init(arrayLiteral items: JSON...) { self = .array(items) }
-    init(dictionaryLiteral pairs: (String, JSON)...) { self = .object(pairs.map { (key: $0.0, value: $0.1) }) }
+    package init(stringLiteral text: String) { self = .text(text) }
+    package init(arrayLiteral items: JSON...) { self = .array(items) }
+    package init(dictionaryLiteral pairs: (String, JSON)...) { self = .object(pairs.map { (key: $0.0, value: $0.1) }) }
 
     /// Of an object: with further keys at its end.
     func with(_ pairs: [(String, JSON)]) -> JSON {
@@ -37,14 +37,15 @@ indirect enum JSON: ExpressibleByStringLiteral, ExpressibleByArrayLiteral, Expre
         return open + "\n" + items.map { inner + $0 }.joined(separator: ",\n") + "\n" + indent + close
     }
 
-    private static func quoted(_ text: String) -> String {
+    /// As JSON and YAML take it between double quotes.
+    package static func quoted(_ text: String) -> String {
         var result = "\""
         for scalar in text.unicodeScalars {
             switch scalar {
             case "\"": result += "\\\""
             case "\\": result += "\\\\"
             case "\n": result += "\\n"
-            case _ where scalar.value < 0x20:
+            case _ where scalar.value < 0x20 || scalar.value == 0x7f:
                 let digits = String(scalar.value, radix: 16)
                 result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
             default: result.unicodeScalars.append(scalar)

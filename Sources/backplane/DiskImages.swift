@@ -25,17 +25,14 @@ extension MachineFileArguments {
     static let pcFile = "pc.yaml"
 
     /// Images are replaced by the PC that they stand for, which is said.
-    mutating func replaceImages(saysSo: Bool = true) throws {
+    mutating func replaceImages() throws {
         guard let image = files.lazy.compactMap(DiskImage.init).first else { return }
         guard files.count == 1 else {
             throw ValidationError("\(image.path) is a disk image: it is run alone, or by a machine file that names it")
         }
         let file = try MachineFileArguments.pcPath()
-        if saysSo {
-            let shown = files[0]
-            complain(
-                "\(shown) is a disk image: it runs on \(file) (--print shows the machine file that this stands for)")
-        }
+        complain(
+            "\(files[0]) is a disk image: it runs on \(file) (--print shows the machine file that this stands for)")
         files = [file]
         settings.insert("disk=" + image.path, at: 0)
     }
@@ -58,7 +55,7 @@ extension MachineFileArguments {
         guard let image = DiskImage(files[0]) else { return try MachineFileArguments.text(of: files[0]) }
         let file = try MachineFileArguments.pcPath()
         let text = try MachineFileArguments.text(of: file)
-        let name = "default: " + JSONText.quoted(image.path)
+        let name = "default: " + JSON.quoted(image.path)
         let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
             line.hasPrefix("  disk: {")
                 ? line.replacing(/default: [^,}]*[^,} ]/, with: name, maxReplacements: 1) : line[...]
@@ -73,20 +70,5 @@ extension MachineFileArguments {
             complain("\(path) cannot be read")
             throw ExitCode(2)
         }
-    }
-}
-
-/// A text as YAML's double quotes take it.
-enum JSONText {
-    static func quoted(_ text: String) -> String {
-        "\""
-            + text.unicodeScalars.map { scalar in
-                switch scalar {
-                case "\"", "\\": "\\\(scalar)"
-                case _ where scalar.value < 32 || scalar.value == 127:
-                    "\\x" + (scalar.value < 16 ? "0" : "") + String(scalar.value, radix: 16)
-                default: String(scalar)
-                }
-            }.joined() + "\""
     }
 }

@@ -1,6 +1,27 @@
 import CBackplane
 import CHost
 
+/// How sentences call what is claimed in a space (BP_SPACE_*).
+enum SpaceText {
+    static func one(_ space: Int) -> String {
+        switch space {
+        case BP_SPACE_PORT: "port"
+        case BP_SPACE_MSR: "MSR"
+        default: "address"
+        }
+    }
+
+    static func many(_ space: Int) -> String { one(space) + (space == BP_SPACE_MEMORY ? "es" : "s") }
+
+    static func last(_ space: Int) -> String {
+        switch space {
+        case BP_SPACE_PORT: "port 0xffff"
+        case BP_SPACE_MSR: "MSR 0xffffffff"
+        default: "the last address"
+        }
+    }
+}
+
 /// One claim as the dispatch reads it: flat, without anything that is reference-counted.
 struct ClaimRecord {
     /// SAFETY: the owner's; the claim is removed before its owner is destroyed.

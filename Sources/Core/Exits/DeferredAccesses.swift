@@ -142,7 +142,7 @@ extension Machine {
     private func waitForAnswer(_ vcpu: Int, node: UnsafeMutablePointer<ch_node>, _ space: Int, _ address: UInt64) {
         let debt = accessDebt(vcpu)
         debt?.pointer.pointee.node = node
-        debt?.place = (space == BP_SPACE_PORT ? "port " : "address ") + hexText(address)
+        debt?.place = SpaceText.one(space) + " " + hexText(address)
         if let debt { ch_debt_ask(debt.pointer) }
         while true {
             let word = deferred.word(vcpu)

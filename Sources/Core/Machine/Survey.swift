@@ -26,6 +26,15 @@ public struct ClaimSummary: Sendable, Equatable {
             default: self = .mmio
             }
         }
+
+        /// BP_SPACE_*
+        var space: Int {
+            switch self {
+            case .ports: BP_SPACE_PORT
+            case .msrs: BP_SPACE_MSR
+            case .mmio, .ram, .rom, .device: BP_SPACE_MEMORY
+            }
+        }
     }
 }
 
@@ -185,13 +194,7 @@ extension Machine {
         ch_lock_acquire(&host.pointee.lock)
         defer { ch_lock_release(&host.pointee.lock) }
         host.pointee.holder = ch_thread_id()
-        let number =
-            switch space {
-            case .ports: BP_SPACE_PORT
-            case .msrs: BP_SPACE_MSR
-            default: BP_SPACE_MEMORY
-            }
-        return exits.peek(number, address, width)
+        return exits.peek(space.space, address, width)
     }
 
     public func acknowledgeInterrupt() -> UInt8? {

@@ -53,12 +53,7 @@ extension PluginInstance {
         }
         guard copy.length > 0 else { return refuse(service, "length", "is 0") }
         guard machine.isInside(Int(copy.space), copy.base, copy.length) else {
-            let end =
-                switch Int(copy.space) {
-                case BP_SPACE_PORT: "port 0xffff"
-                case BP_SPACE_MSR: "MSR 0xffffffff"
-                default: "the last address"
-                }
+            let end = SpaceText.last(Int(copy.space))
             return refuse(service, "length", "\(hexText(copy.length)) from \(hexText(copy.base)) goes beyond \(end)")
         }
         return machine.addClaim(copy, owner: self, out)
@@ -167,13 +162,7 @@ extension Machine {
     }
 
     private func describe(_ other: String, _ space: UInt16, _ base: UInt64, _ length: UInt64) -> String {
-        let what =
-            switch Int(space) {
-            case BP_SPACE_PORT: "ports"
-            case BP_SPACE_MSR: "MSRs"
-            default: "addresses"
-            }
-        return "\(what) \(Machine.rangeText(base, base &+ (length &- 1))) overlap with \(other)"
+        return "\(SpaceText.many(Int(space))) \(Machine.rangeText(base, base &+ (length &- 1))) overlap with \(other)"
     }
 
     func describeMapping(_ mapping: MemoryMapping) -> String {
