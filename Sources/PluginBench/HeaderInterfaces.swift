@@ -13,7 +13,7 @@ enum HeaderInterfaces {
 
     nonisolated(unsafe) private static let all: [String: UnsafePointer<bp_interface>] = {
         var all: [String: UnsafePointer<bp_interface>] = [:]
-        for name in ["display/1", "input/1", "pci/1"] {
+        for name in ["display/1", "input/1", "pci/1", "virtio/1"] {
             if let descriptor = InterfaceDescriptor.known(name) {
                 all[name] = UnsafePointer(constant(form(descriptor)))
             }

@@ -72,6 +72,18 @@ open class Instance {
     open func dmaMoved(slot: Int, _ count: Int) {}
     /// The answer to `DMAChannelPeer.read`, borrowed for the call; fewer bytes than asked for where the channel came to its end.
     open func dmaRead(slot: Int, _ bytes: UnsafeRawBufferPointer) {}
+    /// What the device is behind the transport of the slot: from reset on, always the same.
+    open func virtioDescription(slot: Int) -> VirtioDescription { VirtioDescription() }
+    /// The status as it counts now, and the features accepted so far. Empty: a reset; no memory and no queue is used any more. False, with
+    /// `featuresOK`: not these features.
+    open func virtioStatus(slot: Int, _ status: VirtioStatus, features: UInt64) -> Bool { true }
+    /// Where a queue is; nil: it is not enabled any more, and none of its memory is used.
+    open func virtioQueue(slot: Int, _ queue: UInt32, is layout: VirtioQueueLayout?) {}
+    /// Buffers are available.
+    open func virtioKicked(slot: Int, queue: UInt32) {}
+    /// Configuration space: `width` 1, 2 or 4, aligned; what lies beyond it is the transport's to keep away, and the device's to check.
+    open func virtioConfigRead(slot: Int, _ offset: UInt32, width: UInt8, isPeek: Bool) -> UInt32 { 0 }
+    open func virtioConfigWrite(slot: Int, _ offset: UInt32, width: UInt8, _ value: UInt32) {}
 
     // MARK: The provider's side of wires; `index` is the N of `instance.N`
 
@@ -109,6 +121,12 @@ open class Instance {
     open func dmaReadAsked(_ index: UInt32, _ count: Int) {}
     /// The device's interrupt line.
     open func dmaInterrupt(_ index: UInt32, to level: Bool) {}
+    /// The device behind transport `index` is wired.
+    open func virtioClient(_ index: UInt32, is client: VirtioClient) {}
+    /// The guest is to be told of used buffers.
+    open func virtioUsed(_ index: UInt32, queue: UInt32) {}
+    open func virtioConfigChanged(_ index: UInt32) {}
+    open func virtioNeedsReset(_ index: UInt32) {}
     open func netClient(_ index: UInt32, is client: NetClient) {}
     /// The client sends a frame, borrowed for the call.
     open func netSent(_ index: UInt32, _ frame: UnsafeRawBufferPointer) {}

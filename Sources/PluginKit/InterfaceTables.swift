@@ -247,6 +247,63 @@ enum Tables {
                 with(raw) { $0.dmaRead(slot: slot(index), buffer(bytes, length)) }
             }))
 
+    nonisolated(unsafe) static let virtio = constant(
+        bp_virtio(
+            size: UInt32(MemoryLayout<bp_virtio>.size), reserved: 0,
+            used: { raw, index, queue in with(raw) { $0.virtioUsed(index, queue: queue) } },
+            config_changed: { raw, index in with(raw) { $0.virtioConfigChanged(index) } },
+            needs_reset: { raw, index in with(raw) { $0.virtioNeedsReset(index) } }))
+
+    nonisolated(unsafe) static let virtioClient = constant(
+        bp_virtio_client(
+            size: UInt32(MemoryLayout<bp_virtio_client>.size), reserved: 0,
+            device: { raw, index, out in
+                guard let out else { return Status.invalid.rawValue }
+                let description = with(raw) { $0.virtioDescription(slot: slot(index)) }
+                return fill(out, description.raw) ? Status.ok.rawValue : Status.invalid.rawValue
+            },
+            status: { raw, index, status, features in
+                let isTaken = with(raw) {
+                    $0.virtioStatus(slot: slot(index), VirtioStatus(rawValue: status), features: features)
+                }
+                return isTaken ? Status.ok.rawValue : Status.invalid.rawValue
+            },
+            queue: { raw, index, queue, place in
+                guard let place = whole(place) else { return Status.invalid.rawValue }
+                let layout = VirtioQueueLayout(raw: place)
+                with(raw) { $0.virtioQueue(slot: slot(index), queue, is: layout) }
+                return Status.ok.rawValue
+            },
+            kick: { raw, index, queue in with(raw) { $0.virtioKicked(slot: slot(index), queue: queue) } },
+            config_read: { raw, index, offset, width, flags, out in
+                guard let out, isVirtioPlace(offset, width) else { return Status.invalid.rawValue }
+                let isPeek = flags & UInt32(BP_VIRTIO_PEEK) != 0
+                out.pointee = with(raw) {
+                    $0.virtioConfigRead(slot: slot(index), offset, width: UInt8(width), isPeek: isPeek)
+                }
+                return Status.ok.rawValue
+            },
+            config_write: { raw, index, offset, width, value in
+                guard isVirtioPlace(offset, width) else { return Status.invalid.rawValue }
+                with(raw) { $0.virtioConfigWrite(slot: slot(index), offset, width: UInt8(width), value) }
+                return Status.ok.rawValue
+            }))
+
+    /// Whether a place is one that an access of configuration space can have.
+    private static func isVirtioPlace(_ offset: UInt32, _ width: UInt32) -> Bool {
+        [1, 2, 4].contains(width) && offset & (width - 1) == 0
+    }
+
+    /// Fills in as much of a struct as its owner has room for, and says how much. False: not even its size.
+    private static func fill<T>(_ out: UnsafeMutablePointer<T>, _ value: T) -> Bool {
+        let raw = UnsafeMutableRawPointer(out)
+        let room = min(Int(raw.load(as: UInt32.self)), MemoryLayout<T>.size)
+        guard room >= 4 else { return false }
+        withUnsafeBytes(of: value) { raw.copyMemory(from: $0.baseAddress.unsafelyUnwrapped, byteCount: room) }
+        raw.storeBytes(of: UInt32(room), as: UInt32.self)
+        return true
+    }
+
     /// The client's side of an interface of the header, for a slot.
     static func client(of interface: StaticString) -> UnsafeRawPointer? {
         switch interface.description {
@@ -258,6 +315,7 @@ enum Tables {
         case "display/1": UnsafeRawPointer(displayClient)
         case "input/1": UnsafeRawPointer(inputClient)
         case "dma-channel/1": UnsafeRawPointer(dmaChannelClient)
+        case "virtio/1": UnsafeRawPointer(virtioClient)
         default: nil
         }
     }
@@ -297,6 +355,9 @@ let queryInterface:
             case "dma-channel/1":
                 if let client { instance.dmaClient(index, is: DMAChannelClient(peer: client.pointee)) }
                 return UnsafeRawPointer(Tables.dmaChannel)
+            case "virtio/1":
+                if let client { instance.virtioClient(index, is: VirtioClient(peer: client.pointee)) }
+                return UnsafeRawPointer(Tables.virtio)
             default:
                 return instance.customInterface(interface, index: index, client: client?.pointee)
             }

@@ -25,7 +25,7 @@ extension ScaffoldRust {
         }
 
         pub const BP_ABI_MAJOR: u32 = 1;
-        pub const BP_ABI_MINOR: u32 = 5;
+        pub const BP_ABI_MINOR: u32 = 6;
         pub const BP_NO_VCPU: u32 = u32::MAX;
         pub const BP_REQUESTER_HOST: u32 = u32::MAX;
         pub const BP_WANT_ALL: u32 = 0xffff;
@@ -187,6 +187,21 @@ extension ScaffoldRust {
         whole!(bp_table_file);
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_tables { pub size: u32, pub reserved: u32, pub count: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32) -> u32>, pub describe: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, number: u32, out: *mut bp_table_file) -> bp_status>, pub read: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, number: u32, offset: u64, bytes: *mut c_void, length: u64) -> bp_status>, }
         whole!(bp_tables);
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_virtio_device { pub size: u32, pub r#type: u32, pub features: u64, pub queues: u32, pub entries: u32, pub config_size: u32, pub reserved: u32, }
+        whole!(bp_virtio_device);
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_virtio_queue { pub size: u32, pub entries: u32, pub descriptors: u64, pub driver: u64, pub device: u64, }
+        whole!(bp_virtio_queue);
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_virtio { pub size: u32, pub reserved: u32, pub used: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, queue: u32)>, pub config_changed: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32)>, pub needs_reset: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32)>, }
+        whole!(bp_virtio);
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_virtio_client { pub size: u32, pub reserved: u32, pub device: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, out: *mut bp_virtio_device) -> bp_status>, pub status: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, status: u32, features: u64) -> bp_status>, pub queue: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, queue: u32, is: *const bp_virtio_queue) -> bp_status>, pub kick: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, queue: u32)>, pub config_read: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, offset: u32, width: u32, flags: u32, out: *mut u32) -> bp_status>, pub config_write: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, offset: u32, width: u32, value: u32) -> bp_status>, }
+        whole!(bp_virtio_client);
+        pub const BP_VIRTIO_PEEK: u32 = 1;
+        pub const BP_VIRTIO_ACKNOWLEDGE: u32 = 1;
+        pub const BP_VIRTIO_DRIVER: u32 = 2;
+        pub const BP_VIRTIO_DRIVER_OK: u32 = 4;
+        pub const BP_VIRTIO_FEATURES_OK: u32 = 8;
+        pub const BP_VIRTIO_NEEDS_RESET: u32 = 64;
+        pub const BP_VIRTIO_FAILED: u32 = 128;
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_host { pub size: u32, pub reserved: u32, pub id: *const c_char, pub opaque: *mut c_void, pub service: unsafe extern "C" fn(host: *const bp_host, name: *const c_char) -> *const c_void, pub fail: unsafe extern "C" fn(host: *const bp_host, utf8: *const c_char, length: u64), pub reply: unsafe extern "C" fn(host: *const bp_host, bytes: *const c_void, length: u64), }
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_access { pub size: u32, pub width: u8, pub flags: u8, pub space: u16, pub vcpu: u32, pub requester: u32, pub offset: u64, pub address: u64, pub cookie: u64, pub token: u64, }
         whole!(bp_access);
@@ -373,6 +388,10 @@ extension ScaffoldRust {
         const _: () = assert!(core::mem::size_of::<bp_dma_channel_client>() == 32);
         const _: () = assert!(core::mem::size_of::<bp_table_file>() == 72);
         const _: () = assert!(core::mem::size_of::<bp_tables>() == 32);
+        const _: () = assert!(core::mem::size_of::<bp_virtio_device>() == 32);
+        const _: () = assert!(core::mem::size_of::<bp_virtio_queue>() == 32);
+        const _: () = assert!(core::mem::size_of::<bp_virtio>() == 32);
+        const _: () = assert!(core::mem::size_of::<bp_virtio_client>() == 56);
         const _: () = assert!(core::mem::size_of::<bp_host>() == 48);
         const _: () = assert!(core::mem::size_of::<bp_access>() == 48);
         const _: () = assert!(core::mem::size_of::<bp_claim>() == 80);

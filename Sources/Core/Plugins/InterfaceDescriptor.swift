@@ -83,6 +83,14 @@ public struct InterfaceDescriptor: Sendable, Equatable {
                     async("interrupt", .u32),
                 ],
                 client: [async("ready", .u32), async("moved", .u64), async("data", .inBuffer, .u64)]),
+            InterfaceDescriptor(
+                name: "virtio/1",
+                provider: [async("used", .u32), async("config_changed"), async("needs_reset")],
+                client: [
+                    sync("device", .outStruct), sync("status", .u32, .u64), sync("queue", .u32, .inStruct),
+                    async("kick", .u32), sync("config_read", .u32, .u32, .u32, .outU32),
+                    sync("config_write", .u32, .u32, .u32),
+                ]),
         ]
         return Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
     }()

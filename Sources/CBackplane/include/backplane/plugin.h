@@ -1,4 +1,4 @@
-/* backplane/plugin.h - the Backplane plugin ABI, major 1, minor 5.
+/* backplane/plugin.h - the Backplane plugin ABI, major 1, minor 6.
  *
  * This header is the reference: a plugin needs nothing else, and the bundled plugins use nothing else. C11, no variadic
  * function in any table, no type of any other language. SPDX-License-Identifier: Apache-2.0
@@ -35,7 +35,7 @@ extern "C" {
 #endif
 
 #define BP_ABI_MAJOR 1
-#define BP_ABI_MINOR 5
+#define BP_ABI_MINOR 6
 
 /* ---- Status ------------------------------------------------------------------------------------------------------ */
 
@@ -409,6 +409,51 @@ typedef struct bp_tables {
     bp_status (*describe)(void *self, uint32_t index, uint32_t number, bp_table_file *out);
     bp_status (*read)(void *self, uint32_t index, uint32_t number, uint64_t offset, void *bytes, uint64_t length); /* BP_OUT_OF_RANGE */
 } bp_tables;
+/* virtio/1 (since 1.6): a virtio device (the client) behind a transport (the provider), which gives it to the guest on PCI, by MMIO registers, or
+ * as its author likes. Names and numbers are those of virtio 1.2. The transport has the registers, negotiates and interrupts; the device has
+ * its configuration space and its queues, and reads and writes guest memory by itself. What the guest sets is told at once and in the guest's
+ * order, so that the device never has to ask: its functions run while the transport is on the stack. */
+typedef struct bp_virtio_device {
+    uint32_t size;
+    uint32_t type;             /* section 5: 1 net, 2 block, 3 console... */
+    uint64_t features;         /* what it offers, by bit, with VERSION_1 and those of its queues; the transport leaves out what it cannot do */
+    uint32_t queues;
+    uint32_t entries;          /* of each queue at most; a power of two, at most 32768 */
+    uint32_t config_size;      /* bytes */
+    uint32_t reserved;
+} bp_virtio_device;
+typedef struct bp_virtio_queue {
+    uint32_t size;
+    uint32_t entries;          /* 0: the queue is not enabled, or has been reset (2.6.1): none of its memory is used any more */
+    uint64_t descriptors, driver, device; /* physical addresses of the descriptor table, of the driver's area (available ring) and the device's (used) */
+} bp_virtio_queue;
+typedef struct bp_virtio {
+    uint32_t size, reserved;
+    void (*used)(void *self, uint32_t index, uint32_t queue);    /* asynchronous, all three. The guest is to be told of used buffers */
+    void (*config_changed)(void *self, uint32_t index);          /* of configuration space, in a way of which the guest is to be told */
+    void (*needs_reset)(void *self, uint32_t index);             /* 2.1.2: the guest has broken the rules, or something has failed for good; the device
+                                                                    does nothing more until its status is 0 */
+} bp_virtio;
+typedef struct bp_virtio_client {
+    uint32_t size, reserved;
+    /* What the device is; synchronous, as all but kick; from reset on, and it stays as it is until disconnect. */
+    bp_status (*device)(void *self, uint32_t index, bp_virtio_device *out);
+    /* The guest has written the status (BP_VIRTIO_*), or it counts in another way now: DRIVER_OK is left out while the transport keeps the device
+     * from memory (a PCI function that is no bus master). `features`: those that the guest has accepted so far, of those offered; they count from
+     * FEATURES_OK on, of legacy drivers (no VERSION_1) from DRIVER_OK on. With FEATURES_OK, another answer than BP_OK: not these features. 0 is a
+     * reset: when it returns, the device uses no memory and no queue any more. */
+    bp_status (*status)(void *self, uint32_t index, uint32_t status, uint64_t features);
+    bp_status (*queue)(void *self, uint32_t index, uint32_t queue, const bp_virtio_queue *is);
+    void (*kick)(void *self, uint32_t index, uint32_t queue);    /* asynchronous: buffers are available (2.7.13) */
+    /* Configuration space: 1, 2 or 4 bytes, naturally aligned and within it. `flags`: BP_VIRTIO_PEEK. */
+    bp_status (*config_read)(void *self, uint32_t index, uint32_t offset, uint32_t width, uint32_t flags, uint32_t *out);
+    bp_status (*config_write)(void *self, uint32_t index, uint32_t offset, uint32_t width, uint32_t value);
+} bp_virtio_client;
+enum { BP_VIRTIO_PEEK = 1 };     /* a read without side effects */
+enum {                           /* 2.1: the status */
+    BP_VIRTIO_ACKNOWLEDGE = 1, BP_VIRTIO_DRIVER = 2, BP_VIRTIO_DRIVER_OK = 4, BP_VIRTIO_FEATURES_OK = 8, BP_VIRTIO_NEEDS_RESET = 64,
+    BP_VIRTIO_FAILED = 128
+};
 /* Names kept for what comes: "bus/1", "display/1", "input/1". */
 
 /* ---- The instance's context and its services ----------------------------------------------------------------------- */
