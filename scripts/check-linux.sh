@@ -91,15 +91,14 @@ writes() { # ARCHITECTURE OPTION...
 
 # Two guests and the tour in one process, at a terminal.
 session=
-screen() { tmux -L $session capture-pane -p -J -S -200 -t desk 2>/dev/null; }
+screen() { tmux -L $session capture-pane -p -J -S -2000 -t desk 2>/dev/null; }
 keys() { tmux -L $session send-keys -t desk "$@"; }
-# shows WHAT TEXT: within two minutes.
+# shows WHAT TEXT: within two minutes, on the screen or above it: a guest that comes to the foreground may have much to say.
 shows() {
-    tries=0
-    while [ $tries -lt 480 ]; do
+    patience=$(($(date +%s) + 120))
+    while [ "$(date +%s)" -lt $patience ]; do
         if screen | grep -qF -- "$2"; then good "$name: $1"; return 0; fi
         sleep 0.25
-        tries=$((tries + 1))
     done
     bad "$name: $1: '$2' is not on the screen"
     screen | grep -v '^ *$' | tail -n 20 | sed 's/^/    /'
