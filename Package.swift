@@ -50,7 +50,7 @@ struct PluginFolder {
             path: model == nil ? path : path + "/Plugin", swiftSettings: hot, linkerSettings: oneSymbol)
         guard let model else { return [plugin] }
         let modelNeeds =
-            shared.filter { !["Loading", "PCIWindows"].contains($0) } + (modelUsesKit ? ["PluginKit"] : [])
+            shared.filter { !["ExpansionROM", "Loading", "PCIKit"].contains($0) } + (modelUsesKit ? ["PluginKit"] : [])
         return [
             plugin,
             .target(
@@ -99,7 +99,8 @@ let plugins = [
     PluginFolder(kind: "devices", name: "ata", model: "ATA"),
     PluginFolder(kind: "devices", name: "debug-console", model: "DebugConsole"),
     PluginFolder(kind: "devices", name: "debug-exit"),
-    PluginFolder(kind: "devices", name: "e1000", model: "E1000", shared: ["PCIConfiguration", "PCIWindows"]),
+    PluginFolder(
+        kind: "devices", name: "e1000", model: "E1000", shared: ["PCIConfiguration", "PCIKit", "ExpansionROM"]),
     PluginFolder(kind: "devices", name: "fw-cfg", model: "FWCfg", shared: ["Images"]),
     PluginFolder(kind: "devices", name: "gsi"),
     PluginFolder(kind: "devices", name: "i440fx", model: "I440FX", shared: ["PCIConfiguration"]),
@@ -108,16 +109,16 @@ let plugins = [
     PluginFolder(kind: "devices", name: "lapic", model: "LocalAPIC"),
     PluginFolder(kind: "devices", name: "lfsr", isC: true),
     PluginFolder(kind: "devices", name: "pic8259", model: "PIC8259"),
-    PluginFolder(kind: "devices", name: "piix-ide", model: "PIIXIDE", shared: ["PCIConfiguration", "PCIWindows"]),
+    PluginFolder(kind: "devices", name: "piix-ide", model: "PIIXIDE", shared: ["PCIConfiguration", "PCIKit"]),
     PluginFolder(kind: "devices", name: "piix3", model: "PIIX3", shared: ["PCIConfiguration"]),
-    PluginFolder(kind: "devices", name: "piix4-pm", model: "PIIX4PM", shared: ["PCIConfiguration", "PCIWindows"]),
+    PluginFolder(kind: "devices", name: "piix4-pm", model: "PIIX4PM", shared: ["PCIConfiguration", "PCIKit"]),
     PluginFolder(kind: "devices", name: "pit8254", model: "PIT8254"),
     PluginFolder(kind: "devices", name: "reset-control", model: "ResetControl"),
     PluginFolder(kind: "devices", name: "rom", model: "ROM", shared: ["Images"]),
     PluginFolder(kind: "devices", name: "rtc146818", model: "RTC146818"),
     PluginFolder(kind: "devices", name: "smbios", shared: ["ACPITables"]),
     PluginFolder(kind: "devices", name: "uart16550", model: "UART16550"),
-    PluginFolder(kind: "devices", name: "vga", model: "VGA", shared: ["PCIConfiguration", "PCIWindows"]),
+    PluginFolder(kind: "devices", name: "vga", model: "VGA", shared: ["PCIConfiguration", "PCIKit", "ExpansionROM"]),
     PluginFolder(
         kind: "loaders", name: "elf", model: "ELFKernel", modelFolder: "Format",
         shared: ["Images", "LinuxBoot", "Loading"], testsUseKernelImages: true),
@@ -152,6 +153,8 @@ let core: [Target] = [
     .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
     .target(name: "CHost", cSettings: [.unsafeFlags(["-O2"])]),
     .target(name: "PluginKit", dependencies: ["CBackplane"]),
+    .target(name: "PCIConfiguration", swiftSettings: strict + hot),
+    .target(name: "PCIKit", dependencies: ["PCIConfiguration", "PluginKit"], swiftSettings: hot),
     .target(name: "Core", dependencies: ["CBackplane", "CHost", "CFFI"], swiftSettings: hot),
     .target(name: "EngineKVM", dependencies: ["CBackplane", "CHost", "Core"], swiftSettings: hot),
     .target(name: "EngineSoft", dependencies: ["CBackplane", "CHost", "Core"], swiftSettings: hot + handlers),
@@ -219,16 +222,14 @@ let shared: [Target] = [
     .target(name: "CBackendSupport", path: "Plugins/backends/Shared/HostCalls"),
     .target(
         name: "BackendSupport", dependencies: ["PluginKit", "CBackendSupport"], path: "Plugins/backends/Shared/Support"),
-    .target(name: "PCIConfiguration", path: "Plugins/devices/Shared/PCI", swiftSettings: strict + hot),
     .target(
-        name: "PCIWindows", dependencies: ["Images", "PCIConfiguration", "PluginKit"],
-        path: "Plugins/devices/Shared/PCIWindows", swiftSettings: hot),
+        name: "ExpansionROM", dependencies: ["Images", "PluginKit"], path: "Plugins/devices/Shared/ExpansionROM"),
     .target(name: "ACPITables", path: "Plugins/devices/Shared/ACPI", swiftSettings: strict),
     tests("ACPITables", folder: "acpi-tables"),
     tests("BackendSupport", folder: "backends-shared"),
     tests("Images", folder: "images"),
     tests("LinuxBoot", folder: "linux-boot", needs: ["Images", "KernelImages"]),
-    tests("Loading", folder: "loading", needs: ["Images"]),
+    tests("Loading", folder: "loading", needs: ["ACPITables", "Images"]),
     tests("PCIConfiguration", folder: "pci-configuration"),
     tests("Unpacking", folder: "unpacking", needs: ["KernelImages"]),
     .target(name: "Randomness", path: "Tests/Randomness"),

@@ -152,11 +152,30 @@ was_on_the_bench() { grep -q fuzz "$work/out"; }
 passes() { hidden make -C "$work/$1" test >"$work/out" 2>&1 && was_on_the_bench || { cat "$work/out"; return 1; }; }
 refuses() { "$@"; [ $? -eq 2 ]; }
 
-for kind in device policy backend; do
+for kind in device pci policy backend; do
     check "plugin new makes a $kind in C" new "my-c-$kind" c "$kind"
     check "it builds" builds "my-c-$kind"
     check "it passes its tests" passes "my-c-$kind"
 done
+
+# finds FOLDER: Linux on a PC's board finds the PCI device made there, and its registers, interrupt and DMA do what they say.
+linux=$(dirname "$scripts")/.build/guests/linux/amd64
+finds() {
+    printf 'extends: %s\nmachine: card\ndevices:\n  - { id: card, plugin: %s, bus: pci.5, limit: 10 }\n' \
+        "$prefix/share/backplane/machines/pc-linux.yaml" "$work/$1/$1" >"$work/card.yaml"
+    timeout 300 "$backplane" run "$work/card.yaml" --engine soft --set kernel="$linux/vmlinuz" --set initrd="$linux/initramfs.cpio" \
+        --set modules="$linux/modules.cpio" --set disk="$linux/disk.img" --set mode=snapshot --set append=backplane.selftest=card \
+        </dev/null >"$work/out" 2>&1 || { tail -n 30 "$work/out"; return 1; }
+    for line in "card 0000:00:05.0" "count 0x0000000C status 0x00000001" "pending 1" "without mastering the bus, status 0x00000002" \
+        "as a master, status 0x00000000, stored 0x0000000C" "status 0"; do
+        tr -d '\r' <"$work/out" | grep -qxF "selftest: $line" || { echo "no line '$line'"; grep -a selftest "$work/out"; return 1; }
+    done
+}
+if [ -e "$linux/vmlinuz" ]; then
+    check "Linux finds the PCI device in C, and it counts, interrupts and stores" finds my-c-pci
+else
+    echo "SKIPPED the PCI devices under Linux: scripts/fetch-linux.sh gets it"
+fi
 
 # Its own tests find a broken chip.
 break_c_device() {
@@ -166,6 +185,7 @@ check "its unit test fails where the chip is broken" break_c_device
 check "plugin new refuses a folder that exists" refuses new my-c-device c device
 check "plugin new refuses a name with capitals" refuses new MyDevice c device
 check "plugin new refuses a name that is a path" refuses new ../x c device
+check "plugin new has no PCI device in Rust, and says so" refuses new my-rust-pci rust pci
 
 no_backplane() {
     text=$(PKG_CONFIG_PATH=/nonexistent PKG_CONFIG_LIBDIR=/nonexistent hidden make -C "$work/my-c-policy" -B 2>&1) && return 1
@@ -207,12 +227,13 @@ a_copy_builds() {
 loads_without_toolchain() { hidden "$backplane" plugin info "$work/$1/$1.so"; }
 
 if [ -n "$toolchain" ]; then
-    for kind in device policy backend; do
+    for kind in device pci policy backend; do
         check "plugin new makes a $kind in Swift" new "my-swift-$kind" swift "$kind"
         check "it builds" swift_make "my-swift-$kind"
         check "it passes its tests" swift_passes "my-swift-$kind"
         check "it loads where there is no toolchain" loads_without_toolchain "my-swift-$kind"
     done
+    [ ! -e "$linux/vmlinuz" ] || check "Linux finds the PCI device in Swift, and it counts, interrupts and stores" finds my-swift-pci
     check "its manifest says what is missing" manifest_explains
     check "a copy of it builds elsewhere" a_copy_builds
 else

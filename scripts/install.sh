@@ -12,7 +12,8 @@ case $1 in /*) ;; *) fail "PREFIX is an absolute path, and got '$1'" ;; esac
 repository=$(cd "$(dirname "$0")/.." && pwd)
 build=${BACKPLANE_BUILD:-$repository/.build/release}
 tree=${2:-}${1%/}
-header=$repository/Sources/CBackplane/include/backplane/plugin.h
+headers=$repository/Sources/CBackplane/include/backplane
+header=$headers/plugin.h
 
 [ -x "$build/backplane" ] || fail "$build/backplane is not there: run 'swift build -c release' first"
 for tool in readelf strip grep dd install python3; do
@@ -85,25 +86,30 @@ done
 
 # ---- For plugin authors ---------------------------------------------------------------------------------------------------
 
-install -m 644 "$header" "$tree/include/backplane/plugin.h"
+install -m 644 "$header" "$headers/pci.h" "$tree/include/backplane/"
 
 kit=$tree/share/backplane/PluginKit
 rm -rf "$kit"
 install -d "$kit/Sources"
-cp -R "$repository/Sources/CBackplane" "$repository/Sources/PluginKit" "$kit/Sources/"
+for module in CBackplane PluginKit PCIConfiguration PCIKit; do cp -R "$repository/Sources/$module" "$kit/Sources/"; done
 install -m 644 "$repository/Plugins/plugin.map" "$kit/plugin.map"
 cat >"$kit/Package.swift" <<'END'
 // swift-tools-version: 6.2
-// PluginKit, the Swift face of the plugin ABI. A plugin's Package.swift depends on it by path, and links its library with
+// PluginKit, the Swift face of the plugin ABI, and PCIKit, for devices on a PCI bus. A plugin's Package.swift depends on it by path, and links its library with
 // `--version-script=PATH/plugin.map`, so that it exports its one symbol only.
 import PackageDescription
 
 let package = Package(
     name: "PluginKit",
-    products: [.library(name: "PluginKit", targets: ["PluginKit"])],
+    products: [
+        .library(name: "PluginKit", targets: ["PluginKit"]),
+        .library(name: "PCIKit", targets: ["PCIConfiguration", "PCIKit"]),
+    ],
     targets: [
         .target(name: "CBackplane"),
         .target(name: "PluginKit", dependencies: ["CBackplane"]),
+        .target(name: "PCIConfiguration", swiftSettings: [.strictMemorySafety()]),
+        .target(name: "PCIKit", dependencies: ["PCIConfiguration", "PluginKit"]),
     ])
 END
 

@@ -16,11 +16,15 @@ struct PluginNew: ParsableCommand {
             complain(problem)
             throw ExitCode(2)
         }
+        guard let files = Scaffold(name: name, language: language, kind: kind).files else {
+            complain("there is no template of a \(kind.title) in \(language.title) yet: there is one in Swift and in C")
+            throw ExitCode(2)
+        }
         let folder = "\(directory)/\(name)"
-        try Scaffold(name: name, language: language, kind: kind).write(to: folder)
+        try Scaffold.write(files, to: folder)
         warnOfNamesake()
         let shown = directory == "." ? name : (directory.hasSuffix("/") ? directory : directory + "/") + name
-        print("\(shown): a \(kind.rawValue) in \(language.title)\n\n    cd \(shown)\n    make test")
+        print("\(shown): a \(kind.title) in \(language.title)\n\n    cd \(shown)\n    make test")
     }
 
     /// A plugin of the same name may be meant: `plugin: ./NAME` tells the two apart.
@@ -36,7 +40,7 @@ extension Scaffold.Kind: ExpressibleByArgument {}
 
 extension Scaffold {
     /// Makes the folder, which must not exist yet, and the files in it.
-    func write(to folder: String) throws {
+    static func write(_ files: [File], to folder: String) throws {
         guard mkdir(folder, 0o777) == 0 else {
             let reason = errno == EEXIST ? "it exists already" : String(cString: strerror(errno))
             complain("\(folder) cannot be made: \(reason)")

@@ -7,7 +7,11 @@ struct Scaffold {
         var title: String { self == .c ? "C" : rawValue.prefix(1).uppercased() + rawValue.dropFirst() }
     }
 
-    enum Kind: String, CaseIterable { case device, policy, backend }
+    enum Kind: String, CaseIterable {
+        case device, pci, policy, backend
+
+        var title: String { self == .pci ? "PCI device" : rawValue }
+    }
 
     struct File: Equatable {
         /// Relative to the plugin's folder.
@@ -43,16 +47,20 @@ struct Scaffold {
         name.split(separator: "-").map { $0.prefix(1).uppercased() + $0.dropFirst() }.joined()
     }
 
-    var files: [File] {
+    /// nil: there is no template of this kind in this language.
+    var files: [File]? {
         let own: [File]
         switch (language, kind) {
         case (.c, .device): own = ScaffoldC.device
+        case (.c, .pci): own = ScaffoldC.pci
         case (.c, .policy): own = ScaffoldC.policy
         case (.swift, .device): own = ScaffoldSwift.device
         case (.c, .backend): own = ScaffoldC.backend
+        case (.swift, .pci): own = ScaffoldSwift.pci
         case (.swift, .policy): own = ScaffoldSwift.policy
         case (.swift, .backend): own = ScaffoldSwift.backend
         case (.rust, .device): own = ScaffoldRust.device
+        case (.rust, .pci): return nil
         case (.rust, .policy): own = ScaffoldRust.policy
         case (.rust, .backend): own = ScaffoldRust.backend
         }
@@ -74,6 +82,7 @@ struct Scaffold {
     private var machine: String {
         switch kind {
         case .device: deviceMachine
+        case .pci: pciMachine
         case .policy: policyMachine
         case .backend: backendMachine
         }
@@ -88,6 +97,21 @@ struct Scaffold {
         devices:
           - { id: pic, plugin: pic8259 }
           - { id: card, plugin: ./@NAME@, at: 0x2e0, limit: 10, irq: pic.5 }
+
+        """
+    }
+
+    private var pciMachine: String {
+        """
+        # Checked by `make test`. Give it a `boot:` and it runs: backplane run machine.yaml
+        machine: @NAME@-test
+        cpu: { engine: auto, interrupts: pic }
+        memory: 1MiB
+        devices:
+          - { id: pci, plugin: i440fx, pirq: [isa.0, isa.1, isa.2, isa.3] }
+          - { id: isa, plugin: piix3, bus: pci.1, irq: [pic.3, pic.4, pic.5, pic.6, pic.7, pic.9, pic.10, pic.11, pic.12, pic.14, pic.15] }
+          - { id: pic, plugin: pic8259 }
+          - { id: card, plugin: ./@NAME@, bus: pci.4, limit: 10 }
 
         """
     }

@@ -18,7 +18,7 @@ enum ScaffoldC {
     ]
 
     /// Tabs are make's.
-    private static let makefile = """
+    static let makefile = """
         # make: build @NAME@.so.  make test: unit tests, the bench, machine.yaml.  make clean
         PKG_CONFIG ?= pkg-config
         BACKPLANE ?= $(subst \\,,$(shell $(PKG_CONFIG) --variable=executable backplane))

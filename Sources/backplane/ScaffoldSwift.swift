@@ -22,7 +22,8 @@ enum ScaffoldSwift {
         Scaffold.File(path: "Tests/@TYPE@QueueTests/@TYPE@QueueTests.swift", text: queueTests),
     ]
 
-    private static func manifest(_ model: String) -> String {
+    /// - Parameter kit: the product that the plugin's target uses.
+    static func manifest(_ model: String, kit: String = "PluginKit") -> String {
         #"""
         // swift-tools-version: 6.2
         import Foundation
@@ -47,17 +48,17 @@ enum ScaffoldSwift {
                 .target(name: "@TYPE@MODEL", swiftSettings: [.strictMemorySafety()]),
                 .target(
                     name: "@TYPE@Plugin",
-                    dependencies: ["@TYPE@MODEL", .product(name: "PluginKit", package: "PluginKit")],
+                    dependencies: ["@TYPE@MODEL", .product(name: "KIT", package: "PluginKit")],
                     // The library exports one symbol: two that have PluginKit inside cannot meet.
                     linkerSettings: [.unsafeFlags(["-Xlinker", "--version-script=\(pluginKit)/plugin.map"])]),
                 .testTarget(name: "@TYPE@MODELTests", dependencies: ["@TYPE@MODEL"]),
             ])
 
-        """#.replacing("MODEL", with: model)
+        """#.replacing("MODEL", with: model).replacing("\"KIT\"", with: "\"\(kit)\"")
     }
 
     /// Tabs are make's. The tests are built in the release configuration too, so that nothing is compiled twice.
-    private static let makefile = """
+    static let makefile = """
         # make: build @NAME@.so.  make test: unit tests, the bench, machine.yaml.  make clean
         PKG_CONFIG ?= pkg-config
         SWIFT ?= swift

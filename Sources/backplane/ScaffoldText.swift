@@ -4,6 +4,7 @@ enum ScaffoldText {
         let (what, files, needs): (String, String, String)
         switch kind {
         case .device: what = device
+        case .pci: what = pci
         case .policy: what = policy
         case .backend: what = backend
         }
@@ -18,7 +19,7 @@ enum ScaffoldText {
     /// What the logic is called.
     private static func model(_ kind: Scaffold.Kind) -> String {
         switch kind {
-        case .device: "Chip"
+        case .device, .pci: "Chip"
         case .policy: "Decisions"
         case .backend: "Queue"
         }
@@ -32,6 +33,18 @@ enum ScaffoldText {
         | `at` + 0 | COUNT | reads as the count; a write adds to it, modulo 256 |
         | `at` + 1 | LIMIT | the count that sets REACHED; 0: none |
         | `at` + 2 | STATUS | bit 0 REACHED drives `irq`; writing a 1 clears it |
+        """
+
+    private static let pci = """
+        A Backplane device on a PCI bus: a counter, with a limit, an interrupt and a way to memory. Vendor 1234, device 4242;
+        its registers are of 32 bits, in base address register 0.
+
+        | Offset | Register | |
+        |---|---|---|
+        | 0x0 | COUNT | reads as the count; a write adds to it, modulo 2^32 |
+        | 0x4 | LIMIT | the count that sets REACHED; 0: none |
+        | 0x8 | STATUS | bit 0 REACHED asserts INTA#, bit 1 FAILED: the last store did not reach memory; writing a 1 clears |
+        | 0xC | STORE | a write stores the count at this address, by DMA |
         """
 
     private static let policy = """

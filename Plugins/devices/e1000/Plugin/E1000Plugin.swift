@@ -1,10 +1,11 @@
 import E1000
+import ExpansionROM
 import PCIConfiguration
-import PCIWindows
+import PCIKit
 import PluginKit
 
 /// A network card: its registers in two BARs, an expansion ROM to boot by, DMA while it is a bus master, and a cable.
-final class E1000Plugin: Instance {
+final class E1000Plugin: PCIFunction {
     static let definition = ClassDefinition.device(
         "e1000", summary: "82540EM gigabit Ethernet card on PCI",
         properties: [
@@ -28,17 +29,7 @@ final class E1000Plugin: Instance {
     private let interruptTimer: Timer
     private let transmitTimer: Timer
     var chip: E1000
-    var configuration: ConfigurationSpace
-    private let rom: Memory.Region?
-    private var bus = PCIBusPeer.unwired
     private var net = NetPeer.unwired
-    private var memory: Memory?
-
-    private var registers = WindowClaim()
-    private var portWindow = WindowClaim()
-    private var romMapping = WindowMapping()
-    /// The level of INTA#; nil: to be said again.
-    private var driven: Bool?
     private var queue: [[UInt8]] = []
     /// Frames that the network may still send.
     private var granted = 0
@@ -46,20 +37,15 @@ final class E1000Plugin: Instance {
     init(_ host: Host, _ values: Values) throws(PluginError) {
         let address = try values.isSet("mac") ? Self.parse(values.text("mac")) : Self.address(of: host.id)
         chip = E1000(address: address)
-        rom = try values.isSet("rom") ? ExpansionROM.load(values.text("rom"), host) : nil
-        do throws(LayoutError) {
-            configuration = try Self.configuration(romSize: rom?.bytes.count)
-        } catch {
-            throw PluginError("its registers overlap: \(error)")
-        }
         clock = try host.clock
         interruptTimer = try host.clock.timer(cookie: TimerCookie.interrupt)
         transmitTimer = try host.clock.timer(cookie: TimerCookie.transmit)
-        super.init(host)
+        try super.init(
+            host, Self.layout, baseAddresses: Self.baseAddresses,
+            rom: values.isSet("rom") ? ExpansionROM.load(values.text("rom"), host) : nil)
     }
 
-    /// The manual, "PCI Configuration Space": memory in BAR 0; I/O in BAR 1, where QEMU has it and drivers look too.
-    private static func configuration(romSize: Int?) throws(LayoutError) -> ConfigurationSpace {
+    private static var layout: ConfigurationSpace.Layout {
         var layout = ConfigurationSpace.Layout(
             .function,
             .init(
@@ -67,10 +53,17 @@ final class E1000Plugin: Instance {
                 subsystem: 0x001E),
             interruptPin: 1)
         layout.setLatency(minimumGrant: 0xFF, maximumLatency: 0)
-        try layout.addBaseAddress(0, .memory32(prefetchable: false), size: 0x2_0000)
-        try layout.addBaseAddress(1, .io, size: 64)
-        if let romSize { try layout.addROM(size: UInt32(romSize)) }
-        return ConfigurationSpace(layout)
+        return layout
+    }
+
+    /// The manual, "PCI Configuration Space": memory in BAR 0; I/O in BAR 1, where QEMU has it and drivers look too.
+    private static var baseAddresses: [BaseAddress] {
+        [
+            BaseAddress(
+                0, .memory32(prefetchable: false), size: 0x2_0000,
+                .registers(.long, cookie: Cookie.registers, name: "registers")),
+            BaseAddress(1, .io, size: 64, .registers(.long, cookie: Cookie.window, name: "register window")),
+        ]
     }
 
     /// Six bytes in hex.
@@ -93,17 +86,15 @@ final class E1000Plugin: Instance {
     // MARK: Lifecycle
 
     override func connect() throws(PluginError) {
-        bus = try host.pciBus("bus")
+        try super.connect()
         net = try host.net("net")
-        memory = try host.memory
         if !net.isWired { chip.setCarrier(false, at: 0) }
     }
 
     override func reset(warm: Bool) {
+        super.reset(warm: warm)
         chip.reset()
-        configuration.reset()
         queue = []
-        updateWindows()
         settle()
     }
 
@@ -114,16 +105,8 @@ final class E1000Plugin: Instance {
 
     // MARK: Guest side
 
-    override func pciConfigRead(slot: Int, _ offset: UInt16, width: UInt8, isPeek: Bool) -> UInt32? {
-        configuration.read(UInt32(offset), width: UInt32(width))
-    }
-
-    override func pciConfigWrite(slot: Int, _ offset: UInt16, width: UInt8, _ value: UInt32) {
-        if configuration.write(UInt32(offset), width: UInt32(width), value).contains(.windows) { updateWindows() }
-        work()
-    }
-
-    override func pciBusReset(slot: Int) { reset(warm: true) }
+    /// As a bus master it can do now what waited for that.
+    override func configurationChanged(_ changes: ConfigurationSpace.Changes) { work() }
 
     override func read(_ access: Access) -> ReadResult {
         let isWindow = access.cookie == Cookie.window
@@ -183,7 +166,7 @@ final class E1000Plugin: Instance {
 
     /// Does what can be done now: frames out, frames in. What is left of a long ring comes at once, but not in this callback.
     private func work() {
-        if let memory, configuration.isBusMaster {
+        if let memory = busMemory {
             if chip.hasTransmitWork { chip.transmit(at: clock.now, GuestRAM(memory: memory), Wire(net: net)) }
             if chip.hasTransmitWork { transmitTimer.set(at: clock.now) }
             receive(GuestRAM(memory: memory))
@@ -213,56 +196,29 @@ final class E1000Plugin: Instance {
     }
 
     private func settle() {
-        configuration.interruptPending = chip.interruptAsserted
-        let level = configuration.interruptAsserted
-        if level != driven {
-            driven = level
-            bus.setINTx(1, level)
-        }
+        setInterrupt(chip.interruptAsserted)
         interruptTimer.set(at: chip.nextDeadline)
-    }
-
-    // MARK: Windows
-
-    /// A base address register has moved, or spaces were switched.
-    private func updateWindows() {
-        for window in configuration.windows {
-            switch window.source {
-            case .baseAddress(0):
-                registers.follow(window.enabledAddress, host) { (io, address) throws(PluginError) in
-                    try io.claimMemory(
-                        address, length: window.size, widths: .long, cookie: Cookie.registers, name: "registers")
-                }
-            case .baseAddress:
-                portWindow.follow(window.enabledAddress, host) { (io, address) throws(PluginError) in
-                    try io.claimPorts(
-                        UInt16(truncatingIfNeeded: address), count: Int(window.size), widths: .long,
-                        cookie: Cookie.window, name: "register window")
-                }
-            case .rom: if let rom { romMapping.follow(window.enabledAddress, rom, host) }
-            }
-        }
     }
 
     // MARK: State
 
     override func save(to state: StateWriter) throws(PluginError) {
-        state.put("configuration", configuration.state.bytes)
+        saveConfiguration(to: state)
         E1000State.put(chip.state, to: state)
         state.put("queued", queue.count)
         state.put("queue", queue.flatMap { E1000State.bytes([UInt16(truncatingIfNeeded: $0.count)]) + $0 })
     }
 
     override func load(version: UInt32, from state: StateReader) throws(PluginError) {
-        var (chip, configuration) = (chip, configuration)
+        let loaded = try loadConfiguration(from: state)
+        var chip = chip
         let waiting = try E1000State.frames(
             state.get("queue", count: nil), count: state.get("queued"), limit: Self.queueLimit)
-        guard chip.restore(try E1000State.get(from: state, into: chip.state)),
-            configuration.restore(.init(bytes: try state.get("configuration", count: nil)))
-        else { throw PluginError("no such state of the card") }
-        (self.chip, self.configuration, queue) = (chip, configuration, waiting)
-        driven = nil
-        updateWindows()
+        guard chip.restore(try E1000State.get(from: state, into: chip.state)) else {
+            throw PluginError("no such state of the card")
+        }
+        (self.chip, queue) = (chip, waiting)
+        take(loaded, interrupt: chip.interruptAsserted)
         settle()
     }
 }

@@ -6,6 +6,7 @@ import PCIConfiguration
 /// Source: Intel 440FX PCIset data sheet (290549), 3.2. Comments name its registers.
 ///
 /// Departures, and who needs them:
+/// - `showsRAM` is a reset value of PAM that no bridge has, for machines without firmware: loaders put tables below 1 MiB.
 /// - The subsystem is 1AF4:1100 where the data sheet has none: SeaBIOS tells by it that it runs in a virtual machine.
 ///
 /// Not modelled: what the DRAM, error and turbo registers do; they keep what is written.
@@ -43,7 +44,10 @@ public struct I440FX: Sendable {
 
     public private(set) var configuration: ConfigurationSpace
 
-    public init(subsystemVendor: UInt16 = 0x1AF4, subsystem: UInt16 = 0x1100) throws(LayoutError) {
+    /// - Parameter showsRAM: after reset PAM sends everything to RAM, not to PCI.
+    public init(
+        subsystemVendor: UInt16 = 0x1AF4, subsystem: UInt16 = 0x1100, showsRAM: Bool = false
+    ) throws(LayoutError) {
         var layout = ConfigurationSpace.Layout(
             .function,
             .init(
@@ -56,9 +60,9 @@ public struct I440FX: Sendable {
         for (offset, width, reset, writable) in Self.registers {
             try layout.define(offset, width: width, reset: reset, writable: writable)
         }
-        try layout.define(Register.attributeMap, width: 1, writable: 0x30)
+        try layout.define(Register.attributeMap, width: 1, reset: showsRAM ? 0x30 : 0, writable: 0x30)
         for offset in Register.attributeMap &+ 1...Register.attributeMap &+ 6 {
-            try layout.define(offset, width: 1, writable: 0x33)
+            try layout.define(offset, width: 1, reset: showsRAM ? 0x33 : 0, writable: 0x33)
         }
         for offset in UInt32(0x60)...0x67 { try layout.define(offset, width: 1, reset: 0x01, writable: 0xFF) }  // DRB
         try layout.define(Register.managementRAM, width: 1, reset: 0x02, writable: 0x78)
@@ -82,7 +86,7 @@ public struct I440FX: Sendable {
         (0x93, 1, 0x00, 0x06),  // TRC; its reset bits are the ISA bridge's port 0xCF9
     ]
 
-    /// RST#: PAM sends everything to PCI.
+    /// RST#.
     public mutating func reset() { configuration.reset() }
 
     /// Takes over a saved state.

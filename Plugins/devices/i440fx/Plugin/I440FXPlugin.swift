@@ -9,7 +9,12 @@ final class I440FXPlugin: Instance {
         properties: [
             Property(
                 "subsystem", .unsigned, default: "0x11001af4", bounds: 0...0xffff_ffff,
-                doc: "subsystem and its vendor; SeaBIOS knows a virtual machine by 1af4:1100")
+                doc: "subsystem and its vendor; SeaBIOS knows a virtual machine by 1af4:1100"),
+            Property(
+                "shadow", .bool, default: "off",
+                doc:
+                    "on: after reset RAM shows from 0xc0000 to 0xfffff, not PCI: for machines without firmware, whose loader puts tables there"
+            ),
         ],
         slots: [
             Slot(
@@ -46,7 +51,7 @@ final class I440FXPlugin: Instance {
         do throws(LayoutError) {
             chip = try I440FX(
                 subsystemVendor: UInt16(truncatingIfNeeded: subsystem),
-                subsystem: UInt16(truncatingIfNeeded: subsystem >> 16))
+                subsystem: UInt16(truncatingIfNeeded: subsystem >> 16), showsRAM: values.bool("shadow"))
         } catch {
             throw PluginError("its registers overlap: \(error)")
         }

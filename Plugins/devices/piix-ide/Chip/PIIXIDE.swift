@@ -22,7 +22,8 @@ public struct PIIXIDE: Sendable {
     public var primary = BusMaster()
     public var secondary = BusMaster()
 
-    public init(_ model: Model = .piix3) throws(LayoutError) {
+    /// - Parameter decodesChannels: both channels are on after reset, which firmware does elsewhere (IDETIM, IDE Decode Enable).
+    public init(_ model: Model = .piix3, decodesChannels: Bool = false) throws(LayoutError) {
         var layout = ConfigurationSpace.Layout(
             .function, .init(vendor: 0x8086, device: model == .piix3 ? 0x7010 : 0x7111, classCode: 0x01_01_80),
             command: [.io, .busMaster], status: .fastBackToBack)
@@ -30,7 +31,7 @@ public struct PIIXIDE: Sendable {
         try layout.redefine(0x0D, width: 1, reset: 0, writable: 0xF0)
         try layout.redefine(0x3C, width: 1, reset: 0)
         try layout.addBaseAddress(4, .io, size: 16)  // BMIBA
-        try layout.define(0x40, width: 4, writable: 0xF3FF_F3FF)  // IDETIM of both channels
+        try layout.define(0x40, width: 4, reset: decodesChannels ? 0x8000_8000 : 0, writable: 0xF3FF_F3FF)  // IDETIM of both channels
         try layout.define(0x44, width: 1, writable: 0xFF)  // SIDETIM
         if model == .piix4 {
             try layout.define(0x48, width: 1, writable: 0x0F)  // UDMACTL

@@ -1,5 +1,5 @@
 import PCIConfiguration
-import PCIWindows
+import PCIKit
 import PIIXIDE
 import PluginKit
 
@@ -10,7 +10,10 @@ final class PIIXIDEPlugin: Instance {
         "piix-ide",
         summary: "IDE function of a PIIX3 or PIIX4: names the two ata channels to drivers, and is their bus master",
         properties: [
-            Property("model", .choice, default: "piix3", choices: ["piix3", "piix4"], doc: "which south bridge")
+            Property("model", .choice, default: "piix3", choices: ["piix3", "piix4"], doc: "which south bridge"),
+            Property(
+                "channels", .bool, default: "off",
+                doc: "on: after reset both channels are on, which firmware sees to elsewhere: for machines without it"),
         ],
         slots: [Slot("bus", "pci/1", doc: "its place on the PCI bus, by tradition 1.1")],
         provides: [
@@ -33,7 +36,8 @@ final class PIIXIDEPlugin: Instance {
 
     init(_ host: Host, _ values: Values) throws(PluginError) {
         do throws(LayoutError) {
-            chip = try PIIXIDE(values.text("model") == "piix4" ? .piix4 : .piix3)
+            chip = try PIIXIDE(
+                values.text("model") == "piix4" ? .piix4 : .piix3, decodesChannels: values.bool("channels"))
         } catch {
             throw PluginError("its registers overlap: \(error)")
         }

@@ -1,5 +1,5 @@
 import PCIConfiguration
-import PCIWindows
+import PCIKit
 import PIIX4PM
 import PluginKit
 

@@ -1,5 +1,5 @@
 import PCIConfiguration
-import PCIWindows
+import PCIKit
 import PluginKit
 
 /// The card's PCI function: who it is, and where frame buffer (BAR 0), registers (BAR 2) and ROM answer. Source: QEMU's

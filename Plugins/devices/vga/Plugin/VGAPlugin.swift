@@ -1,5 +1,6 @@
+import ExpansionROM
 import PCIConfiguration
-import PCIWindows
+import PCIKit
 import PluginKit
 import VGA
 
