@@ -1,7 +1,7 @@
 #!/bin/sh
 # fetch-linux.sh [amd64|i386] [--update]: gets Debian's kernel and a static BusyBox, and makes from them what machines/linux*.yaml
 # boot: .build/guests/linux/ARCHITECTURE/ with vmlinuz, initramfs.cpio (BusyBox and Guests/linux/root), modules.cpio (the drivers
-# of an IDE disk and of ext4) and disk.img (an empty ext4 file system; an old one is kept); for amd64, in the repository, also host-modules.cpio (what
+# of an IDE disk, of ext4 and of an e1000) and disk.img (an empty ext4 file system; an old one is kept); for amd64, in the repository, also host-modules.cpio (what
 # scripts/kvm-box.sh needs: KVM, and the host's files). Does nothing where they are there and newer than what they are made of; --update looks
 # for newer packages.
 #
@@ -154,6 +154,6 @@ make_initramfs
 make_disk
 [ $architecture = i386 ] || [ -d "$here/linux-root" ] || make_modules host-modules.cpio kvm_amd virtio_pci 9pnet_virtio 9p overlay
 # ext4 asks for crc32c by name and not by a symbol.
-make_modules modules.cpio crc32c_generic libata pata_legacy sd_mod ext4
+make_modules modules.cpio crc32c_generic libata pata_legacy ata_piix sd_mod ext4 e1000
 rm -rf "$work/root" "$work/initramfs" "$work/modules" # most of it is modules that nothing here uses
 echo "$(cat "$work/kernel"): $base/vmlinuz"

@@ -169,11 +169,11 @@ public final class ClassDefinition: @unchecked Sendable {
     }
 
     public static func loader(
-        _ name: StaticString, summary: StaticString, properties: [Property] = [], methods: [Method] = [],
-        check: Check? = nil, make: @escaping Make
+        _ name: StaticString, summary: StaticString, properties: [Property] = [], slots: [Slot] = [],
+        methods: [Method] = [], check: Check? = nil, make: @escaping Make
     ) -> ClassDefinition {
         ClassDefinition(
-            .loader, name, summary: summary, properties: properties, slots: [], provides: [],
+            .loader, name, summary: summary, properties: properties, slots: slots, provides: [],
             methods: methods, stateVersion: 1, savable: true, check: check, make: make)
     }
 

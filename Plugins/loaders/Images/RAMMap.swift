@@ -4,6 +4,8 @@ public struct RAMMap: Equatable, Sendable {
     public private(set) var ranges: [Range<UInt64>]
     /// Memory that is not RAM: ROM, and what devices have. In the same order.
     public let reserved: [Range<UInt64>]
+    /// RAM that firmware's tables have: a kernel may use it once it has read them.
+    public private(set) var tables: [Range<UInt64>] = []
 
     /// From pieces in any order. Where they overlap, what is reserved wins: nothing can be loaded there.
     public init(ram: [Range<UInt64>], reserved: [Range<UInt64>] = []) {
@@ -21,6 +23,12 @@ public struct RAMMap: Equatable, Sendable {
             let above = min(range.upperBound, hole.upperBound)..<range.upperBound
             return [below, above].filter { !$0.isEmpty }
         }
+    }
+
+    /// Takes addresses out, for firmware's tables.
+    public mutating func giveToTables(_ range: Range<UInt64>) {
+        remove(range)
+        tables = Self.merged(tables + [range])
     }
 
     /// All of `length` bytes at `address` are RAM. Nothing at all fits anywhere.

@@ -53,8 +53,9 @@ public struct LinuxPlan: Sendable {
     public let pageTables: UInt64
 
     /// `initrds` follow each other in memory, each at a multiple of 4, as the kernel unpacks one archive after the other.
+    /// - Parameter rootPointer: where ACPI's RSDP is; nil: nowhere, or where the kernel looks itself.
     public init(
-        _ kernel: LinuxKernel, commandLine: String, initrds: [[UInt8]], ram: RAMMap
+        _ kernel: LinuxKernel, commandLine: String, initrds: [[UInt8]], ram: RAMMap, rootPointer: UInt64? = nil
     ) throws(LinuxBootError) {
         let workspace = kernel.workspace
         let workspaceSize = workspace.upperBound - workspace.lowerBound
@@ -71,6 +72,7 @@ public struct LinuxPlan: Sendable {
         var page = ZeroPage(memoryMap: memoryMap)
         page.header = kernel.header
         page.codeStart = kernel.codeStart
+        page.rootPointer = rootPointer ?? 0
 
         var pieces = kernel.pieces
         let initrd = try Self.place(initrds, below: UInt64(kernel.initrdMax) + 1, &placement, ram)

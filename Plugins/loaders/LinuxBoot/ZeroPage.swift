@@ -3,13 +3,12 @@ public import Images
 /// `struct boot_params`, which a kernel finds by RSI or ESI: what it is told.
 /// Source: Linux, Documentation/arch/x86/zero-page.rst and boot.rst.
 ///
-/// All that is not set is zero: no video mode (the kernel then has no VGA console), no EFI, no APM, no EDD, no firmware
-/// tables.
+/// All that is not set is zero: no video mode (the kernel then has no VGA console), no EFI, no APM, no EDD.
 public struct ZeroPage: Equatable, Sendable {
     public static let size = 4096
 
     public struct Entry: Equatable, Sendable {
-        public enum Kind: UInt32, Sendable { case ram = 1, reserved = 2 }
+        public enum Kind: UInt32, Sendable { case ram = 1, reserved = 2, acpi = 3 }
         public var range: Range<UInt64>
         public var kind: Kind
     }
@@ -21,10 +20,12 @@ public struct ZeroPage: Equatable, Sendable {
     public var header: ArraySlice<UInt8> = []
     public var commandLine: UInt32 = 0
     public var initrd: Range<UInt32> = 0..<0
+    /// Where the RSDP is; 0: the kernel looks for it (protocol 2.14).
+    public var rootPointer: UInt64 = 0
     /// Where the protected-mode code was loaded. nil: it was not.
     public var codeStart: UInt32?
 
-    /// RAM; reserved are ROM, devices' memory, and 0xa0000 to 0xfffff: a PC's adapters answer there, and the kernel looks for
+    /// RAM; ACPI's are firmware's tables; reserved are ROM, devices' memory, and 0xa0000 to 0xfffff: a PC's adapters answer there, and the kernel looks for
     /// firmware's tables. Other holes stay unnamed: they are free for devices.
     public static func memoryMap(_ ram: RAMMap) throws(LinuxBootError) -> [Entry] {
         let adapters: Range<UInt64> = 0xA0000..<0x100000
@@ -33,7 +34,8 @@ public struct ZeroPage: Equatable, Sendable {
         // Adapters and what is reserved around them are one range.
         let reserved = RAMMap(ram: ram.reserved + [adapters]).ranges
         let entries =
-            (available.ranges.map { Entry(range: $0, kind: .ram) } + reserved.map { Entry(range: $0, kind: .reserved) })
+            (available.ranges.map { Entry(range: $0, kind: .ram) } + reserved.map { Entry(range: $0, kind: .reserved) }
+            + ram.tables.map { Entry(range: $0, kind: .acpi) })
             .sorted { $0.range.lowerBound < $1.range.lowerBound }
         guard entries.count <= mostEntries else { throw .tooManyRanges(entries.count) }
         return entries
@@ -48,6 +50,7 @@ public struct ZeroPage: Equatable, Sendable {
                 page[offset + index] = UInt8(truncatingIfNeeded: value >> (8 * index))
             }
         }
+        put(rootPointer, 0x70)
         if header.isEmpty {
             put(UInt16(0xAA55), 0x1FE)
             put(UInt32(0x5372_6448), 0x202)  // "HdrS"

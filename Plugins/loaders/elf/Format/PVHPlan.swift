@@ -38,7 +38,7 @@ public struct PVHPlan: Sendable {
     public let startInfo: UInt32
 
     public init(
-        _ kernel: PVHKernel, commandLine: String, modules: [[UInt8]], ram: RAMMap
+        _ kernel: PVHKernel, commandLine: String, modules: [[UInt8]], ram: RAMMap, rootPointer: UInt64? = nil
     ) throws(LinuxBootError) {
         for piece in kernel.pieces where !ram.contains(piece.address, piece.memorySize) {
             throw .kernelOutsideRAM(address: piece.address, size: piece.memorySize, ram)
@@ -59,7 +59,8 @@ public struct PVHPlan: Sendable {
         }
         let info = StartInfo(
             commandLine: Array(commandLine.utf8.prefix { $0 != 0 }), modules: placed,
-            memoryMap: memoryMap.map { .init(range: $0.range, kind: $0.kind == .ram ? .ram : .reserved) })
+            memoryMap: memoryMap.map { .init(range: $0.range, kind: Self.kind(of: $0)) },
+            rootPointer: rootPointer ?? 0)
         let size = UInt64(info.bytes(at: 0).count)
         let address =
             placement.take(size, alignment: 16, in: 0x10000..<0xA0000)
@@ -69,5 +70,13 @@ public struct PVHPlan: Sendable {
         self.pieces = pieces
         entry = kernel.entry
         startInfo = base
+    }
+
+    private static func kind(of entry: ZeroPage.Entry) -> StartInfo.Region.Kind {
+        switch entry.kind {
+        case .ram: .ram
+        case .reserved: .reserved
+        case .acpi: .acpi
+        }
     }
 }

@@ -8,7 +8,7 @@ public struct StartInfo: Equatable, Sendable {
 
     public struct Region: Equatable, Sendable {
         /// The numbers of an E820 map.
-        public enum Kind: UInt32, Sendable { case ram = 1, reserved = 2 }
+        public enum Kind: UInt32, Sendable { case ram = 1, reserved = 2, acpi = 3 }
         public var range: Range<UInt64>
         public var kind: Kind
 
@@ -22,11 +22,14 @@ public struct StartInfo: Equatable, Sendable {
     /// Where each module lies.
     public var modules: [Range<UInt64>]
     public var memoryMap: [Region]
+    /// Where ACPI's RSDP is; 0: it is not told.
+    public var rootPointer: UInt64
 
-    public init(commandLine: [UInt8], modules: [Range<UInt64>], memoryMap: [Region]) {
+    public init(commandLine: [UInt8], modules: [Range<UInt64>], memoryMap: [Region], rootPointer: UInt64 = 0) {
         self.commandLine = commandLine
         self.modules = modules
         self.memoryMap = memoryMap
+        self.rootPointer = rootPointer
     }
 
     private static let headerSize: UInt64 = 56
@@ -40,7 +43,9 @@ public struct StartInfo: Equatable, Sendable {
         let line = map &+ UInt64(memoryMap.count) &* Self.regionSize
         var bytes: [UInt8] = []
         for word in [Self.magic, 1, 0, UInt32(truncatingIfNeeded: modules.count)] { bytes.append(littleEndian: word) }
-        for address in [modules.isEmpty ? 0 : moduleList, line, 0, map] { bytes.append(littleEndian: address) }
+        for address in [modules.isEmpty ? 0 : moduleList, line, rootPointer, map] {
+            bytes.append(littleEndian: address)
+        }
         for word in [UInt32(truncatingIfNeeded: memoryMap.count), 0] { bytes.append(littleEndian: word) }
         for module in modules {
             for word in [module.lowerBound, module.upperBound - module.lowerBound, 0, 0] {

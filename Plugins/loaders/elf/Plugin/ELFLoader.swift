@@ -22,6 +22,7 @@ final class ELFLoader: Instance {
                     "pvh: by the kernel's PVH note; linux: by the ELF entry, with a zero page; auto: pvh if it has the note"
             ),
         ],
+        slots: [BoardTables.slot],
         make: { (host, values) throws(PluginError) in try ELFLoader(host, values) })
 
     private static let mostModules = 64
@@ -38,6 +39,7 @@ final class ELFLoader: Instance {
     private var kernel: Kernel?
     private let modules: [[UInt8]]
     private let commandLine: String
+    private var tables: BoardTables?
 
     init(_ host: Host, _ values: Values) throws(PluginError) {
         path = values.text("kernel")
@@ -71,8 +73,9 @@ final class ELFLoader: Instance {
     }
 
     override func connect() throws(PluginError) {
+        tables = try BoardTables(host)
         guard let kernel else { return }
-        switch try plan(kernel) {
+        switch try plan(kernel, try host.memory.ramMap) {
         case .pvh(let plan): host.log(.debug, "\(name): entered by its PVH note at \(hex(plan.entry))")
         case .linux(let plan):
             let bits = plan.mode == .long64 ? 64 : 32
@@ -86,14 +89,16 @@ final class ELFLoader: Instance {
     }
 
     /// Made anew for each use: its memory map is that of the moment.
-    private func plan(_ kernel: Kernel) throws(PluginError) -> Plan {
-        let ram = try host.memory.ramMap
+    private func plan(_ kernel: Kernel, _ ram: RAMMap, rootPointer: UInt64? = nil) throws(PluginError) -> Plan {
         do {
             switch kernel {
             case .pvh(let kernel):
-                return .pvh(try PVHPlan(kernel, commandLine: commandLine, modules: modules, ram: ram))
+                return .pvh(
+                    try PVHPlan(kernel, commandLine: commandLine, modules: modules, ram: ram, rootPointer: rootPointer))
             case .linux(let kernel):
-                return .linux(try LinuxPlan(kernel, commandLine: commandLine, initrds: modules, ram: ram))
+                return .linux(
+                    try LinuxPlan(
+                        kernel, commandLine: commandLine, initrds: modules, ram: ram, rootPointer: rootPointer))
             }
         } catch {
             throw PluginError(name + ": " + error.text, status: .outOfRange)
@@ -104,7 +109,10 @@ final class ELFLoader: Instance {
         do throws(PluginError) {
             let kernel = if let kernel { kernel } else { try Self.read(path, entry: entry) }
             self.kernel = nil
-            switch try plan(kernel) {
+            var ram = try host.memory.ramMap
+            let linked = try tables?.link(&ram)
+            if let linked { try host.memory.load(linked.pieces, name) }
+            switch try plan(kernel, ram, rootPointer: linked?.rootPointer) {
             case .linux(let plan): try plan.enter(host, name)
             case .pvh(let plan):
                 try host.memory.load(plan.pieces, name)

@@ -20,6 +20,7 @@ final class LinuxLoader: Instance {
                 "unpack", .choice, default: "host", choices: ["host", "guest"],
                 doc: "who unpacks the kernel: the host, with its liblzma, libzstd or zlib, or the kernel itself"),
         ],
+        slots: [BoardTables.slot],
         make: { (host, values) throws(PluginError) in try LinuxLoader(host, values) })
 
     private static let mostInitrds = 64
@@ -31,6 +32,7 @@ final class LinuxLoader: Instance {
     private let isUnpackedHere: Bool
     /// Of connect, for the first reset: unpacking takes a while, and keeping what was unpacked much memory.
     private var kernel: LinuxKernel?
+    private var tables: BoardTables?
 
     init(_ host: Host, _ values: Values) throws(PluginError) {
         let path = values.text("kernel")
@@ -52,8 +54,9 @@ final class LinuxLoader: Instance {
     }
 
     override func connect() throws(PluginError) {
+        tables = try BoardTables(host)
         let kernel = try load()
-        _ = try plan(kernel)
+        _ = try plan(kernel, try host.memory.ramMap)
         self.kernel = kernel
         let release = image.header.release.prefix { $0 != " " }
         host.log(
@@ -66,17 +69,20 @@ final class LinuxLoader: Instance {
         guard isUnpackedHere else { return image.packed }
         // Checked before the work: what the kernel asks for has to be RAM.
         let packed = image.packed
-        _ = try plan(packed)
+        let ram = try host.memory.ramMap
+        _ = try plan(packed, ram)
         // An ELF file is a little larger than its segments.
-        let limit = min(try host.memory.ramMap.total &+ 64 << 20, 1 << 30)
+        let limit = min(ram.total &+ 64 << 20, 1 << 30)
         do { return try image.unpacked(limit: limit) } catch { throw PluginError("\(name): \(error.text)") }
     }
 
     /// Made anew for each use: its memory map is that of the moment.
-    private func plan(_ kernel: LinuxKernel) throws(PluginError) -> LinuxPlan {
-        let ram = try host.memory.ramMap
+    private func plan(
+        _ kernel: LinuxKernel, _ ram: RAMMap, rootPointer: UInt64? = nil
+    ) throws(PluginError) -> LinuxPlan {
         do {
-            return try LinuxPlan(kernel, commandLine: commandLine, initrds: initrds, ram: ram)
+            return try LinuxPlan(
+                kernel, commandLine: commandLine, initrds: initrds, ram: ram, rootPointer: rootPointer)
         } catch {
             throw PluginError(name + ": " + error.text, status: .outOfRange)
         }
@@ -86,7 +92,10 @@ final class LinuxLoader: Instance {
         do throws(PluginError) {
             let kernel = if let kernel { kernel } else { try load() }
             self.kernel = nil
-            let plan = try plan(kernel)
+            var ram = try host.memory.ramMap
+            let linked = try tables?.link(&ram)
+            if let linked { try host.memory.load(linked.pieces, name) }
+            let plan = try plan(kernel, ram, rootPointer: linked?.rootPointer)
             try plan.enter(host, name)
         } catch {
             host.log(.error, error.text)

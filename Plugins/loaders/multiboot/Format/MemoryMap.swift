@@ -4,9 +4,9 @@ public import Images
 /// Source: Multiboot Specification 0.6.96, section 3.3, mem_* and mmap_*.
 ///
 /// 0xa0000 to 0xfffff is reserved even where it is RAM: a PC's adapters answer there, and kernels take it for granted.
-/// Holes between RAM are reserved too; above the last RAM only ROM and devices' memory are.
+/// Holes between RAM are reserved too, but for firmware's tables; above the last RAM only ROM and devices' memory are.
 public struct MemoryMap: Equatable, Sendable {
-    public enum Kind: UInt32, Sendable { case available = 1, reserved = 2 }
+    public enum Kind: UInt32, Sendable { case available = 1, reserved = 2, acpi = 3 }
 
     public struct Entry: Equatable, Sendable {
         public var range: Range<UInt64>
@@ -28,10 +28,15 @@ public struct MemoryMap: Equatable, Sendable {
     public var entries: [Entry] {
         var entries: [Entry] = []
         var end: UInt64 = 0
-        for range in available.ranges {
-            if range.lowerBound > end { entries.append(Entry(range: end..<range.lowerBound, kind: .reserved)) }
-            entries.append(Entry(range: range, kind: .available))
-            end = range.upperBound
+        let pieces =
+            available.ranges.map { Entry(range: $0, kind: .available) }
+            + available.tables.map { Entry(range: $0, kind: .acpi) }
+        for piece in pieces.sorted(by: { $0.range.lowerBound < $1.range.lowerBound }) {
+            if piece.range.lowerBound > end {
+                entries.append(Entry(range: end..<piece.range.lowerBound, kind: .reserved))
+            }
+            entries.append(piece)
+            end = piece.range.upperBound
         }
         for range in available.reserved where range.upperBound > end {
             entries.append(Entry(range: max(end, range.lowerBound)..<range.upperBound, kind: .reserved))

@@ -22,6 +22,7 @@ final class MultibootLoader: Instance {
                 "modules", .path, list: true,
                 doc: "files loaded behind the kernel, each with its arguments: \"initrd.img first second\""),
         ],
+        slots: [BoardTables.slot],
         make: { (host, values) throws(PluginError) in try MultibootLoader(host, values) })
 
     private static let mostModules = 256
@@ -32,6 +33,7 @@ final class MultibootLoader: Instance {
     private let kernel: MultibootKernel
     private let commandLine: String
     private let modules: [BootModule]
+    private var tables: BoardTables?
 
     init(_ host: Host, _ values: Values) throws(PluginError) {
         let path = values.text("kernel")
@@ -59,7 +61,8 @@ final class MultibootLoader: Instance {
     }
 
     override func connect() throws(PluginError) {
-        let plan = try plan()
+        tables = try BoardTables(host)
+        let plan = try plan(try host.memory.ramMap)
         if plan.omitsSections {
             host.log(.warning, "\(name): there is no room for its section headers and symbols; it goes without them")
         }
@@ -71,8 +74,7 @@ final class MultibootLoader: Instance {
     }
 
     /// Made anew for each use: its memory map is that of the moment.
-    private func plan() throws(PluginError) -> BootPlan {
-        let ram = try host.memory.ramMap
+    private func plan(_ ram: RAMMap) throws(PluginError) -> BootPlan {
         do {
             return try BootPlan(kernel, bytes, commandLine: commandLine, modules: modules, ram: ram)
         } catch {
@@ -82,8 +84,10 @@ final class MultibootLoader: Instance {
 
     override func reset(warm: Bool) {
         do throws(PluginError) {
-            let plan = try plan()
             let memory = try host.memory
+            var ram = memory.ramMap
+            if let linked = try tables?.link(&ram) { try memory.load(linked.pieces, name) }
+            let plan = try plan(ram)
             for piece in plan.pieces
             where !memory.load(piece.bytes, at: piece.address, memorySize: piece.memorySize) {
                 throw PluginError("\(name): \(piece.memorySize) bytes at \(hex(piece.address)) could not be written")
