@@ -93,9 +93,9 @@ writes() { # ARCHITECTURE OPTION...
 session=
 screen() { tmux -L $session capture-pane -p -J -S -2000 -t desk 2>/dev/null; }
 keys() { tmux -L $session send-keys -t desk "$@"; }
-# shows WHAT TEXT: within two minutes, on the screen or above it: a guest that comes to the foreground may have much to say.
+# shows WHAT TEXT: within half of what a run may take, on the screen or above it: a guest that comes to the foreground may have much to say.
 shows() {
-    patience=$(($(date +%s) + 120))
+    patience=$(($(date +%s) + seconds / 2))
     while [ "$(date +%s)" -lt $patience ]; do
         if screen | grep -qF -- "$2"; then good "$name: $1"; return 0; fi
         sleep 0.25
