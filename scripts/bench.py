@@ -21,6 +21,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import bench_pc
 import bench_programs
 import bench_soft
 
@@ -543,7 +544,8 @@ MEASUREMENTS = [("port exit", exit_time), ("port exit, our user-space instructio
                 ("allocations, retains, releases", dispatch_calls),
                 ("replacing a policy", policy_replacement), ("switching the foreground", foreground_switch),
                 ("start to first instruction", start_time),
-                ("memory at the tour's prompt", memory), ("loading plugins", plugin_loading), *bench_soft.MEASUREMENTS, *bench_programs.MEASUREMENTS]
+                ("memory at the tour's prompt", memory), ("loading plugins", plugin_loading), *bench_soft.MEASUREMENTS, *bench_programs.MEASUREMENTS,
+                *bench_pc.MEASUREMENTS]
 
 
 def run(bench, only):

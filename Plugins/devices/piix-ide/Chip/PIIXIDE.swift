@@ -31,7 +31,8 @@ public struct PIIXIDE: Sendable {
         try layout.redefine(0x0D, width: 1, reset: 0, writable: 0xF0)
         try layout.redefine(0x3C, width: 1, reset: 0)
         try layout.addBaseAddress(4, .io, size: 16)  // BMIBA
-        try layout.define(0x40, width: 4, reset: decodesChannels ? 0x8000_8000 : 0, writable: 0xF3FF_F3FF)  // IDETIM of both channels
+        // IDETIM of both channels
+        try layout.define(0x40, width: 4, reset: decodesChannels ? 0x8000_8000 : 0, writable: 0xF3FF_F3FF)
         try layout.define(0x44, width: 1, writable: 0xFF)  // SIDETIM
         if model == .piix4 {
             try layout.define(0x48, width: 1, writable: 0x0F)  // UDMACTL
