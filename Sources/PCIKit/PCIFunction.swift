@@ -10,7 +10,7 @@ open class PCIFunction: Instance {
     public enum Backing {
         /// The device's registers: accesses come to `read` and `write`, with this cookie.
         case registers(_ widths: Widths, cookie: UInt64 = 0, name: StaticString)
-        /// Memory.
+        /// Memory: all of a region, which is as large as the window.
         case region(Memory.Region)
     }
 
@@ -46,12 +46,19 @@ open class PCIFunction: Instance {
     /// - Parameters:
     ///   - layout: who the function is, its interrupt pin, its own registers and capabilities.
     ///   - slot: the class's slot of "pci/1".
-    ///   - rom: the expansion ROM: a power of two of bytes, 2 KiB or more.
-    /// - Throws: where registers overlap, or have sizes that the specification does not have.
+    ///   - rom: the expansion ROM: a power of two of bytes, 4 KiB or more.
+    /// - Throws: where registers overlap, or have sizes that the specification or the region does not have.
     public init(
         _ host: Host, _ layout: ConfigurationSpace.Layout, baseAddresses: [BaseAddress] = [],
         rom: Memory.Region? = nil, slot: StaticString = "bus"
     ) throws(PluginError) {
+        for bar in baseAddresses {
+            guard case .region(let region) = bar.backing else { continue }
+            guard bar.kind != .io, bar.size >= 4096, UInt64(region.bytes.count) == bar.size else {
+                throw PluginError("base address register \(bar.index) does not fit its region")
+            }
+        }
+        if let rom, rom.bytes.count < 4096 { throw PluginError("an expansion ROM has 4096 bytes at least") }
         var layout = layout
         do throws(LayoutError) {
             for bar in baseAddresses { try layout.addBaseAddress(bar.index, bar.kind, size: bar.size) }

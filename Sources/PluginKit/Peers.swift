@@ -180,9 +180,13 @@ public struct MadeFile: Equatable, Sendable {
 
 /// What a client of "tables/1" is told of a file.
 public struct TableDescription: Equatable, Sendable {
+    /// By which its maker knows it.
+    public var number: Int
     public var name: String
     public var length: UInt64
-    public init(name: String, length: UInt64) { (self.name, self.length) = (name, length) }
+    public init(number: Int, name: String, length: UInt64) {
+        (self.number, self.name, self.length) = (number, name, length)
+    }
 }
 
 /// What a "tables/1" slot is wired to: a maker of tables for the guest. From reset on.
@@ -196,7 +200,7 @@ public struct TablesPeer: @unchecked Sendable {
             var file = bp_table_file()
             file.size = UInt32(MemoryLayout<bp_table_file>.size)
             guard table.pointee.describe(peer.`self`, peer.index, number, &file) == 0 else { return nil }
-            return TableDescription(name: text(of: file.name), length: file.length)
+            return TableDescription(number: Int(number), name: text(of: file.name), length: file.length)
         }
     }
     /// nil: there is no such file, or it is longer than 16 MiB.

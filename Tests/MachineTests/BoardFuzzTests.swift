@@ -121,7 +121,7 @@ private struct RandomBoardProgram {
         for vector in 0..<256 {
             pad(Self.stubs + vector * Self.stubSize, 0x90)
             // MOV ESP; end of interrupt at both controllers and the APIC; STI; somewhere else.
-            code += [0xbc] + bytes(0x9000) + [0xb0, 0x20, 0xe6, 0x20]
+            code += [0xbc] + bytes(0x9000) + [0xb0, 0x20, 0xe6, 0xa0, 0xe6, 0x20]
             code += [0xc7, 0x05] + bytes(0xFEE0_00B0) + bytes(0) + [0xfb]
             let target = Self.pieces + below(Self.length - Self.pieces)
             code += [0xe9] + bytes(target - (code.count + 5))
@@ -151,7 +151,7 @@ private struct RandomBoardProgram {
             + out(0xCFC + register & 3, value, width: width)
     }
 
-    /// What firmware does: windows, spaces on, channels on, PICs, an I/O APIC with every line open.
+    /// What firmware does: windows, spaces on, channels on, PICs, the timer, an I/O APIC with every line open.
     private func setUp() -> [UInt8] {
         var code: [UInt8] = []
         for (function, register, value) in [
@@ -163,6 +163,8 @@ private struct RandomBoardProgram {
         for (port, value) in [
             (0x20, 0x11), (0x21, 8), (0x21, 4), (0x21, 1), (0xa0, 0x11), (0xa1, 0x70), (0xa1, 2), (0xa1, 1),
         ] { code += out(port, value, width: 1) }
+        // A thousand timer interrupts a second, so that no HLT is for ever.
+        for (port, value) in [(0x43, 0x34), (0x40, 0xA9), (0x40, 0x04)] { code += out(port, value, width: 1) }
         code += store(0xFEE0_00F0, 0x1FF)
         for line in 0..<24 {
             code += store(0xFEC0_0000, 0x10 + 2 * line) + store(0xFEC0_0010, 0x40 + line)

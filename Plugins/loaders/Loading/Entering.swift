@@ -11,6 +11,14 @@ extension Memory {
     }
 }
 
+extension Host {
+    /// In reset: says why nothing was loaded, and stops the machine: its CPU would run whatever lies at the reset vector.
+    public func cannotLoad(_ reason: String) {
+        log(.error, reason)
+        (try? machine)?.stop(status: 2)
+    }
+}
+
 extension LinuxPlan {
     /// In reset: writes it to memory and puts the CPU at its entry.
     public func enter(_ host: Host, _ name: String) throws(PluginError) {

@@ -151,8 +151,9 @@ public struct TableLinker: Sendable {
     private mutating func placeSMBIOS() throws(Failure) {
         guard var anchor = files[Self.anchorFile], files[Self.structuresFile] != nil else { return }
         do throws(Failure) {
-            try place(Self.structuresFile, alignment: 16, isLow: true)
+            // First: kernels look for it in the first zone only.
             try place(Self.anchorFile, alignment: 16, isLow: true)
+            try place(Self.structuresFile, alignment: 16, isLow: true)
         } catch {
             throw Failure(text: "SMBIOS: \(error.text)")
         }

@@ -37,7 +37,6 @@ final class FWCfgPlugin: Instance {
 
     private struct Maker {
         var peer: TablesPeer
-        var number: Int
         var file: TableDescription
     }
 
@@ -107,9 +106,7 @@ final class FWCfgPlugin: Instance {
             FWCfgFiles.MemoryRange(address: $0.base, length: $0.length, kind: .ram)
         }
         let map = FWCfg.File("etc/e820", .bytes(FWCfgFiles.memoryMap(ranges)))
-        let made = tables.flatMap { peer in
-            peer.files.enumerated().map { Maker(peer: peer, number: $0, file: $1) }
-        }
+        let made = tables.flatMap { peer in peer.files.map { Maker(peer: peer, file: $0) } }
         do throws(PluginError) {
             chip = try Self.chip(
                 files + [map] + made.map { .init($0.file.name, .made(size: UInt32(clamping: $0.file.length))) }, values)
@@ -131,7 +128,7 @@ final class FWCfgPlugin: Instance {
         func read(_ address: UInt64, count: Int) -> [UInt8]? { memory.read(address, count: count) }
         func write(_ address: UInt64, _ bytes: ArraySlice<UInt8>) -> Bool { memory.write(address, Array(bytes)) }
         func contents(ofKey key: UInt16) -> [UInt8] {
-            makers[key].flatMap { $0.peer.contents($0.number, length: $0.file.length) } ?? []
+            makers[key].flatMap { $0.peer.contents($0.file.number, length: $0.file.length) } ?? []
         }
     }
 

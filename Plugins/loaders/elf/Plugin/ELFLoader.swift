@@ -73,9 +73,12 @@ final class ELFLoader: Instance {
     }
 
     override func connect() throws(PluginError) {
-        tables = try BoardTables(host)
+        let tables = try BoardTables(host)
+        self.tables = tables
+        var ram = try host.memory.ramMap
+        try tables.keepRoom(in: &ram)
         guard let kernel else { return }
-        switch try plan(kernel, try host.memory.ramMap) {
+        switch try plan(kernel, ram) {
         case .pvh(let plan): host.log(.debug, "\(name): entered by its PVH note at \(hex(plan.entry))")
         case .linux(let plan):
             let bits = plan.mode == .long64 ? 64 : 32
@@ -121,7 +124,7 @@ final class ELFLoader: Instance {
                 try host.cpu.setRegisters(registers)
             }
         } catch {
-            host.log(.error, error.text)
+            host.cannotLoad(error.text)
         }
     }
 }

@@ -52,12 +52,11 @@ final class Flat: Instance {
         do throws(PluginError) {
             guard try host.memory.load(bytes[...], at: image.address, memorySize: image.size) else {
                 let ram = try host.memory.ramMap
-                return host.log(
-                    .error, "\(name) was not loaded at \(hex(image.address)): RAM is \(ram.text) now")
+                return host.cannotLoad("\(name) was not loaded at \(hex(image.address)): RAM is \(ram.text) now")
             }
             try host.cpu.setRegisters(registers)
         } catch {
-            host.log(.error, name + ": " + error.text)
+            host.cannotLoad(name + ": " + error.text)
         }
     }
 

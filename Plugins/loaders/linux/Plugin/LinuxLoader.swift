@@ -54,9 +54,12 @@ final class LinuxLoader: Instance {
     }
 
     override func connect() throws(PluginError) {
-        tables = try BoardTables(host)
+        let tables = try BoardTables(host)
+        self.tables = tables
+        var ram = try host.memory.ramMap
+        try tables.keepRoom(in: &ram)
         let kernel = try load()
-        _ = try plan(kernel, try host.memory.ramMap)
+        _ = try plan(kernel, ram)
         self.kernel = kernel
         let release = image.header.release.prefix { $0 != " " }
         host.log(
@@ -98,7 +101,7 @@ final class LinuxLoader: Instance {
             let plan = try plan(kernel, ram, rootPointer: linked?.rootPointer)
             try plan.enter(host, name)
         } catch {
-            host.log(.error, error.text)
+            host.cannotLoad(error.text)
         }
     }
 }

@@ -61,8 +61,11 @@ final class MultibootLoader: Instance {
     }
 
     override func connect() throws(PluginError) {
-        tables = try BoardTables(host)
-        let plan = try plan(try host.memory.ramMap)
+        let tables = try BoardTables(host)
+        self.tables = tables
+        var ram = try host.memory.ramMap
+        try tables.keepRoom(in: &ram)
+        let plan = try plan(ram)
         if plan.omitsSections {
             host.log(.warning, "\(name): there is no room for its section headers and symbols; it goes without them")
         }
@@ -97,7 +100,7 @@ final class MultibootLoader: Instance {
             registers.general.3 = UInt64(plan.information)
             try host.cpu.setRegisters(registers)
         } catch {
-            host.log(.error, error.text)
+            host.cannotLoad(error.text)
         }
     }
 }

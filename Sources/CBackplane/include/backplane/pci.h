@@ -88,10 +88,10 @@ static inline void bp_pci_init(bp_pci_function *f, const bp_host *host, const bp
     memcpy(f->config, f->reset, sizeof f->config);
 }
 
-/* A window of `length` bytes: a power of two, of 4 to 256 for I/O, of at least 16 for memory. */
+/* A window of `length` bytes: a power of two, of 4 to 256 for I/O, of at least 16 for registers in memory, of at least 4096 for a region. */
 static inline bp_status bp_pci_window_at(bp_pci_function *f, uint32_t index, uint32_t kind, uint64_t length) {
     int wide = kind & BP_PCI_MEMORY_64, io = kind & BP_PCI_IO;
-    if (index > (wide ? 4u : 5u) || !length || (length & (length - 1)) || (io ? length < 4 || length > 256 : length < 16) ||
+    if ((io ? kind != BP_PCI_IO : kind & ~(uint32_t)(BP_PCI_MEMORY_64 | BP_PCI_PREFETCHABLE)) || index > (wide ? 4u : 5u) || !length || (length & (length - 1)) || (io ? length < 4 || length > 256 : length < 16) ||
         (!wide && length > 1u << 31))
         return bp_fail(f->host, BP_INVALID, "base address register %u cannot be so", index);
     for (uint32_t i = 0; i < 6; i++) {
@@ -118,14 +118,15 @@ static inline bp_status bp_pci_registers(bp_pci_function *f, uint32_t index, uin
 
 /* Base address register `index` decodes a region of `length` bytes (memory->region). */
 static inline bp_status bp_pci_region(bp_pci_function *f, uint32_t index, uint32_t kind, uint64_t length, bp_id region) {
-    bp_status status = kind & BP_PCI_IO ? bp_fail(f->host, BP_INVALID, "memory is no I/O") : bp_pci_window_at(f, index, kind, length);
+    if ((kind & BP_PCI_IO) || length < 4096) return bp_fail(f->host, BP_INVALID, "a region is memory, of 4096 bytes at least");
+    bp_status status = bp_pci_window_at(f, index, kind, length);
     if (status == BP_OK) f->windows[index].region = region;
     return status;
 }
 
-/* The expansion ROM (6.2.5.2): a region of a power of two of bytes, 2 KiB or more. */
+/* The expansion ROM (6.2.5.2): a region of a power of two of bytes, 4 KiB to 16 MiB. */
 static inline bp_status bp_pci_rom(bp_pci_function *f, uint32_t length, bp_id region) {
-    if (length < 2048 || length > 1 << 24 || (length & (length - 1)))
+    if (length < 4096 || length > 1 << 24 || (length & (length - 1)))
         return bp_fail(f->host, BP_INVALID, "an expansion ROM of %u bytes cannot be", length);
     f->windows[6].length = length;
     f->windows[6].region = region;
@@ -133,15 +134,21 @@ static inline bp_status bp_pci_rom(bp_pci_function *f, uint32_t length, bp_id re
     return BP_OK;
 }
 
-/* A register of the device's own at 0x40 or above: reset value, bits that the guest writes, bits that it clears by writing 1. */
-static inline void bp_pci_define(bp_pci_function *f, uint32_t offset, uint32_t width, uint32_t reset, uint32_t writable, uint32_t clearable) {
+/* A register of the device's own of 1 to 4 bytes, at 0x40 or above: reset value, bits that the guest writes, bits that it clears by writing 1. All other
+ * bits keep their reset value: what the device itself changes lies behind a base address register. */
+static inline bp_status bp_pci_define(bp_pci_function *f, uint32_t offset, uint32_t width, uint32_t reset, uint32_t writable, uint32_t clearable) {
+    if (offset < BP_PCI_FIRST_FREE || offset > 255 || !width || width > 4 || width > 256 - offset)
+        return bp_fail(f->host, BP_INVALID, "a register of %u bytes at 0x%02x cannot be", width, offset);
+    if (f->next_capability < offset + width && offset >= f->next_capability) f->next_capability = (offset + width + 3) & ~3u;
     bp_pci_put(f->reset, offset, width, reset);
     bp_pci_put(f->writable, offset, width, writable);
     bp_pci_put(f->clearable, offset, width, clearable);
     memcpy(f->config, f->reset, sizeof f->config);
+    return BP_OK;
 }
 
-/* One more capability (6.7), of `length` bytes with the two of the list; bp_pci_define says what is in it. Its offset; 0: no room. */
+/* One more capability (6.7), of `length` bytes with the two of the list, behind all that was defined; bp_pci_define, from its third byte on, says what is
+ * in it. Its offset; 0: no room. */
 static inline uint32_t bp_pci_capability(bp_pci_function *f, uint8_t id, uint32_t length) {
     uint32_t offset = f->next_capability;
     if (length < 2 || length > 256 || offset + length > 256) return 0;
@@ -188,6 +195,7 @@ static inline bp_status bp_pci_dma_write(bp_pci_function *f, uint64_t address, c
 /* Where window `index` answers now; 0: nowhere. Address 0 is none, nor is what reaches the end of its space: the size is asked for by writing
  * ones, with decoding on (6.2.5.1). */
 static inline uint64_t bp_pci_address(const bp_pci_function *f, uint32_t index) {
+    if (index > 6) return 0;
     const bp_pci_window *w = &f->windows[index];
     int rom = index == 6, io = w->kind & BP_PCI_IO;
     uint32_t low = bp_pci_get(f->config, BP_PCI_BAR0 + (rom ? 0x20 : 4 * index), 4);
@@ -248,7 +256,7 @@ static inline void bp_pci_reset(bp_pci_function *f) {
 static inline bp_status bp_pci_config_read(void *self, uint32_t index, uint32_t offset, uint32_t width, uint32_t flags, uint32_t *out) {
     const bp_pci_function *f = (const bp_pci_function *)self;
     (void)index, (void)flags; /* no read has a side effect */
-    if (width > 4 || offset > 256 - width) return BP_INVALID; /* reads as ones */
+    if (!width || width > 4 || offset > 256 - width) return BP_INVALID; /* reads as ones */
     uint32_t value = bp_pci_get(f->config, offset, width);
     if (f->pending && offset <= BP_PCI_STATUS && BP_PCI_STATUS < offset + width)
         value |= (uint32_t)BP_PCI_STATUS_INTERRUPT << (8 * (BP_PCI_STATUS - offset));
@@ -259,12 +267,14 @@ static inline bp_status bp_pci_config_read(void *self, uint32_t index, uint32_t 
 static inline bp_status bp_pci_config_write(void *self, uint32_t index, uint32_t offset, uint32_t width, uint32_t value) {
     bp_pci_function *f = (bp_pci_function *)self;
     (void)index;
-    if (width > 4 || offset > 256 - width) return BP_INVALID;
+    if (!width || width > 4 || offset > 256 - width) return BP_INVALID;
+    uint32_t before = bp_pci_get(f->config, offset, width);
     for (uint32_t i = 0; i < width; i++) {
         uint8_t byte = (uint8_t)(value >> (8 * i)), *old = &f->config[offset + i];
         *old = (uint8_t)((*old & ~f->writable[offset + i]) | (byte & f->writable[offset + i]));
         *old &= (uint8_t)~(byte & f->clearable[offset + i]);
     }
+    if (bp_pci_get(f->config, offset, width) == before) return BP_OK;
     bp_pci_update(f);
     bp_pci_settle(f);
     if (f->changed) f->changed(self);
