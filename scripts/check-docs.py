@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""check-docs.py PREFIX [--no-build]: no page may name what is not there.
+"""check-docs.py PREFIX [--no-build], check-docs.py --house: no page may name what is not there.
 
 PREFIX is an installed tree. In docs/*.md and README.md, every path in backticks and every relative link exists; every `make X`
 is a target; every `backplane X --option` is a subcommand that has the option. Code blocks that begin with `file: PATH` in a
 comment are written out (several with one path are joined), and blocks that begin with `# run in DIRECTORY` are run, in order,
-against the installed tree, each page in a folder of its own. Ends with `N passed, N failed`; status 1 where one failed.
+against the installed tree, each page in a folder of its own. docs/architecture.md is held against the code (check_house.py); with
+--house nothing else is done, and no tree is needed. Ends with `N passed, N failed`; status 1 where one failed.
 """
 
 import glob
@@ -15,6 +16,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+
+from check_house import PAGE as HOUSE
+from check_house import check_house
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # What a path in backticks begins with; everything else with a slash (`io/1`, `lib/backplane`) is no path of the repository.
@@ -246,11 +250,22 @@ def run_examples(page, prefix, results):
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def finish(results):
+    print(f"{results.passed} passed, {results.failed} failed")
+    sys.exit(1 if results.failed else 0)
+
+
 def main():
+    results = Results()
+    if sys.argv[1:] == ["--house"]:
+        page = Page(os.path.join(REPOSITORY, HOUSE))
+        check_paths(page, results)
+        check_house(page, REPOSITORY, results)
+        finish(results)
     arguments = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
     options = [argument for argument in sys.argv[1:] if argument.startswith("-")]
     if len(arguments) != 1 or options not in ([], ["--no-build"]):
-        raise SystemExit("usage: check-docs.py PREFIX [--no-build]")
+        raise SystemExit("usage: check-docs.py PREFIX [--no-build] | --house")
     prefix = os.path.abspath(arguments[0])
     executable = os.path.join(prefix, "bin/backplane")
     if not os.access(executable, os.X_OK):
@@ -258,14 +273,14 @@ def main():
     paths = sorted(glob.glob(os.path.join(REPOSITORY, "docs/*.md")))
     readme = os.path.join(REPOSITORY, "README.md")
     pages = [Page(path) for path in ([readme] if os.path.exists(readme) else []) + paths]
-    results, program, targets = Results(), Program(executable), make_targets()
+    program, targets = Program(executable), make_targets()
+    check_house(Page(os.path.join(REPOSITORY, HOUSE)), REPOSITORY, results)
     for page in pages:
         check_paths(page, results)
         check_commands(page, program, targets, results)
         if not options:
             run_examples(page, prefix, results)
-    print(f"{results.passed} passed, {results.failed} failed")
-    sys.exit(1 if results.failed else 0)
+    finish(results)
 
 
 if __name__ == "__main__":
