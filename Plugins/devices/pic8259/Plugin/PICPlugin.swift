@@ -76,7 +76,7 @@ final class PICPlugin: Instance {
         return vector
     }
 
-    /// The INTR pin follows the chips. Ends of interrupts have no listener yet: they are taken so that none is stale.
+    /// The INTR pin follows the chips. Ends of interrupts have no listener: they are taken so that none is stale.
     private func settle() {
         _ = chips.takeEndOfInterrupt()
         output?.set(chips.interruptRequested)
