@@ -120,9 +120,13 @@ public final class NetworkThread: @unchecked Sendable {
             monitor.locked { toGuest.append(frame) }
         }
         stack.complain = { [unowned self] text in link.log(.debug, "the guest: " + text) }
-        while let (frames, takes, isLate) = nextWork() {
+        while let (frames, takes) = nextWork() {
             for frame in frames { stack.input(frame) }
-            // A post that the host did not take is tried again soon.
+            // What the stack answered at once goes before the wait. A post that the host did not take is tried again soon.
+            let isLate = monitor.locked {
+                post()
+                return !isPosted && room > 0 && !toGuest.isEmpty
+            }
             stack.wait(milliseconds: isLate ? 10 : 1000, wake: bell.raw, takes: takes)
             monitor.locked { post() }
         }
@@ -131,7 +135,7 @@ public final class NetworkThread: @unchecked Sendable {
     }
 
     /// nil: the end.
-    private func nextWork() -> (frames: [[UInt8]], takes: Bool, isLate: Bool)? {
+    private func nextWork() -> (frames: [[UInt8]], takes: Bool)? {
         monitor.locked {
             if isRung {
                 isRung = false
@@ -139,7 +143,7 @@ public final class NetworkThread: @unchecked Sendable {
             }
             guard !isStopping else { return nil }
             isThrottled = !toGuest.isHalfEmpty
-            return (fromGuest.take(.max), !isThrottled, !isPosted && room > 0 && !toGuest.isEmpty)
+            return (fromGuest.take(.max), !isThrottled)
         }
     }
 }
