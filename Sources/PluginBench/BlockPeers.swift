@@ -55,7 +55,9 @@ final class DiskEnds: Instance {
     }
 
     private func transfer(_ disk: Int, _ request: BlockRequest) -> Status {
-        guard request.operation != .flush else { return .ok }
+        guard request.operation == .read || request.operation == .write else {
+            return request.operation == .flush ? .ok : .unsupported
+        }
         let sectors = UInt64(BoardState.sectors)
         guard request.sector <= sectors, request.count <= sectors - request.sector, let data = request.data else {
             return .outOfRange

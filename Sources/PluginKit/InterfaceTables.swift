@@ -74,8 +74,7 @@ enum Tables {
                 with(raw) { instance in
                     guard var info = instance.blockInfo(index), let out else { return Status.notFound.rawValue }
                     info.size = UInt32(MemoryLayout<bp_block_info>.size)
-                    out.pointee = info
-                    return 0
+                    return fill(out, info) ? 0 : Status.invalid.rawValue
                 }
             },
             submit: { raw, index, request in

@@ -73,11 +73,32 @@ public struct BlockPeer: @unchecked Sendable {
         request.tag = tag
         table?.pointee.submit(peer.`self`, peer.index, &request)
     }
-    /// When it returns, no buffer is touched any more, and no completion of an earlier submit comes.
-    public func cancelAll() { _ = table?.pointee.cancel_all(peer.`self`, peer.index) }
+    /// When it returns, no buffer is touched any more, and no completion of an earlier submit comes. False: that is not so, since the medium is on
+    /// the call stack; the completions come as ever.
+    @discardableResult
+    public func cancelAll() -> Bool { table.map { $0.pointee.cancel_all(peer.`self`, peer.index) == 0 } ?? true }
 }
 
-public enum BlockOperation: UInt32, Sendable { case read = 0, write, flush }
+public enum BlockOperation: UInt32, Sendable {
+    case read = 0, write, flush
+    /// Where the medium's info says that it knows them: see `BlockOperations`.
+    case discard, writeZeroes
+}
+
+/// What a medium knows beside reading, writing and flushing ("block/1" of minor 6).
+public struct BlockOperations: OptionSet, Sendable {
+    public let rawValue: UInt32
+    public init(rawValue: UInt32) { self.rawValue = rawValue }
+    public static let discard = Self(rawValue: 1 << UInt32(BP_BLOCK_DISCARD))
+    public static let writeZeroes = Self(rawValue: 1 << UInt32(BP_BLOCK_WRITE_ZEROES))
+}
+
+extension bp_block_info {
+    public var known: BlockOperations {
+        get { BlockOperations(rawValue: operations) }
+        set { operations = newValue.rawValue }
+    }
+}
 
 /// What a provider of "block/1" sees of its client.
 public struct BlockClient: @unchecked Sendable {

@@ -123,13 +123,15 @@ extension ScaffoldRust {
         pub const BP_STREAM_DTR_OFF: u32 = 6;
         pub const BP_STREAM_RTS_ON: u32 = 7;
         pub const BP_STREAM_RTS_OFF: u32 = 8;
-        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_block_info { pub size: u32, pub sector_size: u32, pub sectors: u64, pub read_only: u32, pub maximum_sectors: u32, }
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_block_info { pub size: u32, pub sector_size: u32, pub sectors: u64, pub read_only: u32, pub maximum_sectors: u32, pub operations: u32, pub reserved: u32, }
         whole!(bp_block_info);
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_block_request { pub size: u32, pub operation: u32, pub sector: u64, pub count: u64, pub data: *mut c_void, pub tag: u64, }
         whole!(bp_block_request);
         pub const BP_BLOCK_READ: u32 = 0;
         pub const BP_BLOCK_WRITE: u32 = 1;
         pub const BP_BLOCK_FLUSH: u32 = 2;
+        pub const BP_BLOCK_DISCARD: u32 = 3;
+        pub const BP_BLOCK_WRITE_ZEROES: u32 = 4;
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_block { pub size: u32, pub reserved: u32, pub info: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, out: *mut bp_block_info) -> bp_status>, pub submit: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, request: *const bp_block_request)>, pub cancel_all: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32) -> bp_status>, }
         whole!(bp_block);
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_block_client { pub size: u32, pub reserved: u32, pub complete: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, tag: u64, status: u32)>, }
@@ -237,6 +239,7 @@ extension ScaffoldRust {
         whole!(bp_mapping);
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_memory_1 { pub size: u32, pub reserved: u32, pub read: unsafe extern "C" fn(host: *const bp_host, address: u64, bytes: *mut c_void, length: u64) -> bp_status, pub write: unsafe extern "C" fn(host: *const bp_host, address: u64, bytes: *const c_void, length: u64) -> bp_status, pub span: unsafe extern "C" fn(host: *const bp_host, address: u64, length: u64, direction: u32, out: *mut bp_span) -> bp_status, pub span_release: unsafe extern "C" fn(host: *const bp_host, span: bp_id, written: u64) -> bp_status, pub region: unsafe extern "C" fn(host: *const bp_host, key: *const c_char, kind: u32, length: u64, out: *mut bp_id, base: *mut *mut c_void) -> bp_status, pub map: unsafe extern "C" fn(host: *const bp_host, region: bp_id, offset: u64, address: u64, length: u64, priority: i32, mapping: *mut bp_id) -> bp_status, pub unmap: unsafe extern "C" fn(host: *const bp_host, mapping: bp_id) -> bp_status, pub r#move: unsafe extern "C" fn(host: *const bp_host, mapping: bp_id, address: u64) -> bp_status, pub layout: unsafe extern "C" fn(host: *const bp_host, index: u32, out: *mut bp_memory_range) -> bp_status, pub map_as: unsafe extern "C" fn(host: *const bp_host, mapping: *const bp_mapping, out: *mut bp_id) -> bp_status, pub direct: unsafe extern "C" fn(host: *const bp_host, mapping: bp_id, directions: u32) -> bp_status, pub attach: unsafe extern "C" fn(host: *const bp_host, region: bp_id, base: *mut *mut c_void, length: *mut u64) -> bp_status, }
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_irq_1 { pub size: u32, pub reserved: u32, pub line: unsafe extern "C" fn(host: *const bp_host, slot: *const c_char, position: u32, out: *mut bp_id) -> bp_status, pub set: unsafe extern "C" fn(host: *const bp_host, line: bp_id, level: u32) -> bp_status, pub pulse: unsafe extern "C" fn(host: *const bp_host, line: bp_id) -> bp_status, pub output: unsafe extern "C" fn(host: *const bp_host, vcpu: u32, level: u32) -> bp_status, pub nmi: unsafe extern "C" fn(host: *const bp_host, vcpu: u32) -> bp_status, }
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_msi_1 { pub size: u32, pub reserved: u32, pub vector: unsafe extern "C" fn(host: *const bp_host, out: *mut bp_id) -> bp_status, pub program: unsafe extern "C" fn(host: *const bp_host, vector: bp_id, address: u64, data: u64, masked: u32) -> bp_status, pub raise: unsafe extern "C" fn(host: *const bp_host, vector: bp_id) -> bp_status, pub pending: unsafe extern "C" fn(host: *const bp_host, vector: bp_id, out: *mut u32) -> bp_status, pub forget: unsafe extern "C" fn(host: *const bp_host, vector: bp_id) -> bp_status, }
         pub type bp_timer_handler = unsafe extern "C" fn(self_: *mut c_void, cookie: u64, now: u64);
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_clock_1 { pub size: u32, pub reserved: u32, pub now: unsafe extern "C" fn(host: *const bp_host) -> u64, pub timer: unsafe extern "C" fn(host: *const bp_host, handler: bp_timer_handler, cookie: u64, out: *mut bp_id) -> bp_status, pub set: unsafe extern "C" fn(host: *const bp_host, timer: bp_id, deadline: u64) -> bp_status, pub cancel: unsafe extern "C" fn(host: *const bp_host, timer: bp_id) -> bp_status, }
         pub type bp_event_handler = unsafe extern "C" fn(self_: *mut c_void, cookie: u64, descriptor: i32, events: u32);
@@ -370,7 +373,7 @@ extension ScaffoldRust {
         const _: () = assert!(core::mem::size_of::<bp_irq_controller_client>() == 24);
         const _: () = assert!(core::mem::size_of::<bp_stream>() == 32);
         const _: () = assert!(core::mem::size_of::<bp_stream_client>() == 32);
-        const _: () = assert!(core::mem::size_of::<bp_block_info>() == 24);
+        const _: () = assert!(core::mem::size_of::<bp_block_info>() == 32);
         const _: () = assert!(core::mem::size_of::<bp_block_request>() == 40);
         const _: () = assert!(core::mem::size_of::<bp_block>() == 32);
         const _: () = assert!(core::mem::size_of::<bp_block_client>() == 16);
@@ -401,6 +404,7 @@ extension ScaffoldRust {
         const _: () = assert!(core::mem::size_of::<bp_mapping>() == 48);
         const _: () = assert!(core::mem::size_of::<bp_memory_1>() == 104);
         const _: () = assert!(core::mem::size_of::<bp_irq_1>() == 48);
+        const _: () = assert!(core::mem::size_of::<bp_msi_1>() == 48);
         const _: () = assert!(core::mem::size_of::<bp_clock_1>() == 40);
         const _: () = assert!(core::mem::size_of::<bp_events_1>() == 56);
         const _: () = assert!(core::mem::size_of::<bp_log_1>() == 24);

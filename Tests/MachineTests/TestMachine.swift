@@ -22,10 +22,10 @@ final class TestPlugins: PluginCatalog {
             RecorderInstance.definition, FaultyDevice.definition, ProbeDevice.definition, TallyDevice.definition,
             WatcherPolicy.definition, SwitcherPolicy.definition, CardDevice.definition, StuckDisk.definition,
             WindowDevice.definition, CascadeDevice.definition, PCICard.definition, ScreenCard.definition,
-            Viewer.definition,
+            Viewer.definition, MessageDevice.definition,
         ])
     static let own = Result { () throws(LibraryError) in
-        try PluginLibrary(builtIn: ownLibrary.descriptor(hostMajor: 1, hostMinor: 5)!)
+        try PluginLibrary(builtIn: ownLibrary.descriptor(hostMajor: 1, hostMinor: 6)!)
     }
     private static let loaded = Mutex<[String: PluginLibrary]>([:])
 

@@ -180,6 +180,7 @@ extension Machine {
         deferred.cancel(of: instance.node)
         forgetRunMode(of: instance)
         timers.removeAll(of: instance)
+        messages.removeAll(of: instance)
         alarms.removeAll { $0.owner === instance }
         powerButtons.removeAll { $0.instance === instance }
         if let console = instance.consoleClient { options.console?.close(console) }

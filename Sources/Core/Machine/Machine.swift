@@ -36,6 +36,7 @@ public final class Machine: @unchecked Sendable {
     var controller: (instance: PluginInstance, peer: bp_peer)?
     /// Whoever is wired to the output of a controller.
     var controllerClients: [(provider: PluginInstance, client: bp_peer)] = []
+    var messages = MessageVectors()
     /// Whoever is wired to a PCI bus.
     var pciFunctions: [PCIFunctionWire] = []
     /// The host's own ends of what is shown and of what takes keys.

@@ -12,6 +12,7 @@ enum HostFunctions {
         case "io/1": return UnsafeRawPointer(ServiceTables.io)
         case "memory/1": return UnsafeRawPointer(ServiceTables.memory)
         case "irq/1": return UnsafeRawPointer(ServiceTables.irq)
+        case "msi/1": return UnsafeRawPointer(ServiceTables.messages)
         case "clock/1": return UnsafeRawPointer(ServiceTables.clock)
         case "events/1": return UnsafeRawPointer(ServiceTables.events)
         case "log/1": return UnsafeRawPointer(ServiceTables.log)

@@ -44,3 +44,41 @@ extension Host {
         get throws(PluginError) { InterruptOutput(host: self, table: try required("irq/1", as: bp_irq_1.self)) }
     }
 }
+
+/// Message signalled interrupts ("msi/1").
+public struct MessageService: @unchecked Sendable {
+    let host: Host
+    let table: UnsafePointer<bp_msi_1>
+
+    /// A vector, masked at first.
+    public func vector() throws(PluginError) -> MessageVector {
+        var id: bp_id = 0
+        try Status(rawValue: table.pointee.vector(host.raw, &id)).check("registering an interrupt message")
+        return MessageVector(service: self, id: id)
+    }
+}
+
+public struct MessageVector: @unchecked Sendable {
+    let service: MessageService
+    let id: bp_id
+
+    /// What the message is from now on. What was pending is sent, where it is masked no more.
+    public func program(address: UInt64, data: UInt64, isMasked: Bool) {
+        _ = service.table.pointee.program(service.host.raw, id, address, data, isMasked ? 1 : 0)
+    }
+    /// From any thread. While it is masked it becomes pending.
+    public func raise() { _ = service.table.pointee.raise(service.host.raw, id) }
+    public var isPending: Bool {
+        var value: UInt32 = 0
+        return service.table.pointee.pending(service.host.raw, id, &value) == 0 && value != 0
+    }
+    /// What is pending is dropped.
+    public func forget() { _ = service.table.pointee.forget(service.host.raw, id) }
+}
+
+extension Host {
+    /// Throws where the host is older than minor 6.
+    public var messages: MessageService {
+        get throws(PluginError) { MessageService(host: self, table: try required("msi/1", as: bp_msi_1.self)) }
+    }
+}

@@ -114,3 +114,33 @@ import Testing
         #expect(set.count == 7)
     }
 }
+
+@Suite struct HoleTests {
+    /// What a file system without holes answers is no error: the worker writes zeros then.
+    @Test func zeroesAreAHoleInTheFile() throws {
+        let folder = try Folder()
+        let path = folder.path + "/disk.img"
+        let file = try #require(fopen(path, "w"))
+        fwrite([UInt8](repeating: 0xAA, count: 1 << 20), 1, 1 << 20, file)
+        fclose(file)
+        let image = try ImageFile(path: path, mode: .readWrite, sectorSize: 512)
+        let medium = try ImageMedium(image, directory: folder.path)
+        guard try medium.punch(at: 8192, length: 65536) else { return }
+        var bytes = [UInt8](repeating: 1, count: 3 * 4096)
+        try bytes.withUnsafeMutableBytes { try medium.read(at: 4096, into: $0) }
+        #expect(bytes[..<4096].allSatisfy { $0 == 0xAA } && bytes[4096...].allSatisfy { $0 == 0 })
+        var status = stat()
+        #expect(stat(path, &status) == 0 && status.st_size == 1 << 20 && status.st_blocks * 512 < 1 << 20)
+    }
+
+    @Test func snapshotsKnowNoHoles() throws {
+        let folder = try Folder()
+        let path = folder.path + "/disk.img"
+        let file = try #require(fopen(path, "w"))
+        fwrite([UInt8](repeating: 0xAA, count: 8192), 1, 8192, file)
+        fclose(file)
+        let medium = try ImageMedium(
+            try ImageFile(path: path, mode: .snapshot, sectorSize: 512), directory: folder.path)
+        #expect(try !medium.punch(at: 0, length: 4096))
+    }
+}

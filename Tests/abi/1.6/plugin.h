@@ -244,15 +244,21 @@ typedef struct bp_block_info {
     uint64_t sectors;
     uint32_t read_only;        /* 0 or 1 */
     uint32_t maximum_sectors;  /* of one request; 0: no limit */
+    uint32_t operations;       /* since 1.6: which of DISCARD and WRITE_ZEROES the medium knows, 1 << BP_BLOCK_* */
+    uint32_t reserved;
 } bp_block_info;
 typedef struct bp_block_request {
     uint32_t size;
     uint32_t operation;        /* BP_BLOCK_* */
     uint64_t sector, count;    /* in sectors */
-    void *data;                /* count * sector_size bytes, the client's, untouched by it until completion or cancel_all */
+    void *data;                /* of READ and WRITE count * sector_size bytes, the client's, untouched by it until completion or cancel_all */
     uint64_t tag;              /* the client's own */
 } bp_block_request;
-enum { BP_BLOCK_READ = 0, BP_BLOCK_WRITE = 1, BP_BLOCK_FLUSH = 2 };
+enum {
+    BP_BLOCK_READ = 0, BP_BLOCK_WRITE = 1, BP_BLOCK_FLUSH = 2,
+    BP_BLOCK_DISCARD = 3,      /* 1.6, no data: the sectors' contents are of no use any more, and read as anything */
+    BP_BLOCK_WRITE_ZEROES = 4  /* 1.6, no data: the sectors read as zeros; a medium may give back the room that they took */
+};
 typedef struct bp_block {
     uint32_t size, reserved;
     bp_status (*info)(void *self, uint32_t index, bp_block_info *out);             /* synchronous; from connect on */
@@ -610,6 +616,20 @@ typedef struct bp_irq_1 {
     bp_status (*nmi)(const bp_host *host, uint32_t vcpu);
 } bp_irq_1;
 
+/* "msi/1" (since 1.6): message signalled interrupts, each a write of `data` to `address` that reaches the controller which `cpu: interrupts:` names
+ * (irq-controller/1 `message`). A vector is registered once, and told what its message is whenever the guest changes it, so that a host can raise it
+ * without the instance. Registered vectors, their messages and what is pending are the instance's to save: it programs and raises them anew in
+ * load. From connect on. */
+typedef struct bp_msi_1 {
+    uint32_t size, reserved;
+    bp_status (*vector)(const bp_host *host, bp_id *out);  /* masked at first; BP_NO_MEMORY: more than 2048 of an instance */
+    bp_status (*program)(const bp_host *host, bp_id vector, uint64_t address, uint64_t data, uint32_t masked); /* sends what was pending,
+                                                                                                                where it is masked no more */
+    bp_status (*raise)(const bp_host *host, bp_id vector); /* [any] while it is masked it becomes pending */
+    bp_status (*pending)(const bp_host *host, bp_id vector, uint32_t *out); /* 0 or 1 */
+    bp_status (*forget)(const bp_host *host, bp_id vector);                 /* what is pending is dropped, as by a reset */
+} bp_msi_1;
+
 /* "clock/1": the machine's virtual clock, in nanoseconds from 0 at power-on. It stands still while the machine is paused. `timer` in
  * create too, the others once created. */
 typedef void (*bp_timer_handler)(void *self, uint64_t cookie, uint64_t now); /* [locked] once for each setting */
@@ -825,7 +845,7 @@ typedef struct bp_guests_1 {
 } bp_guests_1;
 enum { BP_RUN_ALWAYS = 0, BP_RUN_FOREGROUND = 1, BP_RUN_IN_TURN = 2 };
 
-/* Names kept for what comes: "msr/1", "cpuid/1", "msi/1". */
+/* Names kept for what comes: "msr/1", "cpuid/1". */
 
 typedef struct bp_policy {
     uint32_t size, reserved;

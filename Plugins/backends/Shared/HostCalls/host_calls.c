@@ -44,6 +44,9 @@ ssize_t bh_pwrite(int fd, const void *bytes, size_t count, int64_t offset) {
     RETURN(ssize_t, pwrite(fd, bytes, count, offset));
 }
 int bh_fdatasync(int fd) { RETURN(int, fdatasync(fd)); }
+int bh_punch(int fd, int64_t offset, int64_t length) {
+    RETURN(int, fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length));
+}
 
 int bh_set_blocking(int fd) {
     int flags = fcntl(fd, F_GETFL);

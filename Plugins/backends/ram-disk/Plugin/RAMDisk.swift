@@ -95,6 +95,7 @@ final class RAMDisk: Instance {
 
     private func perform(_ request: BlockRequest) -> Status {
         if request.operation == .flush { return .ok }
+        guard request.operation == .read || request.operation == .write else { return .unsupported }
         guard request.sector <= sectors, request.count <= sectors - request.sector else { return .outOfRange }
         guard let data = request.data else { return request.count == 0 ? .ok : .invalid }
         let start = Int(request.sector * UInt64(sectorSize))

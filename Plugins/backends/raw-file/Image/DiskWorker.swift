@@ -47,7 +47,7 @@ public final class DiskWorker: @unchecked Sendable {
     }
 
     public struct Statistics: Equatable, Sendable {
-        public var reads = 0, readBytes = 0, writes = 0, writtenBytes = 0, flushes = 0, errors = 0
+        public var reads = 0, readBytes = 0, writes = 0, writtenBytes = 0, flushes = 0, discards = 0, errors = 0
         /// Requests that wait or are being worked on.
         public var waiting = 0
         /// Bytes that snapshot mode holds.
@@ -243,14 +243,17 @@ public final class DiskWorker: @unchecked Sendable {
             totals.writes += 1
             totals.writtenBytes &+= request.length
         case .flush: totals.flushes += 1
+        case .discard, .writeZeroes: totals.discards += 1
         }
     }
 
     private func perform(_ request: Request) -> Status {
         if let verdict = request.verdict { return verdict }
         if request.operation == .flush { return flush() }
-        guard request.length == 0 || request.data != nil else { return .invalid }
+        let hasData = request.operation == .read || request.operation == .write
+        guard !hasData || request.length == 0 || request.data != nil else { return .invalid }
         do throws(HostCallError) {
+            guard hasData else { return try clear(request) }
             var done = 0
             while done < request.length {
                 let count = min(request.length - done, staging.count)
@@ -262,6 +265,24 @@ public final class DiskWorker: @unchecked Sendable {
             report(error, "\(request.operation)", at: request.offset)
             return DiskWorker.status(of: error.code)
         }
+    }
+
+    /// Zeros, as a hole where there can be one. What is discarded may stay as it is.
+    private func clear(_ request: Request) throws(HostCallError) -> Status {
+        guard request.length > 0 else { return .ok }
+        monitor.locked { isDirty = true }
+        if try medium.punch(at: request.offset, length: UInt64(request.length)) || request.operation == .discard {
+            return .ok
+        }
+        staging.initializeMemory(as: UInt8.self, repeating: 0)
+        var done = 0
+        while done < request.length {
+            guard monitor.locked({ request.epoch == epoch }) else { return .stale }
+            let count = min(request.length - done, staging.count)
+            try medium.write(at: request.offset + UInt64(done), .init(rebasing: staging[..<count]))
+            done += count
+        }
+        return .ok
     }
 
     /// False: it was cancelled meanwhile.

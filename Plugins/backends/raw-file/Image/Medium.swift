@@ -41,6 +41,12 @@ public protocol DiskMedium: Sendable {
     func write(at offset: UInt64, _ bytes: UnsafeRawBufferPointer) throws(HostCallError)
     /// What was written is on the disk.
     func flush() throws(HostCallError)
+    /// The range reads as zeros, and takes no room where that can be had. False: that is not known here, and nothing has happened.
+    func punch(at offset: UInt64, length: UInt64) throws(HostCallError) -> Bool
+}
+
+extension DiskMedium {
+    public func punch(at offset: UInt64, length: UInt64) throws(HostCallError) -> Bool { false }
 }
 
 /// An image, or an overlay above it in snapshot mode.
@@ -77,6 +83,15 @@ public final class ImageMedium: DiskMedium, @unchecked Sendable {
     public func write(at offset: UInt64, _ bytes: UnsafeRawBufferPointer) throws(HostCallError) {
         if let overlay { return try overlay.write(at: offset, bytes) }
         try Transfers.write(image.descriptor, at: offset, bytes)
+    }
+
+    /// Not in snapshot mode, nor where the file system has no holes.
+    public func punch(at offset: UInt64, length: UInt64) throws(HostCallError) -> Bool {
+        guard overlay == nil else { return false }
+        let result = bh_punch(image.descriptor.raw, Int64(clamping: offset), Int64(clamping: length))
+        if [EOPNOTSUPP, ENOSYS, EINVAL].contains(-result) { return false }
+        try HostCallError.check(result)
+        return true
     }
 
     /// Snapshot mode has nothing that outlives the machine.

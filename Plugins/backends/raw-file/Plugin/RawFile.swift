@@ -4,7 +4,7 @@ import PluginKit
 import RawImage
 
 /// A disk whose sectors are those of a host file or block device, without any format around them.
-/// Not modelled: discard, direct I/O (the host's page cache is used; a flush reaches the disk).
+/// Not modelled: direct I/O (the host's page cache is used; a flush reaches the disk).
 final class RawFile: Instance {
     static let definition = ClassDefinition.backend(
         "raw-file", summary: "a disk image without a format: a host file or block device",
@@ -76,7 +76,7 @@ final class RawFile: Instance {
         guard let all = worker?.statistics else { return "closed" }
         let overlay = mode == .snapshot ? ", overlay \(all.overlay >> 10) KiB" : ""
         return "reads \(all.reads) (\(all.readBytes) bytes), writes \(all.writes) (\(all.writtenBytes) bytes), "
-            + "flushes \(all.flushes), errors \(all.errors), waiting \(all.waiting)" + overlay
+            + "flushes \(all.flushes), discards \(all.discards), errors \(all.errors), waiting \(all.waiting)" + overlay
     }
 
     // MARK: Lifecycle
@@ -128,6 +128,7 @@ final class RawFile: Instance {
         info.sector_size = geometry.sectorSize
         info.sectors = geometry.sectors
         info.read_only = mode == .readOnly ? 1 : 0
+        if mode != .readOnly { info.known = [.discard, .writeZeroes] }
         return info
     }
 
@@ -144,7 +145,7 @@ final class RawFile: Instance {
             .init(request.operation, tag: request.tag, verdict: status)
         }
         if request.operation == .flush { return .init(.flush, tag: request.tag) }
-        if request.operation == .write, mode == .readOnly { return decided(.readOnly) }
+        if request.operation != .read, mode == .readOnly { return decided(.readOnly) }
         guard let range = geometry.bytes(sector: request.sector, count: request.count) else {
             return decided(.outOfRange)
         }

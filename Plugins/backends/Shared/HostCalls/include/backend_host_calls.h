@@ -14,6 +14,8 @@ ssize_t bh_read(int descriptor, void *bytes, size_t count);
 ssize_t bh_write(int descriptor, const void *bytes, size_t count);
 ssize_t bh_pread(int descriptor, void *bytes, size_t count, int64_t offset);
 ssize_t bh_pwrite(int descriptor, const void *bytes, size_t count, int64_t offset);
+/* Zeros, which take no room where the file system can do that. */
+int bh_punch(int descriptor, int64_t offset, int64_t length);
 int bh_fdatasync(int descriptor);
 int bh_set_blocking(int descriptor);
 /* poll(2) on one descriptor: the returned events, 0 at the end of the time. A signal counts as its end. */
