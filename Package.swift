@@ -50,7 +50,8 @@ struct PluginFolder {
             path: model == nil ? path : path + "/Plugin", swiftSettings: hot, linkerSettings: oneSymbol)
         guard let model else { return [plugin] }
         let modelNeeds =
-            shared.filter { !["ExpansionROM", "Loading", "PCIKit"].contains($0) } + (modelUsesKit ? ["PluginKit"] : [])
+            shared.filter { !["ExpansionROM", "Loading", "PCIKit", "VirtioKit"].contains($0) }
+            + (modelUsesKit ? ["PluginKit"] : [])
         return [
             plugin,
             .target(
@@ -100,7 +101,8 @@ let plugins = [
     PluginFolder(kind: "devices", name: "debug-console", model: "DebugConsole"),
     PluginFolder(kind: "devices", name: "debug-exit"),
     PluginFolder(
-        kind: "devices", name: "e1000", model: "E1000", shared: ["PCIConfiguration", "PCIKit", "ExpansionROM"]),
+        kind: "devices", name: "e1000", model: "E1000",
+        shared: ["Ethernet", "PCIConfiguration", "PCIKit", "ExpansionROM"]),
     PluginFolder(kind: "devices", name: "fw-cfg", model: "FWCfg", shared: ["Images"]),
     PluginFolder(kind: "devices", name: "gsi"),
     PluginFolder(kind: "devices", name: "i440fx", model: "I440FX", shared: ["PCIConfiguration"]),
@@ -119,6 +121,14 @@ let plugins = [
     PluginFolder(kind: "devices", name: "smbios", shared: ["ACPITables"]),
     PluginFolder(kind: "devices", name: "uart16550", model: "UART16550"),
     PluginFolder(kind: "devices", name: "vga", model: "VGA", shared: ["PCIConfiguration", "PCIKit", "ExpansionROM"]),
+    PluginFolder(kind: "devices", name: "virtio-blk", model: "VirtioBlock", shared: ["Virtio", "VirtioKit"]),
+    PluginFolder(kind: "devices", name: "virtio-console", model: "VirtioConsole", shared: ["Virtio", "VirtioKit"]),
+    PluginFolder(kind: "devices", name: "virtio-entropy", shared: ["Virtio", "VirtioKit"]),
+    PluginFolder(kind: "devices", name: "virtio-mmio", model: "VirtioMMIO", shared: ["Virtio", "VirtioKit"]),
+    PluginFolder(kind: "devices", name: "virtio-net", model: "VirtioNet", shared: ["Ethernet", "Virtio", "VirtioKit"]),
+    PluginFolder(
+        kind: "devices", name: "virtio-pci", model: "VirtioPCI",
+        shared: ["PCIConfiguration", "PCIKit", "Virtio", "VirtioKit"]),
     PluginFolder(
         kind: "loaders", name: "elf", model: "ELFKernel", modelFolder: "Format",
         shared: ["Images", "LinuxBoot", "Loading"], testsUseKernelImages: true),
@@ -225,13 +235,20 @@ let shared: [Target] = [
     .target(
         name: "ExpansionROM", dependencies: ["Images", "PluginKit"], path: "Plugins/devices/Shared/ExpansionROM"),
     .target(name: "ACPITables", path: "Plugins/devices/Shared/ACPI", swiftSettings: strict),
+    .target(name: "Ethernet", path: "Plugins/devices/Shared/Ethernet", swiftSettings: strict + hot),
+    .target(name: "Virtio", path: "Plugins/devices/Shared/Virtio", swiftSettings: strict + hot),
+    .target(
+        name: "VirtioKit", dependencies: ["PluginKit", "Virtio"], path: "Plugins/devices/Shared/VirtioKit",
+        swiftSettings: hot),
     tests("ACPITables", folder: "acpi-tables"),
     tests("BackendSupport", folder: "backends-shared"),
+    tests("Ethernet", folder: "ethernet"),
     tests("Images", folder: "images"),
     tests("LinuxBoot", folder: "linux-boot", needs: ["Images", "KernelImages"]),
     tests("Loading", folder: "loading", needs: ["ACPITables", "Images"]),
     tests("PCIConfiguration", folder: "pci-configuration"),
     tests("Unpacking", folder: "unpacking", needs: ["KernelImages"]),
+    tests("Virtio", folder: "virtio"),
     .target(name: "Randomness", path: "Tests/Randomness"),
     .target(name: "KernelImages", dependencies: ["CLZMA", "CZSTD", "CZlib"], path: "Tests/KernelImages"),
 ]

@@ -288,7 +288,10 @@ final class CustomEnd {
             let size = Int(min(pointer.load(as: UInt32.self), 1 << 16))
             let bytes = UnsafeMutableRawBufferPointer(start: pointer, count: size)
             if type == .inStruct { return fnv(CustomEnd.withoutPointers(Array(bytes)), hash) }
-            for index in bytes.indices.dropFirst(4) { bytes[index] = 0 }
+            let filling = HeaderInterfaces.filling(interface.name, function) ?? []
+            for index in bytes.indices.dropFirst(4) {
+                bytes[index] = index - 4 < filling.count ? filling[index - 4] : 0
+            }
             return hash
         case .outU32, .outU64:
             guard let pointer else {

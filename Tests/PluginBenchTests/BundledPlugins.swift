@@ -20,6 +20,9 @@ struct BundledPlugin: Sendable, CustomTestStringConvertible {
         BundledPlugin(name: "rom", properties: ["image": "FILE:8192", "at": "0xe0000"]),
         BundledPlugin(name: "rom", properties: ["image": "FILE:8192", "at": "0x100000", "writable": "on"]),
         BundledPlugin(name: "rtc146818"), BundledPlugin(name: "uart16550"),
+        BundledPlugin(name: "virtio-blk"), BundledPlugin(name: "virtio-console"),
+        BundledPlugin(name: "virtio-entropy"), BundledPlugin(name: "virtio-net"),
+        BundledPlugin(name: "virtio-mmio", properties: ["at": "0xd0000000"]), BundledPlugin(name: "virtio-pci"),
         // Memory is copied at each save.
         BundledPlugin(name: "vga", properties: ["memory": "256KiB"]),
         BundledPlugin(name: "flat", properties: ["image": "FILE:512"]),

@@ -1,3 +1,5 @@
+import Ethernet
+
 // The manual, "Packet Reception": filters, buffers, descriptors.
 
 extension E1000 {
@@ -130,7 +132,7 @@ struct ReceiveReport {
     private enum Errors { static let transport: UInt8 = 0x20, ip: UInt8 = 0x40 }
 
     init(_ frame: [UInt8], checksum control: E1000.ReceiveChecksum, tag: UInt16?) {
-        checksum = Checksum.sum(frame.dropFirst(control.start))
+        checksum = InternetChecksum.sum(frame.dropFirst(control.start))
         if let tag {
             special = tag
             status |= Status.tagged
@@ -178,7 +180,7 @@ private struct Headers {
         guard headerLength >= 20, totalLength >= headerLength, start + totalLength <= frame.count else { return nil }
     }
 
-    var isIPGood: Bool { Checksum.sum(frame[start..<start + headerLength]) == 0xFFFF }
+    var isIPGood: Bool { InternetChecksum.sum(frame[start..<start + headerLength]) == 0xFFFF }
 
     /// Nil: a fragment, another protocol, or UDP without a checksum.
     var isTransportGood: Bool? {
@@ -187,7 +189,7 @@ private struct Headers {
         let segment = frame[start + headerLength..<start + totalLength]
         guard !isFragment, kind == 6 && segment.count >= 20 || kind == 17 && segment.count >= 8 else { return nil }
         if kind == 17 && frame.word(at: start + headerLength + 6) == 0 { return nil }
-        let addresses = UInt32(Checksum.sum(frame[start + 12..<start + 20]))
-        return Checksum.sum(segment, from: addresses + UInt32(kind) + UInt32(segment.count)) == 0xFFFF
+        let addresses = UInt32(InternetChecksum.sum(frame[start + 12..<start + 20]))
+        return InternetChecksum.sum(segment, from: addresses + UInt32(kind) + UInt32(segment.count)) == 0xFFFF
     }
 }

@@ -1,4 +1,5 @@
 import E1000
+import Ethernet
 import ExpansionROM
 import PCIConfiguration
 import PCIKit
@@ -35,8 +36,9 @@ final class E1000Plugin: PCIFunction {
     private var granted = 0
 
     init(_ host: Host, _ values: Values) throws(PluginError) {
-        let address = try values.isSet("mac") ? Self.parse(values.text("mac")) : Self.address(of: host.id)
-        chip = E1000(address: address)
+        do throws(EthernetAddress.Mistake) {
+            chip = E1000(address: try EthernetAddress.given(values.isSet("mac") ? values.text("mac") : nil, host.id))
+        } catch { throw PluginError("mac: " + error.text) }
         clock = try host.clock
         interruptTimer = try host.clock.timer(cookie: TimerCookie.interrupt)
         transmitTimer = try host.clock.timer(cookie: TimerCookie.transmit)
@@ -64,23 +66,6 @@ final class E1000Plugin: PCIFunction {
                 .registers(.long, cookie: Cookie.registers, name: "registers")),
             BaseAddress(1, .io, size: 64, .registers(.long, cookie: Cookie.window, name: "register window")),
         ]
-    }
-
-    /// Six bytes in hex.
-    private static func parse(_ text: String) throws(PluginError) -> [UInt8] {
-        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
-        let bytes = parts.compactMap { $0.count == 2 ? UInt8($0, radix: 16) : nil }
-        guard parts.count == 6, bytes.count == 6 else {
-            throw PluginError("mac: '\(text)' is not an address such as 52:54:00:12:34:56")
-        }
-        guard bytes[0] & 1 == 0 else { throw PluginError("mac: \(text) is a group's address, and no card's") }
-        return bytes
-    }
-
-    /// Three bytes that virtual machines use by custom, and three of the id's hash (FNV-1a).
-    private static func address(of id: String) -> [UInt8] {
-        let hash = id.utf8.reduce(0x811C_9DC5 as UInt32) { ($0 ^ UInt32($1)) &* 0x0100_0193 }
-        return [0x52, 0x54, 0x00] + [16, 8, 0].map { UInt8(truncatingIfNeeded: hash >> $0) }
     }
 
     // MARK: Lifecycle
