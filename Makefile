@@ -8,6 +8,7 @@
 # make check-deb  Debian packages of what `make test` has built, by lintian and in a clean Debian
 # make check-kvm  EngineKVM on a KVM that is real: this host's, or that of a host in a box; after make test
 # make check-pc  firmware and boot loaders of Debian on machines/pc.yaml; after make test
+# make check-net  Debian with virtio on machines/server.yaml: disk, network, ssh; as root, after make test
 # make bench   the measurements, as ratios in one run
 # make install PREFIX=/usr/local [DESTDIR=]
 PREFIX ?= /usr/local
@@ -16,7 +17,7 @@ SWIFT_FLAGS = -c release
 BACKPLANE = .build/release/backplane
 TOUR = .build/guests/tour.elf
 
-.PHONY: all run tour check-linux check-pc test check check-kvm check-deb bench build guests setup soak setup-bench install deb lint format clean
+.PHONY: all run tour check-linux check-pc check-net test check check-kvm check-deb bench build guests setup soak setup-bench install deb lint format clean
 all: build guests
 
 setup:
@@ -50,6 +51,12 @@ check-pc:
 	@scripts/setup.sh pc
 	@if [ "$$(id -u)" = 0 ]; then scripts/make-debian-disk.sh || echo "Debian's disk cannot be made here: it is not booted."; fi
 	scripts/check-pc.py .build-tests/release/backplane
+
+# Debian's disk once more, by virtio: booted by SeaBIOS, reached by ssh, killed while it writes; after make test.
+check-net:
+	@scripts/setup.sh pc
+	scripts/make-debian-disk.sh
+	scripts/check-net.py .build-tests/release/backplane
 
 # EngineKVM where KVM runs supervisor code on the CPU: on this host, or in a box (scripts/kvm-box.sh); after make test.
 KVM_BUILD = $(CURDIR)/.build-tests/release

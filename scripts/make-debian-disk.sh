@@ -1,7 +1,7 @@
 #!/bin/sh
 # make-debian-disk.sh [--again]: makes an unmodified Debian on a disk with GRUB, as machines/pc.yaml boots it: .build/guests/debian/disk.img,
 # an MBR with one ext4 partition, made by mmdebstrap with this host's own apt sources. Done once; --again makes it anew. root's password is
-# `backplane`; the host's key for ssh is id_ed25519 beside it. Needs root and what `setup.sh pc` installs; no loop device, no mount.
+# `backplane`; the host's key for ssh is id_ed25519 beside it, and so are its vmlinuz and initrd.img, for machines/microvm.yaml. Needs root and what `setup.sh pc` installs; no loop device, no mount.
 set -eu
 
 fail() { echo "make-debian-disk.sh: $*" >&2; exit 1; }
@@ -32,16 +32,20 @@ trap 'rm -rf "$work"' EXIT
 cat >"$work/grub.cfg" <<'END'
 set timeout=10
 menuentry "Debian" {
-    linux /vmlinuz root=/dev/sda1 ro quiet net.ifnames=0
+    linux /vmlinuz root=LABEL=debian ro quiet net.ifnames=0
     initrd /initrd.img
 }
 menuentry "Debian, text screen" {
-    linux /vmlinuz root=/dev/sda1 ro net.ifnames=0 nomodeset
+    linux /vmlinuz root=LABEL=debian ro net.ifnames=0 nomodeset
+    initrd /initrd.img
+}
+menuentry "Debian, serial console" {
+    linux /vmlinuz root=LABEL=debian ro net.ifnames=0 console=ttyS0
     initrd /initrd.img
 }
 END
 printf 'auto lo eth0\niface lo inet loopback\nallow-hotplug eth0\niface eth0 inet dhcp\n' >"$work/interfaces"
-echo '/dev/sda1 / ext4 errors=remount-ro 0 1' >"$work/fstab"
+echo 'LABEL=debian / ext4 errors=remount-ro 0 1' >"$work/fstab"
 
 # A system of Debian's own packages. What is set is what an installer asks for.
 mmdebstrap --variant=minbase --format=directory \
@@ -65,5 +69,7 @@ grub=/usr/lib/grub/i386-pc
 grub-mkimage -O i386-pc -p '(hd0,msdos1)/boot/grub' -o "$work/core.img" biosdisk part_msdos ext2 normal linux configfile echo ls test
 dd if=$grub/boot.img of="$work/disk.img" bs=440 count=1 conv=notrunc status=none
 dd if="$work/core.img" of="$work/disk.img" bs=512 seek=1 conv=notrunc status=none
+cp "$work/root/vmlinuz" "$folder/vmlinuz"
+cp "$work/root/initrd.img" "$folder/initrd.img"
 mv "$work/disk.img" "$disk"
 echo "$disk"

@@ -6,6 +6,7 @@ import pty
 import re
 import select
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -202,6 +203,43 @@ LASTING_SECTOR = BOOT_SECTOR.replace(b"\x17\x7c", b"\x19\x7c").replace(b"\xfa\xf
 
 def boot_image(path, sector):
     path.write_bytes(sector.ljust(510, b"\0") + b"\x55\xaa" + bytes(1 << 20))
+
+
+def free_port():
+    """A TCP port that nobody listens at now."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+class SSH:
+    """root of the Debian disk by a port of this host."""
+
+    def __init__(self, port):
+        self.options = [
+            "-i", str(DEBIAN.parent / "id_ed25519"), "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
+            "-o", "LogLevel=ERROR", "-o", "ConnectionAttempts=30", "-o", "ConnectTimeout=60"]
+        self.port = str(port)
+        self.command = ["ssh", *self.options, "-p", self.port, "root@127.0.0.1"]
+
+    def wait(self):
+        """A guest on a slow host may need a while until its sshd answers: 255 is ssh's own failure."""
+        end = time.monotonic() + PATIENCE
+        while subprocess.run([*self.command, "true"], capture_output=True, timeout=PATIENCE).returncode == 255:
+            assert time.monotonic() < end, "ssh by the forwarded port finds nobody"
+
+    def run(self, command):
+        """What it prints."""
+        told = subprocess.run([*self.command, command], capture_output=True, text=True, timeout=PATIENCE)
+        assert told.returncode == 0, (command, told.returncode, told.stdout[-2000:], told.stderr[-2000:])
+        return told.stdout
+
+    def copy(self, source, target):
+        """scp; `guest:` in front of a path names the guest's."""
+        place = lambda path: str(path).replace("guest:", "root@127.0.0.1:", 1)
+        told = subprocess.run(
+            ["scp", *self.options, "-P", self.port, place(source), place(target)], capture_output=True, text=True, timeout=PATIENCE)
+        assert told.returncode == 0, told.stderr
 
 
 class Checks:

@@ -57,6 +57,21 @@ import Testing
         #expect(!board.tables.tables.bytes.contains(Array("APIC".utf8)))
     }
 
+    /// LNRO0005 with 512 bytes of memory and a level-triggered interrupt, active high and shared (ACPI 6.5, 6.4.3.4, 6.4.3.6).
+    @Test func virtioByMMIOIsNamedWithItsRegistersAndItsInterrupt() {
+        var board = Self.pc
+        board.memoryParts = [
+            .init(plugin: "virtio-mmio", address: 0xD000_0000, length: 0x200, interrupts: [5]),
+            .init(plugin: "virtio-mmio", address: 0xD000_0200, length: 0x200, interrupts: [16]),
+            .init(plugin: "a-stranger", address: 0xD000_0400, length: 0x200, interrupts: [6]),
+        ]
+        let bytes = board.tables.tables.bytes
+        #expect(bytes.contains(Array("VR00".utf8)) && bytes.contains(Array("VR01".utf8)))
+        #expect(!bytes.contains(Array("VR02".utf8)))
+        #expect(bytes.contains(Array("LNRO0005".utf8)))
+        #expect(bytes.contains([0x86, 9, 0, 1, 0, 2, 0, 0xD0, 0, 2, 0, 0, 0x89, 6, 0, 9, 1, 16, 0, 0, 0]))
+    }
+
     @Test func knownPartsAreDevicesAndStrangersAreNot() {
         let bytes = Self.pc.tables.tables.bytes
         for name in ["COM1", "COM2", "KBD0", "MOU0", "TMR0", "SPK0", "RTC0", "LNKA", "PCI0", "C000"] {

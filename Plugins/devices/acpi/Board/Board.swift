@@ -34,6 +34,19 @@ public struct Board: Equatable, Sendable {
         }
     }
 
+    /// A part whose registers are memory, and which nothing else tells of.
+    public struct MemoryPart: Equatable, Sendable {
+        /// Its class: `MemoryPart.nodes` knows what that is to an operating system.
+        public var plugin: String
+        public var address: UInt32
+        public var length: UInt32
+        /// Numbers of its lines.
+        public var interrupts: [UInt8]
+        public init(plugin: String, address: UInt32, length: UInt32, interrupts: [UInt8]) {
+            (self.plugin, self.address, self.length, self.interrupts) = (plugin, address, length, interrupts)
+        }
+    }
+
     /// A place on PCI bus 0.
     public struct Place: Equatable, Sendable {
         public var device: UInt8
@@ -58,6 +71,7 @@ public struct Board: Equatable, Sendable {
     /// Where the APM commands 0xF1 and 0xF0 switch ACPI on and off.
     public var commandPort: UInt16?
     public var parts: [Part] = []
+    public var memoryParts: [MemoryPart] = []
     /// The first address above RAM below 4 GiB.
     public var lowMemoryEnd: UInt32 = 0
 

@@ -53,7 +53,7 @@ extension Board {
         return DefinitionBlock(
             PCINames.interruptModel + [
                 PCINames.sleepState(5, sleepType: 0),
-                .scope("\\_SB", [processor] + (hasPCI ? [hostBridge] : [isaBus]) + links),
+                .scope("\\_SB", [processor] + (hasPCI ? [hostBridge] : [isaBus]) + links + memoryDevices),
             ])
     }
 

@@ -46,6 +46,7 @@ extension Board {
         router = Board.place(survey, "piix3")
         if isThere("piix3") { resetPort = 0xcf9 }
         parts = survey.instances.indices.compactMap { Board.part(survey, $0) }
+        memoryParts = survey.instances.indices.compactMap { Board.memoryPart(survey, $0) }
         let space: UInt64 = 1 << 32
         for range in layout where range.kind == .ram && range.base < space {
             lowMemoryEnd = max(lowMemoryEnd, UInt32(clamping: range.base &+ range.length))
@@ -83,6 +84,17 @@ extension Board {
         }
         guard !merged.isEmpty else { return nil }
         return Part(plugin: survey.instances[number].plugin, ports: merged, interrupts: interrupts(survey, number))
+    }
+
+    /// The first of its claims; nil: it has none below 4 GiB.
+    private static func memoryPart(_ survey: Survey, _ number: Int) -> MemoryPart? {
+        let plugin = survey.instances[number].plugin
+        guard Board.isMemoryPart(plugin),
+            let claim = survey.claims.first(where: { $0.instance == number && $0.space == BP_SPACE_MEMORY }),
+            let address = UInt32(exactly: claim.base), let length = UInt32(exactly: claim.length)
+        else { return nil }
+        return MemoryPart(
+            plugin: plugin, address: address, length: length, interrupts: interrupts(survey, number))
     }
 
     /// The numbers of the lines that an instance drives.

@@ -15,7 +15,9 @@ final class PIIX4PMPlugin: Instance {
             )
         ],
         slots: [
-            Slot("bus", "pci/1", doc: "its place on the PCI bus, by tradition 1.3"),
+            Slot(
+                "bus", "pci/1", optional: true,
+                doc: "its place on the PCI bus, by tradition 1.3; without it `at` says where its ports are"),
             Slot("irq", "irq-line/1", optional: true, doc: "SCI: IRQ 9 of a PC"),
         ],
         make: { (host, values) throws(PluginError) in try PIIX4PMPlugin(host, values) })

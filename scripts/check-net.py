@@ -1,0 +1,172 @@
+#!/usr/bin/env python3
+"""check-net.py [--engine NAME] [BACKPLANE]: Debian talks virtio on machines/server.yaml, server-mmio.yaml and microvm.yaml.
+
+Boots the disk of make-debian-disk.sh, of which each machine has a copy of its own: SeaBIOS and GRUB read it by virtio, Linux brings the devices up, and its sshd is
+reached from this host by a forwarded port. BACKPLANE: the program (default: .build-tests/release/backplane). Ends with `N passed, N failed`; status 1 where one
+failed."""
+
+import argparse
+import hashlib
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+from pc_machines import DEBIAN, ROOT, SSH, Checks, Screen, fetch, free_port
+
+MEGABYTES = 16
+
+
+class Server:
+    """A machine with a copy of the disk, reached by ssh."""
+
+    def __init__(self, backplane, engine, firmware, folder, *settings, disk=None, file="server.yaml"):
+        self.disk = disk or folder / "disk.img"
+        if not disk:
+            subprocess.run(["cp", "--sparse=always", str(DEBIAN), str(self.disk)], check=True)
+        port = free_port()
+        self.log = folder / "seabios.log"
+        options = {"disk": self.disk, "forward": f"tcp:{port}:22"}
+        if file == "microvm.yaml":
+            options |= {"kernel": DEBIAN.parent / "vmlinuz", "initrd": DEBIAN.parent / "initrd.img"}
+        else:
+            options |= {"firmware": firmware, "debug": self.log}
+        words = [word for name, value in options.items() for word in ("--set", f"{name}={value}")]
+        words += [word for setting in settings for word in ("--set", setting)]
+        self.screen = Screen(
+            backplane, [str(backplane), "run", str(ROOT / "machines" / file), "--engine", engine, *words], folder)
+        self.ssh = SSH(port)
+
+    def __enter__(self):
+        self.screen.__enter__()
+        try:
+            self.ssh.wait()
+        except BaseException:
+            self.screen.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.screen.__exit__()
+
+    def power_off(self):
+        self.screen.tell("system_powerdown")
+        assert self.screen.process.wait(300) == 0, "Debian did not power off with status 0"
+
+
+def find(patterns, text):
+    for pattern in patterns:
+        assert re.search(pattern, text), f"{pattern}: not in\n{text[-3000:]}"
+
+
+def main():
+    words = argparse.ArgumentParser(usage=__doc__)
+    words.add_argument("backplane", nargs="?", type=pathlib.Path, default=ROOT / ".build-tests/release/backplane")
+    words.add_argument("--engine", default="soft")
+    arguments = words.parse_args()
+    backplane = arguments.backplane.resolve()
+    firmware = fetch(ROOT / ".build/guests/pc")["seabios"]
+    if not DEBIAN.exists():
+        sys.exit(f"check-net.py: there is no {DEBIAN}: scripts/make-debian-disk.sh makes it, as root")
+    checks = Checks()
+    with tempfile.TemporaryDirectory() as work:
+        work = pathlib.Path(work)
+
+        def server(*settings, **more):
+            return Server(backplane, arguments.engine, firmware, work, *settings, **more)
+
+        def debian_talks_virtio():
+            with server() as machine:
+                devices_are_there(machine)
+                a_file_goes_both_ways(machine.ssh)
+                the_disk_keeps_what_is_written(machine.ssh)
+                machine.power_off()
+
+        def devices_are_there(machine):
+            find([r"Found \d+ PCI devices", r"found virtio-blk at", r"Booting from Hard Disk"],
+                 machine.log.read_text(errors="replace"))
+            ssh = machine.ssh
+            find([r"virtio_blk virtio\d+: .*\[vda\]", r"hwrng|virtio_rng"],
+                 ssh.run("dmesg; cat /sys/class/misc/hw_random/rng_available"))
+            find([r"10\.0\.2\.15/24"], ssh.run("ip -4 address show dev eth0"))
+            find([r"virtio_net"], ssh.run("readlink /sys/class/net/eth0/device/driver"))
+            find([r"^ +\d+: +\d+ .*virtio"], ssh.run("grep virtio /proc/interrupts"))
+            assert ssh.run("cat /sys/block/vda/serial").strip() == "hd0"
+            assert not re.search(r"(?i)call trace|i/o error|needs reset", ssh.run("dmesg")), ssh.run("dmesg")[-3000:]
+
+        def a_file_goes_both_ways(ssh):
+            there, back = work / "there", work / "back"
+            there.write_bytes(os.urandom(MEGABYTES << 20))
+            expected = hashlib.sha256(there.read_bytes()).hexdigest()
+            ssh.copy(there, "guest:/root/there")
+            assert ssh.run("sha256sum /root/there").split()[0] == expected, "the guest has another file"
+            ssh.copy("guest:/root/there", back)
+            assert hashlib.sha256(back.read_bytes()).hexdigest() == expected, "another file came back"
+
+        def the_disk_keeps_what_is_written(ssh):
+            told = ssh.run(
+                "dd if=/dev/urandom of=/root/data bs=1M count=32 conv=fsync 2>/dev/null && sha256sum </root/data && "
+                "sync && echo 3 >/proc/sys/vm/drop_caches && sha256sum </root/data")
+            first, second = told.split("\n")[:2]
+            assert first == second, told
+
+        def debian_by_mmio():
+            with server(file="server-mmio.yaml") as machine:
+                ssh = machine.ssh
+                find([r"LNRO0005:02"], ssh.run("ls /sys/bus/acpi/devices"))
+                find([r"virtio_mmio|LNRO0005"], ssh.run("readlink -f /sys/class/net/eth0/device /sys/block/vda/device"))
+                a_file_goes_both_ways(ssh)
+                the_disk_keeps_what_is_written(ssh)
+                machine.power_off()
+
+        def without_firmware():
+            with server(file="microvm.yaml") as machine:
+                a_file_goes_both_ways(machine.ssh)
+                the_disk_keeps_what_is_written(machine.ssh)
+                unused_room_is_given_back(machine)
+                machine.power_off()
+
+        def unused_room_is_given_back(machine):
+            """fstrim makes holes in the disk's file where the guest has deleted what it wrote."""
+            ssh = machine.ssh
+            ssh.run("dd if=/dev/urandom of=/root/room bs=1M count=64 conv=fsync 2>/dev/null && fstrim / && sync")
+            before = machine.disk.stat().st_blocks
+            ssh.run("rm /root/room && sync && fstrim / && sync")
+            after = machine.disk.stat().st_blocks
+            assert (before - after) * 512 > 48 << 20, f"{before * 512 >> 20} MiB before, {after * 512 >> 20} MiB after"
+
+        def legacy_and_modern():
+            with server("legacy=off") as machine:
+                find([r"0x1042"], machine.ssh.run("cat /sys/bus/pci/devices/0000:00:02.0/device"))
+                machine.power_off()
+
+        def killed_while_it_writes():
+            """Each line is in the file, and the file on the disk, before its number is told."""
+            with server() as machine:
+                command = ("for i in $(seq 1000); do echo line $i >>/root/lines; sync /root/lines || exit 1; echo $i; done")
+                writer = subprocess.Popen([*machine.ssh.command, command], stdout=subprocess.PIPE, text=True)
+                told = [int(writer.stdout.readline()) for _ in range(20)]
+                machine.screen.process.send_signal(signal.SIGKILL)
+                told += [int(line) for line in writer.stdout if line.strip().isdigit()]
+                writer.wait()
+                machine.screen.process.wait()
+            with server(disk=work / "disk.img") as machine:
+                lines = machine.ssh.run("cat /root/lines").split("\n")
+                assert lines[:told[-1]] == [f"line {number}" for number in range(1, told[-1] + 1)], (told[-1], lines[-5:])
+                machine.power_off()
+
+        checks.check("Debian boots by SeaBIOS from a virtio disk to ssh; DHCP, entropy, a file by scp both ways, the disk keeps what is written; the power button ends it",
+                     debian_talks_virtio)
+        checks.check("the same by MMIO, which ACPI names: SeaBIOS boots from the disk, Linux has disk and network", debian_by_mmio)
+        checks.check("microvm.yaml: without firmware and PCI, and fstrim makes holes in the disk's file", without_firmware)
+        checks.check("it boots from devices that have no legacy interface", legacy_and_modern)
+        checks.check("what was synced before kill -9 is on the disk", killed_while_it_writes)
+    print(f"{checks.passed} passed, {checks.failed} failed")
+    sys.exit(1 if checks.failed else 0)
+
+
+main()
