@@ -148,7 +148,7 @@ def main():
             """Each line is in the file, and the file on the disk, before its number is told."""
             with server() as machine:
                 command = ("for i in $(seq 1000); do echo line $i >>/root/lines; sync /root/lines || exit 1; echo $i; done")
-                writer = subprocess.Popen([*machine.ssh.command, command], stdout=subprocess.PIPE, text=True)
+                writer = subprocess.Popen([*machine.ssh.command, command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
                 told = [int(writer.stdout.readline()) for _ in range(20)]
                 machine.screen.process.send_signal(signal.SIGKILL)
                 told += [int(line) for line in writer.stdout if line.strip().isdigit()]
