@@ -10,6 +10,7 @@
 
 #if defined(__x86_64__)
 int ch_code_supported(void) { return 1; }
+int ch_code_has_bmi2(void) { return __builtin_cpu_supports("bmi2") != 0; }
 
 __asm__(
     ".text\n"
@@ -66,6 +67,7 @@ void ch_serialize(void) {
 #else
 typedef const void *(*handler)(void *, const void *);
 int ch_code_supported(void) { return 0; }
+int ch_code_has_bmi2(void) { return 0; }
 void ch_run(void *state, const void *operation) {
     while (operation != (const void *)1) operation = (*(handler *)operation)(state, operation);
 }

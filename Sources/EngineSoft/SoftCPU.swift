@@ -23,8 +23,8 @@ public final class SoftCPU: CountedCPU {
     var runEnd = RunEnd.attention
     let scratch: UnsafeMutablePointer<Op>
     let jumpCache: UnsafeMutablePointer<JumpEntry>
-    /// Counts changes of fetch translations: part of every jump key.
-    private var generation: UInt64 = 1
+    /// Count changes of fetch translations, of user code and of others: part of every jump key.
+    private var generations: (user: UInt64, supervisor: UInt64) = (1, 1)
     var lookups = 0
     /// The code of `enterBlock`, to tell a block that is valid from a dropped one.
     private let enterBlockAddress = unsafeBitCast(unthunked(enterBlock), to: UInt.self)
@@ -56,7 +56,7 @@ public final class SoftCPU: CountedCPU {
         memory = SoftMemory(vcpu: vcpu, tables: s + Layout.tlb)
         scratch = .allocate(capacity: BlockBuilder.capacity)
         jumpCache = .allocate(capacity: JumpEntry.count)
-        jumpCache.initialize(repeating: JumpEntry(rip: 0, key: 0, target: nil), count: JumpEntry.count)
+        jumpCache.initialize(repeating: .empty, count: JumpEntry.count)
         s.cpu.initialize(to: CPUState())
         s.run.initialize(
             to: RunState(
@@ -135,7 +135,11 @@ public final class SoftCPU: CountedCPU {
 
     /// Runs blocks until one has to come back.
     @inline(__always)
-    func run(from p: P) { if p != toRunLoop { ch_run(s, p) } }
+    func run(from p: P) {
+        if p == toRunLoop { return }
+        ch_run(s, p)
+        if s.run.pointee.flagKind != 0 { settleFlags(s) }
+    }
 
     /// What was there when the block loop came back: the next block by the jump cache, or found or made, and linked.
     @inline(__always)
@@ -153,24 +157,28 @@ public final class SoftCPU: CountedCPU {
 
     /// After CR3, CR0.PG, CR4 or EFER have changed.
     func flushTranslations(keepsGlobal: Bool) {
+        // Links to supervisor code outlive CR3 where all that was linked is global.
+        let keepsSupervisor = keepsGlobal && !memory.fetches.hasPrivateSupervisor
         memory.flush(keepsGlobal: keepsGlobal)
-        translationsChanged()
+        translationsChanged(keepsSupervisor: keepsSupervisor)
     }
 
     func flushTranslation(of linear: UInt64) {
-        memory.flush(page: linear)
-        translationsChanged()
+        if memory.flush(page: linear) { translationsChanged() }
     }
 
-    private func translationsChanged() {
-        generation &+= 1
+    private func translationsChanged(keepsSupervisor: Bool = false) {
+        generations.user &+= 1
+        if !keepsSupervisor { generations.supervisor &+= 1 }
+        // What was left to be linked would be linked to what is there now.
+        s.run.pointee.chain = nil
         updateJumpKey()
     }
 
     private func updateJumpKey() {
-        let cpu = s.cpu
-        let user: UInt64 = cpu.pointee.cpl == 3 ? 1 : 0
-        s.run.pointee.jumpKey = generation << 14 | UInt64(s.run.pointee.mode.rawValue) << 1 | user
+        let mode = s.run.pointee.mode
+        let generation = mode.contains(.user) ? generations.user : generations.supervisor
+        s.run.pointee.jumpKey = generation << 16 | UInt64(mode.rawValue)
     }
 
     /// After CR0, CR4, EFER, CPL, RFLAGS.VM or AC, or a segment register have changed: what blocks and accesses depend on.
@@ -196,26 +204,24 @@ public final class SoftCPU: CountedCPU {
         if cpu.pointee.cpl == 3, cr0 & CR0.am != 0, cpu.pointee.systemFlags & RFLAGS.ac != 0 { mode.insert(.alignment) }
         updateWatches()
         if s.run.pointee.watchesData { mode.insert(.dataBreakpoints) }
+        let privilege = privilege
+        if privilege == .user { mode.insert(.user) }
+        if privilege == .supervisorAC { mode.insert(.userAccess) }
+        s.run.pointee.tlb = memory.table(privilege)
         s.run.pointee.mode = mode
         s.run.pointee.linearMask = mode.contains(.code64) ? .max : 0xffff_ffff
         for number in 0..<6 {
             let isZero = mode.contains(.code64) && number < Segment.fs
             s.segmentBases[number] = isZero ? 0 : s.segment(number).pointee.base
         }
-        updatePrivilege()
         updateJumpKey()
     }
 
-    private func updatePrivilege() {
+    private var privilege: Privilege {
         let cpu = s.cpu
-        let privilege: Privilege
-        if cpu.pointee.cpl == 3 {
-            privilege = .user
-        } else {
-            let mayReachUser = cpu.pointee.cr4 & CR4.smap != 0 && cpu.pointee.systemFlags & RFLAGS.ac != 0
-            privilege = mayReachUser ? .supervisorAC : .supervisor
-        }
-        s.run.pointee.tlb = memory.table(privilege)
+        if cpu.pointee.cpl == 3 { return .user }
+        let mayReachUser = cpu.pointee.cr4 & CR4.smap != 0 && cpu.pointee.systemFlags & RFLAGS.ac != 0
+        return mayReachUser ? .supervisorAC : .supervisor
     }
 
     private var isFlat: Bool {
@@ -250,9 +256,6 @@ public final class SoftCPU: CountedCPU {
         let mail = mailbox.take()
         for page in mail.written { memory.blocks.drop(page << 12, 4096) }
         for change in mail.memory { memory.update(change.range, change.pieces) }
-        guard !mail.memory.isEmpty else { return }
-        // What was left to be linked would be linked to what is there now.
-        s.run.pointee.chain = nil
-        translationsChanged()
+        if !mail.memory.isEmpty { translationsChanged() }
     }
 }

@@ -56,6 +56,8 @@ public struct SoftOptions: Sendable {
     public var singleStepsAlways = false
     /// The block arena is emptied after so many look-ups; 0: when it is full.
     public var emptiesArenaEvery = 0
-    public var translation = Translation.off
+    public var translation = Translation.on
+    /// Runs of a block before it is translated, where not all are at once.
+    public var translatesAfter: UInt32 = 64
     public init() {}
 }

@@ -212,4 +212,96 @@ struct AssemblerTests {
                 "imul rdx, r9", "ret",
             ])
     }
+
+    @Test func formsOfOneOperandAreWhatTheySay() throws {
+        for width in Width.allCases {
+            let size = Self.sizes[width]!
+            let (a, text) = (name(.r13, width), "\(size) ptr [r10]")
+            let lines = try listing {
+                for operation in [Assembler.Factor.mul, .imul, .div, .idiv] {
+                    $0.multiply(operation, width, .r13)
+                    $0.multiply(operation, width, HostAddress(.r10))
+                }
+                $0.inc(width, HostAddress(.r10))
+                $0.dec(width, HostAddress(.r10))
+                $0.unary(.neg, width, HostAddress(.r10))
+                $0.xchg(width, HostAddress(.r10), .r13)
+                $0.lock()
+                $0.xadd(width, HostAddress(.r10), .r13)
+                $0.lock()
+                $0.cmpxchg(width, HostAddress(.r10), .rsi)
+            }
+            #expect(
+                lines == ["mul", "imul", "div", "idiv"].flatMap { ["\($0) \(a)", "\($0) \(text)"] } + [
+                    "inc \(text)", "dec \(text)", "neg \(text)", "xchg \(text), \(a)", "lock xadd \(text), \(a)",
+                    "lock cmpxchg \(text), \(name(.rsi, width))",
+                ])
+        }
+    }
+
+    @Test func productsConditionsAndBitsAreWhatTheySay() throws {
+        let lines = try listing {
+            $0.imul(.double, .r9, HostAddress(.r15, 72))
+            $0.imul(.quad, .rdx, .r9, -1000)
+            $0.imul(.word, .rdx, HostAddress(.r10), 300)
+            $0.cmov(.s, .quad, .r12, HostAddress(.r15, 8))
+            $0.set(.b, HostAddress(.r15, 0x180))
+            $0.bit(0, HostAddress(.r15, 0x180))
+            $0.bit(63, .quad, .r10)
+            $0.bswap(.quad, .r12)
+            $0.bswap(.double, .rcx)
+            $0.extendAccumulator(.word, isDouble: false)
+            $0.extendAccumulator(.double, isDouble: false)
+            $0.extendAccumulator(.quad, isDouble: false)
+            $0.extendAccumulator(.double, isDouble: true)
+            $0.extendAccumulator(.quad, isDouble: true)
+            $0.sahf()
+            $0.call(.r11)
+        }
+        #expect(
+            lines == [
+                "imul r9d, dword ptr [r15 + 0x48]", "imul rdx, r9, -0x3e8", "imul dx, word ptr [r10], 0x12c",
+                "cmovs r12, qword ptr [r15 + 8]", "setb byte ptr [r15 + 0x180]", "bt dword ptr [r15 + 0x180], 0",
+                "bt r10, 0x3f", "bswap r12", "bswap ecx", "cbw", "cwde", "cdqe", "cdq", "cqo", "sahf", "call r11",
+            ])
+    }
+
+    @Test func placesInTheCodeAreReadAndLoaded() throws {
+        let lines = try listing {
+            let (data, place) = ($0.label(), $0.label())
+            $0.lea(.r10, data)
+            $0.arithmetic(.sub, .r10, data)
+            $0.call(place)
+            $0.bind(place)
+            $0.ret()
+            $0.bind(data)
+        }
+        #expect(
+            lines == [
+                "lea r10, [rip + 0xd]", "sub r10, qword ptr [rip + 6]", "call 0x1013", "ret",
+            ])
+    }
+
+    @Test func vectorInstructionsAreWhatTheySay() throws {
+        let lines = try listing {
+            $0.vector(prefix: 0xf2, .two, 0x58, reg: 3, .register(12))
+            $0.vector(prefix: 0xf2, .two, 0x59, reg: 9, .memory(HostAddress(.r10)))
+            $0.vector(prefix: nil, .two, 0x10, reg: 15, .memory(HostAddress(.r15, 2048)))
+            $0.vector(prefix: nil, .two, 0x11, reg: 1, .memory(HostAddress(.r15, 2112)))
+            $0.vector(prefix: 0xf2, .two, 0x2a, isWide: true, reg: 2, .register(9))
+            $0.vector(prefix: 0xf2, .two, 0x2c, isWide: true, reg: 11, .register(2))
+            $0.vector(prefix: 0x66, .three38, 0x00, reg: 2, .register(3))
+            $0.vector(prefix: 0x66, .two, 0x70, reg: 2, .register(3))
+            $0.byte(0x1b)
+            $0.loadVectorControl(HostAddress(.r15, 1112))
+            $0.storeVectorControl(HostAddress(.r15, 1112))
+        }
+        #expect(
+            lines == [
+                "addsd xmm3, xmm12", "mulsd xmm9, qword ptr [r10]", "movups xmm15, xmmword ptr [r15 + 0x800]",
+                "movups xmmword ptr [r15 + 0x840], xmm1", "cvtsi2sd xmm2, r9", "cvttsd2si r11, xmm2",
+                "pshufb xmm2, xmm3", "pshufd xmm2, xmm3, 0x1b", "ldmxcsr dword ptr [r15 + 0x458]",
+                "stmxcsr dword ptr [r15 + 0x458]",
+            ])
+    }
 }

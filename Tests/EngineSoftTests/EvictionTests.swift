@@ -72,7 +72,7 @@ struct EvictionTests {
         }
     }
 
-    @Test(arguments: [Translation.on, .always])
+    @Test(arguments: [Translation.off, .on, .always])
     func hostCodeChangesNoResult(translation: Translation) throws {
         for period in [0, 1, 2, 3, 7, 20, 39] {
             var options = SoftOptions()
@@ -82,7 +82,7 @@ struct EvictionTests {
     }
 
     @Test func blocksOfOneInstructionChangeNoResult() throws {
-        var options = SoftOptions()
+        var options = SoftOptions.tested
         options.singleStepsAlways = true
         #expect(try Self.run(options) == Self.expected)
     }

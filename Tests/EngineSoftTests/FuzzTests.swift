@@ -55,6 +55,7 @@ import Testing
 /// Sets the leave bit a slice after it was armed, and ends the process, with a line that names the program, if nobody hears it for a minute.
 final class Kicker: @unchecked Sendable {
     private let vcpu: VCPU
+    private let slice: UInt64
     /// Nanoseconds at which the bit is to be set; 0: not armed.
     private let deadline = Atomic<UInt64>(0)
     private let kickedAt = Atomic<UInt64>(0)
@@ -62,8 +63,10 @@ final class Kicker: @unchecked Sendable {
     private let name = Mutex("")
     private var thread = pthread_t()
 
-    init(_ vcpu: VCPU) {
+    /// `slice` in microseconds.
+    init(_ vcpu: VCPU, slice: UInt32 = FuzzTests.slice) {
         self.vcpu = vcpu
+        self.slice = UInt64(slice)
         let me = Unmanaged.passUnretained(self).toOpaque()
         pthread_create(
             &thread, nil,
@@ -83,7 +86,7 @@ final class Kicker: @unchecked Sendable {
     func arm() {
         kickedAt.store(0, ordering: .relaxed)
         vcpu.clear(ch_attention_leave)
-        deadline.store(Kicker.now + UInt64(FuzzTests.slice) * 1000, ordering: .sequentiallyConsistent)
+        deadline.store(Kicker.now + slice * 1000, ordering: .sequentiallyConsistent)
     }
 
     func disarm() { deadline.store(0, ordering: .sequentiallyConsistent) }

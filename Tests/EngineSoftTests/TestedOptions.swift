@@ -7,9 +7,9 @@ extension SoftOptions {
     static var tested: SoftOptions {
         var options = SoftOptions()
         switch getenv("BACKPLANE_TRANSLATE").map({ String(cString: $0) }) {
-        case "on": options.translation = .on
+        case "off": options.translation = .off
         case "always": options.translation = .always
-        default: break
+        default: options.translation = .on
         }
         return options
     }

@@ -12,6 +12,8 @@ int32_t ch_code_map(uint64_t length, void *_Nullable *_Nonnull writable, void *_
 void ch_code_unmap(uint64_t length, void *_Nonnull writable, void *_Nonnull executable);
 /* Whether code can be generated for this host at all. */
 int ch_code_supported(void);
+/* The host has RORX. */
+int ch_code_has_bmi2(void);
 /* After code was written by the one mapping, before it runs by the other (SDM volume 3, 8.1.3: a serializing instruction). */
 void ch_serialize(void);
 #endif

@@ -1,13 +1,19 @@
 // Decoded basic blocks. A block is a header and its operations in the arena; it is found by the place of its first byte in
 // memory (`Backing.address`: wherever the guest sees it) and the mode it was decoded for.
 
-/// Where a direct jump goes without a look-up: the first operation of the target, once known.
+/// Where a direct jump goes without a look-up: the first operation of the target, once known. It begins as `JumpEntry` does.
 struct ChainSlot {
     /// SAFETY: in the arena; a block that is dropped has its operations replaced by ones that leave.
     var target: P?
+    /// Where generated code goes on: the target's host code, or a stub of the translator's.
+    var code: UInt
     /// RIP of the target and CPUState.jumpKey under which it holds. Key 0: it always holds.
     var rip: UInt64 = 0
     var key: UInt64 = 0
+    /// `rip` without bits 11:0.
+    var page: UInt64 = 0
+    /// Bits 11:0 of the target's address, whatever the page.
+    var offset: UInt32
     /// The target lies on the page of the block itself: what is there does not depend on the page tables.
     var isOwnPage: Bool
 }
@@ -32,11 +38,18 @@ struct Block {
     /// Runs that are left until the block is translated, and the second operation's handler until then.
     var heat: UInt32 = 0
     var firstRun: Handler
+    /// Its host code for jumps from other host code, and behind the test whether it may run; 0: there is none.
+    var hostEntry: UInt = 0
+    var hostBody: UInt = 0
+    /// What the host code at `hostEntry` takes off the budget.
+    /// SAFETY: in the code arena, which is emptied with the block arena.
+    var hostCount: UnsafeMutablePointer<UInt64>?
 
     /// Host code can be made of it: its bytes are kept, and nobody looks at its operands or stops in it.
     var mayTranslate: Bool {
         isKept && isValid && secondPage == Block.noPage
             && mode.isDisjoint(with: [.single, .alignment, .dataBreakpoints])
+            && (mode.contains(.code64) || mode.isSuperset(of: [.flat, .code32]))
     }
 }
 
@@ -59,12 +72,16 @@ extension UnsafeMutablePointer<Block> {
 
 /// Where indirect jumps look first: by RIP.
 struct JumpEntry {
+    var target: P?
+    /// As `ChainSlot.code`.
+    var code: UInt
     var rip: UInt64
     /// CPUState.jumpKey under which it holds.
     var key: UInt64
-    var target: P?
 
+    static var empty: JumpEntry { JumpEntry(target: nil, code: 0, rip: 0, key: 0) }
     static let count = 4096
+    static let stride = 32
     @inline(__always)
     static func index(_ rip: UInt64) -> Int { Int(truncatingIfNeeded: (rip ^ rip &>> 12) & UInt64(count &- 1)) }
 }

@@ -14,8 +14,14 @@ struct BlockBuilder {
     /// Of those before the one that is emitted.
     private(set) var instructionCount = 0
     private(set) var length = 0
-    /// Chain slots lead to the block's own page.
-    private(set) var isOwnPage = (false, false)
+    /// Where the chain slots lead to.
+    private(set) var targets = (Target(), Target())
+
+    struct Target {
+        var isOwnPage = false
+        /// Bits 11:0 of the address.
+        var pageOffset: UInt32 = 0
+    }
 
     var mode: Mode { source.mode }
     var is64: Bool { mode.contains(.code64) }
@@ -180,10 +186,12 @@ struct BlockBuilder {
         push(op)
     }
 
-    /// Remembers whether a direct target lies on the block's own page, so that its chain never needs a check.
+    /// Remembers where a direct jump goes, and whether that is the block's own page, so that its chain never needs a check.
     mutating func noteTarget(_ slot: Int, _ offset: UInt64) {
-        let isOwn = source.isOwnPage(offset)
-        if slot == 0 { isOwnPage.0 = isOwn } else { isOwnPage.1 = isOwn }
+        let target = Target(
+            isOwnPage: source.isOwnPage(offset),
+            pageOffset: UInt32(truncatingIfNeeded: (source.pageOffset &+ offset) & 0xfff))
+        if slot == 0 { targets.0 = target } else { targets.1 = target }
     }
 }
 

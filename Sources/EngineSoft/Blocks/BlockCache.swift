@@ -167,6 +167,8 @@ final class BlockCache {
     private func retire(_ block: UnsafeMutablePointer<Block>) {
         dropped += 1
         block.pointee.isValid = false
+        block.pointee.hostCount?.pointee = droppedHostCount
+        block.pointee.hostEntry = 0
         let operations = block.operations
         operations[0].imm64 = droppedCount
         operations[0].run = staleEntry

@@ -56,10 +56,13 @@ extension SoftCPU {
         guard block.pointee.isKept, s.run.pointee.mode.contains(.flat) || s.run.pointee.mode.contains(.code64) else {
             return
         }
-        jumpCache[JumpEntry.index(rip)] = JumpEntry(rip: rip, key: key, target: block.first)
+        let code = translator?.entry(of: block) ?? 0
+        jumpCache[JumpEntry.index(rip)] = JumpEntry(target: block.first, code: code, rip: rip, key: key)
         guard let chain, s.run.pointee.chainTarget == rip else { return }
         let isPermanent = chain.pointee.isOwnPage && block.pointee.secondPage == Block.noPage
-        chain.pointee.rip = rip
+        (chain.pointee.rip, chain.pointee.page) = (rip, rip & ~0xfff)
+        // Generated code looks at no key on the own page.
+        chain.pointee.code = chain.pointee.isOwnPage && !isPermanent ? translator?.stubs.checked ?? 0 : code
         chain.pointee.key = isPermanent ? 0 : key
         chain.pointee.target = block.first
     }
@@ -146,17 +149,22 @@ extension SoftCPU {
                 mode: source.mode, length: UInt32(source.length),
                 instructionCount: UInt16(source.instructions.count), operationCount: UInt16(builder.count),
                 isValid: true, isKept: false, nextInBucket: nil,
-                chains: (
-                    ChainSlot(isOwnPage: builder.isOwnPage.0), ChainSlot(isOwnPage: builder.isOwnPage.1)
-                ), firstRun: builder.operations[1].run))
+                chains: (chain(builder.targets.0), chain(builder.targets.1)), firstRun: builder.operations[1].run))
         block.operations.update(from: builder.operations, count: builder.count)
         for (index, byte) in bytes.enumerated() { block.bytes[index] = byte }
         if memory.canKeep(physical), source.secondPage.map({ memory.canKeep($0) }) ?? true {
             block.pointee.isKept = true
             memory.blocks.insert(block)
-            if !bytes.isEmpty { translator?.prepare(block, isLater: options.translation == .on) }
+            if !bytes.isEmpty {
+                translator?.prepare(block, after: options.translation == .on ? options.translatesAfter : 0)
+            }
         }
         return block
+    }
+
+    private func chain(_ target: BlockBuilder.Target) -> ChainSlot {
+        ChainSlot(
+            target: nil, code: translator?.stubs.unlinked ?? 0, offset: target.pageOffset, isOwnPage: target.isOwnPage)
     }
 
     /// Drops all decoded code and every pointer to it.
@@ -165,6 +173,6 @@ extension SoftCPU {
         translator?.reset()
         s.run.pointee.block = nil
         s.run.pointee.chain = nil
-        jumpCache.update(repeating: JumpEntry(rip: 0, key: 0, target: nil), count: JumpEntry.count)
+        jumpCache.update(repeating: .empty, count: JumpEntry.count)
     }
 }

@@ -27,6 +27,8 @@ struct PageTranslation {
     var isGlobal: Bool
     /// The entry's D bit is set.
     var isDirty: Bool
+    /// The entry maps more than 4 KiB: so many bits of the address are offset.
+    var shift: UInt64 = 12
     /// Where the entry that maps the page lies, and its width; nil without paging.
     var leaf: (address: UInt64, width: Int, value: UInt64)?
 }
@@ -81,9 +83,11 @@ enum PageWalk {
             if isLeaf {
                 let offsetMask = (1 << shift) &- 1 as UInt64
                 let base = entry & physicalMask & ~offsetMask & ~0xfff
-                return rights.translation(
+                var page = rights.translation(
                     base | linear & offsetMask, entry, leaf: (address, 8, entry),
                     isGlobal: cpu.pointee.cr4 & CR4.pge != 0)
+                page.shift = shift
+                return page
             }
             if marks { mark(memory, s, address, entry, 8) }
             table = entry & physicalMask & ~0xfff
@@ -106,8 +110,10 @@ enum PageWalk {
             // Bits 20:13 are physical address bits 39:32 (PSE-36), bit 21 is reserved.
             guard entry & 1 << 21 == 0 else { throw .reserved }
             let base = (entry & 0xffc0_0000) | (entry >> 13 & 0xff) << 32
-            return rights.translation(
+            var page = rights.translation(
                 base | linear & 0x3f_ffff, entry, leaf: (directory, 4, entry), isGlobal: isGlobal)
+            page.shift = 22
+            return page
         }
         if marks { mark(memory, s, directory, entry, 4) }
         let address = (entry & 0xffff_f000) + (linear >> 12 & 0x3ff) * 4

@@ -13,34 +13,24 @@ final class SoftMemory {
     /// One TLB after the other, by Privilege.
     /// SAFETY: in the state of the CPU that owns this.
     let tables: UnsafeMutableRawPointer
-    private let fetches: UnsafeMutablePointer<FetchEntry>
-    /// Entries that others have driven out, by page and privilege: a page that is run from is walked once between two flushes, however
-    /// often blocks are looked up, so that accessed bits do not depend on what is decoded.
-    private var drivenOut: [UInt64: UInt64] = [:]
-    private static let drivenOutLimit = 1 << 16
+    /// Behind the TLB: what it had no room for.
+    let second: SecondTLB
+    let fetches = FetchTLB()
+    /// What `fill` has found, for the access right behind it.
+    private var walked: (linear: UInt64, kind: AccessKind, privilege: Privilege, physical: UInt64)?
     let blocks: BlockCache
     let exits: Unmanaged<ExitHandler>
     let vcpu: UInt32
 
-    struct FetchEntry {
-        var page: UInt64
-        var physical: UInt64
-        var privilege: UInt64
-        static let count = 256
-    }
-
     init(vcpu: VCPU, tables: UnsafeMutableRawPointer) {
         self.tables = tables
-        fetches = .allocate(capacity: FetchEntry.count)
+        second = SecondTLB()
         blocks = BlockCache(flags: vcpu.exits.pageFlags)
         exits = Unmanaged.passUnretained(vcpu.exits)
         self.vcpu = vcpu.index
-        fetches.initialize(repeating: FetchEntry(page: 1, physical: 0, privilege: 0), count: FetchEntry.count)
         let entries = tables.bindMemory(to: TLBEntry.self, capacity: TLBEntry.count * Privilege.count)
         for index in 0..<TLBEntry.count * Privilege.count { entries[index] = .empty(index) }
     }
-
-    deinit { fetches.deallocate() }
 
     // MARK: TLB
 
@@ -55,26 +45,29 @@ final class SoftMemory {
 
     /// `keepsGlobal`: a load of CR3.
     func flush(keepsGlobal: Bool) {
+        walked = nil
         let entries = tables.assumingMemoryBound(to: TLBEntry.self)
-        for index in 0..<TLBEntry.count * Privilege.count
-        where entries[index].addend != 0 || entries[index].read != TLBEntry.absent(index) {
-            if !keepsGlobal || entries[index].physical & 1 == 0 { entries[index] = .empty(index) }
+        second.flush(keepsGlobal: keepsGlobal)
+        fetches.flush(keepsGlobal: keepsGlobal)
+        if keepsGlobal {
+            return second.forEachPrivate { if entries[$0].physical & 1 == 0 { entries[$0] = .empty($0) } }
         }
-        flushFetches()
+        for index in 0..<TLBEntry.count * Privilege.count { entries[index] = .empty(index) }
     }
 
-    private func flushFetches() {
-        for index in 0..<FetchEntry.count { fetches[index].page = 1 }
-        if !drivenOut.isEmpty { drivenOut.removeAll(keepingCapacity: true) }
-    }
-
-    /// INVLPG: large pages have an entry for each 4 KiB, so that all of them go.
-    func flush(page linear: UInt64) {
+    /// INVLPG: large pages have an entry for each 4 KiB, and all of them go. true: code may have been fetched from there.
+    func flush(page linear: UInt64) -> Bool {
+        walked = nil
+        if second.isLarge(linear) {
+            flush(keepsGlobal: false)
+            return true
+        }
         let index = Int(truncatingIfNeeded: linear >> 12) & (TLBEntry.count - 1)
         for privilege in 0..<Privilege.count {
             tables.assumingMemoryBound(to: TLBEntry.self)[privilege * TLBEntry.count + index] = .empty(index)
         }
-        flushFetches()
+        second.drop(linear)
+        return fetches.drop(linear)
     }
 
     /// Code at a guest-physical address is about to be read: from now on writes to its page come here, and others' are told.
@@ -83,7 +76,7 @@ final class SoftMemory {
         let host = UInt64(UInt(bitPattern: backing.host)) & ~0xfff
         let entries = tables.assumingMemoryBound(to: TLBEntry.self)
         for index in 0..<TLBEntry.count * Privilege.count
-        where entries[index].write &+ entries[index].addend == host && entries[index].write != TLBEntry.absent(index) {
+        where entries[index].hostPage == host && entries[index].write != TLBEntry.absent(index) {
             entries[index].write = TLBEntry.absent(index)
         }
     }
@@ -100,8 +93,11 @@ final class SoftMemory {
         entries[index] = TLBEntry(
             read: canRead ? linearPage : TLBEntry.absent(index),
             write: canWrite && !isCode ? linearPage : TLBEntry.absent(index),
-            addend: UInt64(UInt(bitPattern: backing.host)) &- linearPage,
+            hostPage: UInt64(UInt(bitPattern: backing.host)),
             physical: physical | (page.isGlobal ? 1 : 0) | (canWrite ? TLBEntry.writable : 0))
+        second.note(entries[index], privilege.rawValue * TLBEntry.count + index)
+        if canRead { second.put(linearPage, privilege, entries[index]) }
+        if page.shift > 12 { second.noteLarge(linear, shift: page.shift) }
     }
 
     // MARK: Translation
@@ -116,6 +112,10 @@ final class SoftMemory {
             s.setFault(Vector.gp, code: 0)
             s.run.pointee.fault.isAddress = true
             return nil
+        }
+        if let found = walked {
+            walked = nil
+            if found.linear == linear, found.kind == kind, found.privilege == privilege { return found.physical }
         }
         if kind != .fetch, let known = known(linear, kind, privilege) { return known }
         var page: PageTranslation
@@ -132,15 +132,38 @@ final class SoftMemory {
             if marked != leaf.value { writePhysical(s, leaf.address, leaf.width, marked) }
             page.isDirty = marked & PageWalk.dirty != 0
         }
-        if kind != .fetch { fill(linear, page, privilege, s) }
+        if kind == .fetch { fetches.last = page } else { fill(linear, page, privilege, s) }
         return page.physical
+    }
+
+    /// For an access that is tried again: what the walk has found counts for the interpreter's next one, if the TLB has not got it. false: the
+    /// fault is left.
+    func fill(_ s: S, _ linear: UInt64, _ kind: AccessKind) -> Bool {
+        let privilege = privilege(s)
+        guard let physical = translate(s, linear, kind, privilege) else { return false }
+        let entry = s.tlbEntry(linear).pointee
+        if (kind == .write ? entry.write : entry.read) != linear & ~0xfff {
+            walked = (linear, kind, privilege, physical)
+        }
+        return true
     }
 
     /// From the TLB: a page is walked when its entry is missing, and never because code in it was decoded or an access crosses its edge.
     private func known(_ linear: UInt64, _ kind: AccessKind, _ privilege: Privilege) -> UInt64? {
         let index = Int(truncatingIfNeeded: linear >> 12) & (TLBEntry.count - 1)
         let entry = table(privilege).assumingMemoryBound(to: TLBEntry.self) + index
-        guard entry.pointee.read == linear & ~0xfff else { return nil }
+        if entry.pointee.read != linear & ~0xfff {
+            guard var found = second.find(linear & ~0xfff, privilege) else { return nil }
+            // Decoded code may have come to the page meanwhile, or gone.
+            found.write = TLBEntry.absent(index)
+            if found.physical & TLBEntry.writable != 0, let backing = writable(found.physical & ~0xfff),
+                !blocks.holdsCode(backing.address)
+            {
+                found.write = found.read
+            }
+            entry.pointee = found
+            second.note(found, privilege.rawValue * TLBEntry.count + index)
+        }
         let physical = entry.pointee.physical & ~0xfff | linear & 0xfff
         if kind == .write {
             guard entry.pointee.physical & TLBEntry.writable != 0 else { return nil }
@@ -169,18 +192,9 @@ final class SoftMemory {
     /// Where the instruction at a linear address lies; nil: the fault is left.
     func translateFetch(_ s: S, _ linear: UInt64) -> UInt64? {
         let privilege: Privilege = s.cpu.pointee.cpl == 3 ? .user : .supervisor
-        let entry = fetches + Int(truncatingIfNeeded: linear >> 12 & UInt64(FetchEntry.count - 1))
-        if entry.pointee.page == linear & ~0xfff, entry.pointee.privilege == UInt64(privilege.rawValue) {
-            return entry.pointee.physical | linear & 0xfff
-        }
-        let key = linear & ~0xfff | UInt64(privilege.rawValue)
-        let known = drivenOut.isEmpty ? nil : drivenOut.removeValue(forKey: key).map { $0 | linear & 0xfff }
-        guard let physical = known ?? translate(s, linear, .fetch, privilege) else { return nil }
-        if entry.pointee.page & 1 == 0, drivenOut.count < Self.drivenOutLimit {
-            drivenOut[entry.pointee.page | entry.pointee.privilege] = entry.pointee.physical
-        }
-        entry.pointee = FetchEntry(
-            page: linear & ~0xfff, physical: physical & ~0xfff, privilege: UInt64(privilege.rawValue))
+        if let known = fetches.find(linear, privilege) { return known }
+        guard let physical = translate(s, linear, .fetch, privilege) else { return nil }
+        fetches.put(linear, physical, privilege)
         return physical
     }
 
@@ -351,8 +365,8 @@ final class SoftMemory {
         for index in 0..<TLBEntry.count * Privilege.count where range.contains(entries[index].physical & ~0xfff) {
             entries[index] = .empty(index)
         }
-        for index in 0..<FetchEntry.count where range.contains(fetches[index].physical) { fetches[index].page = 1 }
-        if !drivenOut.isEmpty { drivenOut = drivenOut.filter { !range.contains($0.value) } }
+        second.flush(keepsGlobal: false)
+        fetches.update(range)
     }
 
     private func load(_ host: UnsafeMutableRawPointer, _ size: Int) -> UInt64 {

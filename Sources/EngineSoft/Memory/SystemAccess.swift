@@ -39,7 +39,7 @@ extension SoftCPU {
             let entry = s.tlbEntry(address)
             let last = address &+ UInt64(T.bitWidth / 8 &- 1)
             if entry.pointee.read == last & ~0xfff {
-                let host = UnsafeRawPointer(bitPattern: UInt(truncatingIfNeeded: address &+ entry.pointee.addend))
+                let host = UnsafeRawPointer(bitPattern: UInt(truncatingIfNeeded: entry.pointee.host(address)))
                 return host.unsafelyUnwrapped.loadUnaligned(as: T.self)
             }
             guard memory.read(s, address, T.bitWidth / 8) else { return nil }
@@ -55,7 +55,7 @@ extension SoftCPU {
             let last = address &+ UInt64(T.bitWidth / 8 &- 1)
             if entry.pointee.write == last & ~0xfff {
                 let host = UnsafeMutableRawPointer(
-                    bitPattern: UInt(truncatingIfNeeded: address &+ entry.pointee.addend))
+                    bitPattern: UInt(truncatingIfNeeded: entry.pointee.host(address)))
                 host.unsafelyUnwrapped.storeBytes(of: value, as: T.self)
                 return true
             }

@@ -1,6 +1,6 @@
 // The TLB and the accesses that go through it. Direct mapped, by linear page; one table for each privilege, so that an entry's tags
 // say all that there is to check: a hit is a compare and an add.
-// SAFETY for this file: an entry's addend leads into memory of the last `setMemory`; entries are dropped before it changes.
+// SAFETY for this file: an entry's host page lies in memory of the last `setMemory`; entries are dropped before it changes.
 
 import CHost
 
@@ -9,8 +9,8 @@ struct TLBEntry {
     var read: UInt64
     /// The same for pages that may be written, are dirty already, and hold no decoded code.
     var write: UInt64
-    /// Host address minus linear address.
-    var addend: UInt64
+    /// The host's address of the page.
+    var hostPage: UInt64
     /// Guest-physical page, with bit 0 for global pages, and `writable` where only decoded code keeps writes from `write`.
     var physical: UInt64
 
@@ -24,8 +24,11 @@ struct TLBEntry {
     static func absent(_ index: Int) -> UInt64 { UInt64(truncatingIfNeeded: (index & (count - 1)) ^ 2) << 12 }
 
     static func empty(_ index: Int) -> TLBEntry {
-        TLBEntry(read: absent(index), write: absent(index), addend: 0, physical: 0)
+        TLBEntry(read: absent(index), write: absent(index), hostPage: 0, physical: 0)
     }
+
+    @inline(__always)
+    func host(_ linear: UInt64) -> UInt64 { hostPage &+ (linear & 0xfff) }
 }
 
 /// Whose rights an access has: the table of the TLB that it goes through.
@@ -54,7 +57,7 @@ extension UnsafeMutableRawPointer {
         let entry = tlbEntry(linear)
         let last = linear &+ UInt64(T.bitWidth / 8 &- 1)
         if entry.pointee.read == last & ~0xfff {
-            let host = UnsafeRawPointer(bitPattern: UInt(truncatingIfNeeded: linear &+ entry.pointee.addend))
+            let host = UnsafeRawPointer(bitPattern: UInt(truncatingIfNeeded: entry.pointee.host(linear)))
             return host.unsafelyUnwrapped.loadUnaligned(as: T.self)
         }
         return slowRead(self, p, linear, T.bitWidth / 8) ? T(truncatingIfNeeded: run.pointee.loaded) : nil
@@ -66,7 +69,7 @@ extension UnsafeMutableRawPointer {
         let entry = tlbEntry(linear)
         let last = linear &+ UInt64(T.bitWidth / 8 &- 1)
         if entry.pointee.write == last & ~0xfff {
-            let host = UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: linear &+ entry.pointee.addend))
+            let host = UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: entry.pointee.host(linear)))
             host.unsafelyUnwrapped.storeBytes(of: value, as: T.self)
             return true
         }
@@ -80,7 +83,7 @@ extension UnsafeMutableRawPointer {
         let entry = tlbEntry(linear)
         let last = linear &+ UInt64(T.bitWidth / 8 &- 1)
         guard entry.pointee.write == last & ~0xfff else { return nil }
-        return UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: linear &+ entry.pointee.addend))
+        return UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: entry.pointee.host(linear)))
     }
 
     /// Replaces an operand in memory by what `change` makes of it; false: a fault is left and nothing is written.

@@ -8,7 +8,7 @@ extension UnsafeMutableRawPointer {
     func read16(_ p: P, _ linear: UInt64, to place: UnsafeMutableRawPointer) -> Bool {
         let entry = tlbEntry(linear)
         if entry.pointee.read == (linear &+ 15) & ~0xfff {
-            let host = UnsafeRawPointer(bitPattern: UInt(truncatingIfNeeded: linear &+ entry.pointee.addend))
+            let host = UnsafeRawPointer(bitPattern: UInt(truncatingIfNeeded: entry.pointee.host(linear)))
                 .unsafelyUnwrapped
             place.storeBytes(of: host.loadUnaligned(as: SIMD2<UInt64>.self), as: SIMD2<UInt64>.self)
             return true
@@ -20,7 +20,7 @@ extension UnsafeMutableRawPointer {
     func write16(_ p: P, _ linear: UInt64, from place: UnsafeMutableRawPointer) -> Bool {
         let entry = tlbEntry(linear)
         if entry.pointee.write == (linear &+ 15) & ~0xfff {
-            let host = UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: linear &+ entry.pointee.addend))
+            let host = UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: entry.pointee.host(linear)))
             host.unsafelyUnwrapped.storeBytes(of: place.load(as: SIMD2<UInt64>.self), as: SIMD2<UInt64>.self)
             return true
         }

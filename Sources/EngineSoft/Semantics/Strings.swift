@@ -125,7 +125,14 @@ extension UnsafeMutableRawPointer {
         if entry.pointee.read != linear & ~0xfff {
             guard read(p, linear, as: UInt8.self) != nil, entry.pointee.read == linear & ~0xfff else { return nil }
         }
-        return UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: linear &+ entry.pointee.addend))
+        return UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: entry.pointee.host(linear)))
+    }
+
+    /// The same by a TLB hit only: nothing is read.
+    fileprivate func knownForReading(_ linear: UInt64) -> UnsafeMutableRawPointer? {
+        let entry = tlbEntry(linear)
+        guard entry.pointee.read == linear & ~0xfff else { return nil }
+        return UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: entry.pointee.host(linear)))
     }
 
     /// The same for writing `bytes` that do not cross the page, by a TLB hit only; code that was decoded from them goes.
@@ -139,7 +146,7 @@ extension UnsafeMutableRawPointer {
                 $0.memory.dropCode(entry.pointee, linear, Int(truncatingIfNeeded: bytes))
             }
         }
-        return UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: linear &+ entry.pointee.addend))
+        return UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: entry.pointee.host(linear)))
     }
 
     fileprivate func readElement(_ p: P, _ linear: UInt64, _ size: UInt64) -> UInt64? {
@@ -292,10 +299,69 @@ private func goesOn(_ p: P, isEqual: Bool) -> Bool {
     p.op.pointee.form.contains(.repne) ? !isEqual : isEqual
 }
 
+/// Elements of plain memory in a row, up to the one that ends REPE or REPNE: how many, and the last pair.
+private struct ElementRun {
+    var count: UInt64 = 0
+    var (a, b): (UInt64, UInt64) = (0, 0)
+
+    /// `second` nil: all are compared with `value`.
+    init(
+        _ first: UnsafeMutableRawPointer, _ second: UnsafeMutableRawPointer?, _ value: UInt64, _ room: UInt64,
+        _ size: UInt64,
+        untilEqual: Bool
+    ) {
+        switch size {
+        case 1: find(first, second, UInt8(truncatingIfNeeded: value), Int(room), untilEqual)
+        case 2: find(first, second, UInt16(truncatingIfNeeded: value), Int(room), untilEqual)
+        case 4: find(first, second, UInt32(truncatingIfNeeded: value), Int(room), untilEqual)
+        default: find(first, second, value, Int(room), untilEqual)
+        }
+    }
+
+    private mutating func find<T: Word>(
+        _ first: UnsafeMutableRawPointer, _ second: UnsafeMutableRawPointer?, _ value: T, _ room: Int,
+        _ untilEqual: Bool
+    ) {
+        let size = T.bitWidth / 8
+        var at = 0
+        var (x, y) = (value, value)
+        while at < room {
+            let element = first.loadUnaligned(fromByteOffset: at &* size, as: T.self)
+            if let second {
+                (x, y) = (element, second.loadUnaligned(fromByteOffset: at &* size, as: T.self))
+            } else {
+                y = element
+            }
+            at = at &+ 1
+            if (x == y) == untilEqual { break }
+        }
+        (count, a, b) = (UInt64(at), UInt64(truncatingIfNeeded: x), UInt64(truncatingIfNeeded: y))
+    }
+}
+
 let compareString: Handler = { s, p in
     let state = StringState(s, p)
     var left = state.count(s)
     while left > 0 {
+        if state.repeats, let first = state.address(s, Register.rsi, state.sourceSegment, isWrite: false),
+            let second = state.address(s, Register.rdi, Segment.es, isWrite: false),
+            let x = s.knownForReading(first), let y = s.knownForReading(second)
+        {
+            let room = min(
+                left, state.room(s, Register.rsi, state.sourceSegment, first),
+                state.room(s, Register.rdi, Segment.es, second))
+            if room > 1 {
+                let run = ElementRun(x, y, 0, room, state.size, untilEqual: p.op.pointee.form.contains(.repne))
+                state.advance(s, Register.rsi, run.count)
+                state.advance(s, Register.rdi, run.count)
+                state.consume(s, run.count)
+                left = left &- run.count
+                setCompare(s, run.a, run.b, state.size)
+                if !goesOn(p, isEqual: run.a == run.b) { break }
+                if left > 0, isWanted(s) { return interrupted(s, p) }
+                continue
+            }
+        }
         guard let first = state.address(s, Register.rsi, state.sourceSegment, isWrite: false),
             let second = state.address(s, Register.rdi, Segment.es, isWrite: false),
             let a = s.readElement(p, first, state.size), let b = s.readElement(p, second, state.size)
@@ -316,6 +382,21 @@ let scanString: Handler = { s, p in
     var left = state.count(s)
     let a = s.getRegister(Register.rax, UInt8(truncatingIfNeeded: state.size))
     while left > 0 {
+        if state.repeats, let to = state.address(s, Register.rdi, Segment.es, isWrite: false),
+            let host = s.knownForReading(to)
+        {
+            let room = min(left, state.room(s, Register.rdi, Segment.es, to))
+            if room > 1 {
+                let run = ElementRun(host, nil, a, room, state.size, untilEqual: p.op.pointee.form.contains(.repne))
+                state.advance(s, Register.rdi, run.count)
+                state.consume(s, run.count)
+                left = left &- run.count
+                setCompare(s, run.a, run.b, state.size)
+                if !goesOn(p, isEqual: run.a == run.b) { break }
+                if left > 0, isWanted(s) { return interrupted(s, p) }
+                continue
+            }
+        }
         guard let to = state.address(s, Register.rdi, Segment.es, isWrite: false),
             let b = s.readElement(p, to, state.size)
         else { return abort(s, p) }

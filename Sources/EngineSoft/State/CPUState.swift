@@ -77,6 +77,10 @@ struct Mode: OptionSet, Hashable {
     static let protected = Mode(rawValue: 1 << 11)
     /// Data breakpoints are armed: every memory operand is compared.
     static let dataBreakpoints = Mode(rawValue: 1 << 12)
+    /// CPL 3: accesses have the rights of user code.
+    static let user = Mode(rawValue: 1 << 13)
+    /// Supervisor with RFLAGS.AC, where CR4.SMAP distinguishes.
+    static let userAccess = Mode(rawValue: 1 << 14)
 }
 
 struct CPUState {

@@ -63,6 +63,29 @@ struct RunState {
     /// Data breakpoints of the guest or of the debugger.
     var watchesData = false
 
+    // MARK: What generated code keeps (Translate/)
+    /// Instructions that may be entered before the run loop has to look; negative: none. `executed` is `limit - left` meanwhile.
+    var left: Int64 = 0
+    var limit: UInt64 = 0
+    /// Of the page where the running code lies: its linear address.
+    var pageBase: UInt64 = 0
+    /// What the status flags follow from (FlagRecipe.code); 0: they are in CPUState, and so they are outside of generated code.
+    var flagKind: UInt32 = 0
+    /// The access that the TLB does not answer (`MissedAccess`).
+    var missedAccess: UInt32 = 0
+    var flagA: UInt64 = 0
+    var flagB: UInt64 = 0
+    /// A carry, in bit 0.
+    var flagC: UInt64 = 0
+    var scratch: UInt64 = 0
+    var scratch2: UInt64 = 0
+    var scratch3: UInt64 = 0
+    var scratchCarry: UInt64 = 0
+    /// Where MXCSR is (`VectorControl`).
+    var vectorControl: UInt32 = 0
+    /// Where the interpreter goes on, beside the operation that is told.
+    var handler: Handler?
+
     // MARK: What slow paths read
     /// A chain slot that waits for the block at `chainTarget`, if that comes next: an interrupt may come between.
     var chain: UnsafeMutablePointer<ChainSlot>?

@@ -36,12 +36,14 @@ struct Assembler {
 
     enum Arithmetic: UInt8 { case add, or, adc, sbb, and, sub, xor, cmp }
     enum Shift: UInt8 { case rol, ror, rcl, rcr, shl, shr, sar = 7 }
-    enum Unary: UInt8 { case not = 2, neg = 3, mul = 4, imul = 5 }
+    enum Unary: UInt8 { case not = 2, neg = 3 }
 
     private(set) var bytes: [UInt8] = []
     private var labels: [Int?] = []
     /// Places of 32-bit distances, and the labels that they wait for.
     private var fixups: [(place: Int, label: Int)] = []
+    /// Places of addresses, and the labels that they are of.
+    private var pointers: [(place: Int, label: Int)] = []
     /// Places of 32-bit distances to addresses outside of the code.
     private(set) var outside: [(place: Int, target: UInt)] = []
 
@@ -202,6 +204,44 @@ struct Assembler {
         encode(width, 0x0f40 | UInt32(condition.rawValue), reg: to.rawValue, .register(from))
     }
 
+    mutating func cmov(_ condition: HostCondition, _ width: Width, _ to: HostRegister, _ from: HostAddress) {
+        encode(width, 0x0f40 | UInt32(condition.rawValue), reg: to.rawValue, .memory(from))
+    }
+
+    mutating func set(_ condition: HostCondition, _ to: HostAddress) {
+        encode(.byte, 0x0f90 | UInt32(condition.rawValue), reg: 0, .memory(to))
+    }
+
+    /// With memory, as one access that others see whole.
+    mutating func xchg(_ width: Width, _ a: HostAddress, _ b: HostRegister) {
+        encode(width, sized(width, 0x87), reg: b.rawValue, .memory(a), bytes: byteRegisters(width, b))
+    }
+
+    mutating func xadd(_ width: Width, _ a: HostAddress, _ b: HostRegister) {
+        encode(width, sized(width, 0x0fc1), reg: b.rawValue, .memory(a), bytes: byteRegisters(width, b))
+    }
+
+    mutating func cmpxchg(_ width: Width, _ a: HostAddress, _ b: HostRegister) {
+        encode(width, sized(width, 0x0fb1), reg: b.rawValue, .memory(a), bytes: byteRegisters(width, b))
+    }
+
+    /// Before an instruction that writes memory.
+    mutating func lock() { bytes.append(0xf0) }
+
+    mutating func bswap(_ width: Width, _ a: HostRegister) {
+        var rex: UInt8 = width == .quad ? 0x48 : 0
+        if a.rawValue & 8 != 0 { rex |= 0x41 }
+        if rex != 0 { bytes.append(rex) }
+        bytes += [0x0f, 0xc8 | a.rawValue & 7]
+    }
+
+    /// CBW, CWDE, CDQE; and with `isDouble` CWD, CDQ, CQO.
+    mutating func extendAccumulator(_ width: Width, isDouble: Bool) {
+        if width == .word { bytes.append(0x66) }
+        if width == .quad { bytes.append(0x48) }
+        bytes.append(isDouble ? 0x99 : 0x98)
+    }
+
     mutating func set(_ condition: HostCondition, _ to: HostRegister) {
         encode(.byte, 0x0f90 | UInt32(condition.rawValue), reg: 0, .register(to), bytes: [to.rawValue])
     }
@@ -259,6 +299,24 @@ struct Assembler {
         encode(width, sized(width, 0xf7), reg: operation.rawValue, .register(a), bytes: byteRegisters(width, a))
     }
 
+    enum Factor: UInt8 { case mul = 4, imul, div, idiv }
+
+    /// Of the accumulator.
+    mutating func multiply(_ operation: Factor, _ width: Width, _ b: HostRegister) {
+        encode(width, sized(width, 0xf7), reg: operation.rawValue, .register(b), bytes: byteRegisters(width, b))
+    }
+
+    mutating func multiply(_ operation: Factor, _ width: Width, _ b: HostAddress) {
+        encode(width, sized(width, 0xf7), reg: operation.rawValue, .memory(b))
+    }
+
+    mutating func unary(_ operation: Unary, _ width: Width, _ a: HostAddress) {
+        encode(width, sized(width, 0xf7), reg: operation.rawValue, .memory(a))
+    }
+
+    mutating func inc(_ width: Width, _ a: HostAddress) { encode(width, sized(width, 0xff), reg: 0, .memory(a)) }
+    mutating func dec(_ width: Width, _ a: HostAddress) { encode(width, sized(width, 0xff), reg: 1, .memory(a)) }
+
     mutating func inc(_ width: Width, _ a: HostRegister) {
         encode(width, sized(width, 0xff), reg: 0, .register(a), bytes: byteRegisters(width, a))
     }
@@ -281,6 +339,72 @@ struct Assembler {
         encode(width, 0x0faf, reg: a.rawValue, .register(b))
     }
 
+    mutating func imul(_ width: Width, _ a: HostRegister, _ b: HostAddress) {
+        encode(width, 0x0faf, reg: a.rawValue, .memory(b))
+    }
+
+    mutating func imul(_ width: Width, _ a: HostRegister, _ b: HostRegister, _ factor: Int32) {
+        encode(width, 0x69, reg: a.rawValue, .register(b))
+        immediate(width, factor)
+    }
+
+    mutating func imul(_ width: Width, _ a: HostRegister, _ b: HostAddress, _ factor: Int32) {
+        encode(width, 0x69, reg: a.rawValue, .memory(b))
+        immediate(width, factor)
+    }
+
+    /// CF is bit `number` of 4 bytes.
+    mutating func bit(_ number: UInt8, _ a: HostAddress) {
+        encode(.double, 0x0fba, reg: 4, .memory(a))
+        bytes.append(number)
+    }
+
+    mutating func bit(_ number: UInt8, _ width: Width, _ a: HostRegister) {
+        encode(width, 0x0fba, reg: 4, .register(a))
+        bytes.append(number)
+    }
+
+    // MARK: Vectors
+
+    /// An SSE instruction by its mandatory prefix and opcode; `reg` and a register as `operand` are XMM or general ones, as the opcode has it.
+    mutating func vector(
+        prefix: UInt8?, _ map: OpcodeMap, _ opcode: UInt8, isWide: Bool = false, reg: UInt8, _ operand: VectorOperand
+    ) {
+        if let prefix { bytes.append(prefix) }
+        var rex: UInt8 = isWide ? 0x48 : 0
+        if reg & 8 != 0 { rex |= 0x44 }
+        let place: Operand
+        switch operand {
+        case .register(let number):
+            if number & 8 != 0 { rex |= 0x41 }
+            place = .register(HostRegister(rawValue: number & 15).unsafelyUnwrapped)
+        case .memory(let address):
+            if address.base.rawValue & 8 != 0 { rex |= 0x41 }
+            place = .memory(address)
+        }
+        if rex != 0 { bytes.append(rex) }
+        bytes.append(0x0f)
+        if map == .three38 { bytes.append(0x38) }
+        if map == .three3A { bytes.append(0x3a) }
+        bytes.append(opcode)
+        modRM(reg, place)
+    }
+
+    enum VectorOperand {
+        case register(UInt8)
+        /// Without an index.
+        case memory(HostAddress)
+    }
+
+    mutating func byte(_ value: UInt8) { bytes.append(value) }
+
+    /// LDMXCSR, STMXCSR
+    mutating func loadVectorControl(_ place: HostAddress) { encode(.double, 0x0fae, reg: 2, .memory(place)) }
+    mutating func storeVectorControl(_ place: HostAddress) { encode(.double, 0x0fae, reg: 3, .memory(place)) }
+
+    /// SF, ZF, AF, PF and CF from AH.
+    mutating func sahf() { bytes.append(0x9e) }
+
     /// Rotates without flags (BMI2).
     mutating func rorx(_ width: Width, _ to: HostRegister, _ from: HostRegister, _ count: UInt8) {
         let (r, b) = (to.rawValue >> 3, from.rawValue >> 3)
@@ -296,6 +420,7 @@ struct Assembler {
     }
 
     mutating func bind(_ label: Label) { labels[label.number] = count }
+    mutating func bind(_ label: Label, at place: Int) { labels[label.number] = place }
 
     mutating func jump(_ label: Label) {
         bytes.append(0xe9)
@@ -334,13 +459,48 @@ struct Assembler {
     mutating func jump(_ target: HostAddress) { encode(.double, 0xff, reg: 4, .memory(target)) }
     mutating func call(_ target: HostAddress) { encode(.double, 0xff, reg: 2, .memory(target)) }
     mutating func jump(_ target: HostRegister) { encode(.double, 0xff, reg: 4, .register(target)) }
+    mutating func call(_ target: HostRegister) { encode(.double, 0xff, reg: 2, .register(target)) }
     mutating func ret() { bytes.append(0xc3) }
+
+    mutating func call(_ label: Label) {
+        bytes.append(0xe8)
+        distance(label)
+    }
+
+    /// The address of a place in the code.
+    mutating func lea(_ to: HostRegister, _ label: Label) {
+        bytes += [to.rawValue & 8 != 0 ? 0x4c : 0x48, 0x8d, (to.rawValue & 7) << 3 | 5]
+        distance(label)
+    }
+
+    /// `operation to, [label]`
+    mutating func arithmetic(_ operation: Arithmetic, _ to: HostRegister, _ label: Label) {
+        bytes += [to.rawValue & 8 != 0 ? 0x4c : 0x48, operation.rawValue << 3 | 3, (to.rawValue & 7) << 3 | 5]
+        distance(label)
+    }
+
+    // MARK: Data
+
+    mutating func quad(_ value: UInt64) { little(value) }
+
+    /// The address of a place in the code.
+    mutating func pointer(_ label: Label) {
+        pointers.append((count, label.number))
+        little(UInt64(0))
+    }
+
+    /// A label's place; bound.
+    func place(_ label: Label) -> Int { labels[label.number] ?? 0 }
 
     /// The code as it is to lie at `address`. Every label is bound.
     mutating func finish(at address: UInt) -> [UInt8] {
         for fixup in fixups {
             guard let target = labels[fixup.label] else { continue }
             patch(fixup.place, Int32(truncatingIfNeeded: target - fixup.place - 4))
+        }
+        for pointer in pointers {
+            let target = UInt64(address) &+ UInt64(labels[pointer.label] ?? 0)
+            for index in 0..<8 { bytes[pointer.place + index] = UInt8(truncatingIfNeeded: target >> UInt64(index * 8)) }
         }
         for jump in outside {
             let from = Int(bitPattern: address) &+ jump.place &+ 4

@@ -1,35 +1,53 @@
-// Host code of one block, in one pass from its source. Guest registers are loaded into host registers at their first use and stored at
-// exits; RAX to R14 keep their names where they are free. R15 is S; R10, R11 and R14 are temporaries, which no guest register lives in.
-// An access whose page the TLB does not have goes, out of line, to the instruction's own operations.
+// Host code of one block, in one pass from its source. Guest registers are where HostRegisters.swift has them, before the block and behind it;
+// what the status flags follow from is known here while the block is emitted (`flags`), and in RunState behind it. An access whose page the TLB
+// does not have goes, out of line, to `missed` (MissedAccess.swift), which fills the TLB or goes on by the block's own operations.
+
+import CHost
 
 struct BlockEmitter {
     var code = Assembler()
     let mode: Mode
     let is64: Bool
     let source: BlockSource
-    private let block: UnsafeMutablePointer<Block>
+    let block: UnsafeMutablePointer<Block>
     /// SAFETY: the scratch of the translator, for the life of this emitter.
     let operations: UnsafeMutablePointer<Op>
     private let operationCount: Int
     let stubs: Translator.Stubs
     private let room: (Int) -> UnsafeMutablePointer<Op>?
     let liveness: FlagLiveness
-    var registers = RegisterCache()
+    var flags = FlagState()
+    var vectors = VectorState()
     /// The operations of the instruction that is emitted, and its place among the block's.
     private(set) var group = 0..<0
     private(set) var number = 0
-    /// The block's last instruction, which jumps, is emitted.
-    private var isEnd = false
     private var slowPaths: [SlowPath] = []
+    /// Operations of instructions in a row that are not emitted.
+    private var calls: [Range<Int>] = []
     private var isOutOfRoom = false
+    private var emitted = 0
+    /// Nothing of the block is emitted.
+    private(set) var isPointless = false
+    private let entry: Assembler.Label
+    private let body: Assembler.Label
+    private let refusal: Assembler.Label
+    private let missing: Assembler.Label
 
-    private struct SlowPath {
-        var mark: SlowPathMark
-        /// The operations that do the instruction.
-        var place: UnsafeMutablePointer<Op>
-        var following: UnsafeRawPointer
-        /// What the code behind the instruction expects in host registers; nil: the block ends.
-        var after: RegisterCache?
+    /// The status flags at a place of the code.
+    struct FlagState {
+        /// nil: RunState has a kind and its inputs; or nobody looks.
+        var recipe: FlagRecipe?
+        /// Flags that the host's own are the same as.
+        var host: FlagSet = []
+    }
+
+    private enum SlowPath {
+        /// R10 ^ the TLB's tag at R11, which is compared at `retry`.
+        case miss(entry: Assembler.Label, retry: Assembler.Label, tag: Int, MissedAccess, FlagState, VectorState)
+        /// The instruction is the interpreter's, from its first operation on; no register has changed.
+        case leave(entry: Assembler.Label, index: Int, FlagState, VectorState)
+        /// MXCSR is not the host's yet.
+        case control(entry: Assembler.Label, back: Assembler.Label, refused: Assembler.Label)
     }
 
     init(
@@ -40,214 +58,190 @@ struct BlockEmitter {
         (self.block, self.stubs, self.room) = (block, stubs, room)
         (operations, operationCount) = (builder.operations, builder.count)
         liveness = FlagLiveness(builder.source.instructions)
+        (entry, body, refusal, missing) = (code.label(), code.label(), code.label(), code.label())
     }
 
-    /// Nothing of the block is emitted.
-    private(set) var isPointless = false
+    /// Places in the code that is made, from its beginning.
+    var entryPlace: Int { code.place(entry) }
+    var bodyPlace: Int { code.place(body) }
+    /// Of the 8 bytes that the entry takes off the budget.
+    var countPlace: Int { code.place(entry) - 8 }
 
     /// nil: there is no room for the copies of operations.
     mutating func code(at address: UInt) -> [UInt8]? {
+        begin()
         var index = 1
         for (number, instruction) in source.instructions.enumerated() {
             var end = index
             while end < operationCount, Int(operations[end].number) == number { end += 1 }
             (group, self.number) = (index..<end, number)
             if end == operationCount {
-                isEnd = true
-                if !emitEnd(instruction) { leave(at: index) }
+                callOperations()
+                if emitEnd(instruction) { emitted += 1 } else { leave(at: index) }
                 break
             }
-            if !emit(instruction) { callOperations() }
+            if !canEmit(instruction) {
+                calls.append(group)
+            } else {
+                if !calls.isEmpty {
+                    callOperations()
+                    _ = emit(instruction)
+                }
+                emitted += 1
+            }
             index = end
             // Behind the last instruction goes `fallThrough`.
-            if number == source.instructions.count - 1, !emitFallThrough(operations[index]) { leave(at: index) }
+            if number == source.instructions.count - 1 {
+                callOperations()
+                if !emitFallThrough(operations[index]) { leave(at: index) }
+            }
         }
+        if emitted == 0 { isPointless = true }
         emitSlowPaths()
-        return isOutOfRoom ? nil : code.finish(at: address)
+        return isOutOfRoom || isPointless ? nil : code.finish(at: address)
+    }
+
+    /// A block is entered by jumps from others with their chain slot or jump entry in R11, where its count is taken off the budget; by the
+    /// interpreter behind that.
+    private mutating func begin() {
+        code.quad(UInt64(source.instructions.count))
+        code.bind(entry)
+        code.mov(.quad, .r10, Self.at(\.left))
+        let count = code.label()
+        code.arithmetic(.sub, .r10, count)
+        code.bind(count, at: 0)
+        code.jump(.s, refusal)
+        code.mov(.quad, Self.at(\.left), .r10)
+        code.bind(body)
+    }
+
+    /// Emits the instruction if no calls wait, and only tries to if some do.
+    private mutating func canEmit(_ i: Instruction) -> Bool {
+        if calls.isEmpty { return emit(i) }
+        var trial = self
+        return trial.emit(i)
     }
 
     // MARK: Ways out
 
+    private mutating func loadBlock() { code.load(.r11, UInt64(UInt(bitPattern: block))) }
+
     /// Goes on with the block's own operation. The second one of all is where this code stands.
     private mutating func leave(at index: Int) {
         if index == 1 { isPointless = true }
-        storeDirty(registers)
-        code.load(.rsi, UInt64(UInt(bitPattern: block.operations + index)))
+        endBlock()
+        code.load(.r10, UInt64(UInt(bitPattern: block.operations + index)))
+        loadBlock()
         code.jump(outside: stubs.leave)
     }
 
-    /// Calls the instruction's operations.
+    /// Calls the operations of the instructions that wait.
     private mutating func callOperations() {
-        storeDirty(registers)
-        registers = RegisterCache()
-        guard let copy = copyOfGroup() else { return }
-        call(copy, following: UnsafeRawPointer(block.operations + group.upperBound))
-    }
-
-    private mutating func call(_ copy: UnsafeMutablePointer<Op>, following: UnsafeRawPointer) {
-        code.load(.rsi, UInt64(UInt(bitPattern: copy)))
+        if calls.isEmpty { return }
+        endBlock()
+        (flags, vectors) = (FlagState(), VectorState())
+        guard let copy = copyOfCalls() else { return }
+        code.load(.r10, UInt64(UInt(bitPattern: copy)))
+        loadBlock()
         code.call(outside: stubs.callOperations)
-        // Where that has dropped the block, the operation that follows leaves.
-        let valid = UnsafeRawPointer(block) + MemoryLayout<Block>.offset(of: \.isValid).unsafelyUnwrapped
-        let goesOn = code.label()
-        code.load(.r11, UInt64(UInt(bitPattern: valid)))
-        code.arithmetic(.cmp, .byte, HostAddress(.r11), 0)
-        code.jump(.ne, goesOn)
-        code.load(.rsi, UInt64(UInt(bitPattern: following)))
-        code.jump(outside: stubs.leave)
-        code.bind(goesOn)
     }
 
-    private mutating func copyOfGroup() -> UnsafeMutablePointer<Op>? {
-        guard let copy = room(group.count + 1) else {
+    private mutating func copyOfCalls() -> UnsafeMutablePointer<Op>? {
+        defer { calls = [] }
+        guard let copy = room(calls.reduce(0) { $0 + $1.count + 1 }) else {
             isOutOfRoom = true
             return nil
         }
-        copy.initialize(from: operations + group.lowerBound, count: group.count)
-        var end = operations[group.lowerBound]
-        end.run = unthunked(endOfCall)
-        (copy + group.count).initialize(to: end)
+        var place = copy
+        for (index, group) in calls.enumerated() {
+            place.initialize(from: operations + group.lowerBound, count: group.count)
+            place += group.count
+            var end = operations[group.lowerBound]
+            end.run = unthunked(index == calls.count - 1 ? endOfCall : stillValid)
+            // Where the block has been dropped meanwhile, the operation that follows leaves.
+            end.imm64 = UInt64(UInt(bitPattern: block.operations + group.upperBound))
+            place.initialize(to: end)
+            place += 1
+        }
         return copy
     }
 
-    mutating func storeDirty() { storeDirty(registers) }
-
-    private mutating func storeDirty(_ registers: RegisterCache) {
-        for (guest, host) in registers.dirtyOnes {
-            code.mov(.quad, HostAddress(.r15, Int(guest) * 8), host)
-        }
-    }
-
-    struct SlowPathMark {
-        let entry: Assembler.Label
-        let resume: Assembler.Label
-        /// What is in host registers where the path goes off.
-        let before: RegisterCache
-    }
-
-    /// Goes to the instruction's operations where the condition holds, and comes back where `resume` is. No guest register has been changed
-    /// by the instruction before.
-    mutating func slow(_ condition: HostCondition) -> SlowPathMark {
-        let (entry, resume) = (code.label(), code.label())
+    /// The TLB's entry at R11 is not for R10, which is the exclusive or of address and tag.
+    mutating func miss(_ condition: HostCondition, retry: Assembler.Label, tag: Int, _ access: MissedAccess) {
+        let entry = code.label()
         code.jump(condition, entry)
-        return SlowPathMark(entry: entry, resume: resume, before: registers)
+        slowPaths.append(.miss(entry: entry, retry: retry, tag: tag, access, flags, vectors))
     }
 
-    func chainSlot(_ number: Int) -> UnsafeMutablePointer<ChainSlot> { block.chain(number) }
+    /// Where the condition holds, the interpreter goes on with the instruction. No guest register has been changed by it before.
+    mutating func leave(_ condition: HostCondition) { code.jump(condition, wayOut()) }
 
-    /// Behind the instruction. Nothing comes back to where the block ends.
-    mutating func resume(_ mark: SlowPathMark) {
-        code.bind(mark.resume)
-        // The block's own operation would do where it ends, but for the second one, which is where this code stands.
-        var place = block.operations + group.lowerBound
-        if !isEnd || group.lowerBound == 1 {
-            guard let copy = copyOfGroup() else { return }
-            place = copy
-        }
-        let following = UnsafeRawPointer(block.operations + group.upperBound)
-        slowPaths.append(SlowPath(mark: mark, place: place, following: following, after: isEnd ? nil : registers))
+    private mutating func wayOut() -> Assembler.Label {
+        let entry = code.label()
+        slowPaths.append(.leave(entry: entry, index: group.lowerBound, flags, vectors))
+        return entry
+    }
+
+    /// The host's MXCSR becomes the guest's; one whose control is not the host's is for the interpreter. R10 is lost, and the host's flags.
+    mutating func loadVectorControl() {
+        loseHostFlags()
+        let (entry, back) = (code.label(), code.label())
+        let refused = wayOut()
+        code.arithmetic(.cmp, .double, Self.at(\.vectorControl), VectorControl.loaded)
+        code.jump(.ne, entry)
+        code.bind(back)
+        slowPaths.append(.control(entry: entry, back: back, refused: refused))
+    }
+
+    /// All that the next block expects in S and not in registers.
+    mutating func endBlock() {
+        storeFlags()
+        storeVectors()
+    }
+
+    /// Calls a stub that may lose the host's vector registers.
+    mutating func call(stub: UInt) {
+        storeVectors()
+        vectors.loaded = []
+        code.call(outside: stub)
     }
 
     private mutating func emitSlowPaths() {
         for path in slowPaths {
-            code.bind(path.mark.entry)
-            storeDirty(path.mark.before)
-            guard let after = path.after else {
-                code.load(.rsi, UInt64(UInt(bitPattern: path.place)))
-                code.jump(outside: stubs.leave)
-                continue
+            switch path {
+            case .miss(let entry, let retry, let tag, let access, let flags, let vectors):
+                code.bind(entry)
+                code.arithmetic(.xor, .quad, .r10, HostAddress(.r15, .r11, scale: 0, tag))
+                store(flags, .r11)
+                store(vectors)
+                code.mov(.double, Self.at(\.missedAccess), Int32(bitPattern: access.rawValue))
+                code.call(missing)
+                load(vectors)
+                code.jump(retry)
+            case .control(let entry, let back, let refused):
+                code.bind(entry)
+                let control = HostAddress(.r15, Int(CH_MXCSR))
+                code.mov(.double, .r10, control)
+                code.arithmetic(.and, .double, .r10, VectorControl.controlBits)
+                code.arithmetic(.cmp, .double, .r10, VectorControl.hostControl)
+                code.jump(.ne, refused)
+                code.loadVectorControl(control)
+                code.mov(.double, Self.at(\.vectorControl), VectorControl.loaded)
+                code.jump(back)
+            case .leave(let entry, let index, let flags, let vectors):
+                code.bind(entry)
+                store(flags, .r11)
+                store(vectors)
+                code.load(.r10, UInt64(UInt(bitPattern: block.operations + index)))
+                loadBlock()
+                code.jump(outside: index == 1 ? stubs.leaveFirst : stubs.leave)
             }
-            call(path.place, following: path.following)
-            for (guest, host) in after.all { code.mov(.quad, host, HostAddress(.r15, Int(guest) * 8)) }
-            code.jump(path.mark.resume)
         }
-    }
-
-    // MARK: Registers
-
-    /// The host register that has a guest register's value.
-    mutating func use(_ guest: UInt8) -> HostRegister {
-        let (host, isNew) = place(guest)
-        if isNew { code.mov(.quad, host, HostAddress(.r15, Int(guest) * 8)) }
-        return host
-    }
-
-    /// The host register that gets all 64 bits of a guest register: behind `slow`.
-    mutating func define(_ guest: UInt8) -> HostRegister {
-        let host = place(guest).host
-        registers.mark(guest)
-        return host
-    }
-
-    /// The same where some of its bits stay, or are operands.
-    mutating func change(_ guest: UInt8) -> HostRegister {
-        let host = use(guest)
-        registers.mark(guest)
-        return host
-    }
-
-    private mutating func place(_ guest: UInt8) -> (host: HostRegister, isNew: Bool) {
-        if let host = registers[guest] { return (host, false) }
-        if let host = registers.takeFree(guest) { return (host, true) }
-        let (evicted, host, isDirty) = registers.evict()
-        if isDirty { code.mov(.quad, HostAddress(.r15, Int(evicted) * 8), host) }
-        registers.set(guest, host)
-        return (host, true)
-    }
-}
-
-/// Which guest registers are in host registers.
-struct RegisterCache {
-    private var hosts: [HostRegister?] = Array(repeating: nil, count: 16)
-    private var dirty: UInt16 = 0
-    /// Guest registers in the order of their last use.
-    private var order: [UInt8] = []
-
-    /// In the order in which they are given to guest registers that have no host register of their own.
-    private static let pool: [HostRegister] = [.r9, .r13, .r12, .r8, .rbx, .rbp, .rdi, .rsi, .rdx, .rcx, .rax]
-
-    subscript(_ guest: UInt8) -> HostRegister? {
-        mutating get {
-            guard let host = hosts[Int(guest)] else { return nil }
-            touch(guest)
-            return host
-        }
-    }
-
-    var all: [(guest: UInt8, host: HostRegister)] {
-        hosts.enumerated().compactMap { entry in entry.element.map { (UInt8(entry.offset), $0) } }
-    }
-    var dirtyOnes: [(guest: UInt8, host: HostRegister)] { all.filter { dirty >> UInt16($0.guest) & 1 != 0 } }
-
-    private mutating func touch(_ guest: UInt8) {
-        order.removeAll { $0 == guest }
-        order.append(guest)
-    }
-
-    mutating func set(_ guest: UInt8, _ host: HostRegister) {
-        hosts[Int(guest)] = host
-        touch(guest)
-    }
-
-    mutating func mark(_ guest: UInt8) { dirty |= 1 << UInt16(guest) }
-
-    /// A free host register, that of its own name if it can be.
-    mutating func takeFree(_ guest: UInt8) -> HostRegister? {
-        let used = Set(hosts.compactMap { $0?.rawValue })
-        let own = HostRegister(rawValue: guest)
-        let wanted = RegisterCache.pool.first { $0 == own && !used.contains($0.rawValue) }
-        guard let host = wanted ?? RegisterCache.pool.first(where: { !used.contains($0.rawValue) }) else { return nil }
-        set(guest, host)
-        return host
-    }
-
-    /// Frees the host register whose guest register was used longest ago.
-    mutating func evict() -> (guest: UInt8, host: HostRegister, isDirty: Bool) {
-        let guest = order.removeFirst()
-        let host = hosts[Int(guest)].unsafelyUnwrapped
-        let isDirty = dirty >> UInt16(guest) & 1 != 0
-        hosts[Int(guest)] = nil
-        dirty &= ~(1 << UInt16(guest))
-        return (guest, host, isDirty)
+        code.bind(missing)
+        loadBlock()
+        code.jump(outside: stubs.missed)
+        code.bind(refusal)
+        code.load(.r10, UInt64(UInt(bitPattern: block)))
+        code.jump(outside: stubs.refused)
     }
 }

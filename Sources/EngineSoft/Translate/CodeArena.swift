@@ -38,6 +38,11 @@ final class CodeArena {
         return UnsafeRawPointer(place)
     }
 
+    /// Where `offset` bytes from a place of code is written.
+    func writable(_ place: UnsafeRawPointer, _ offset: Int) -> UnsafeMutableRawPointer {
+        writable + (place - UnsafeRawPointer(executable)) + offset
+    }
+
     /// Forgets all code behind the first `kept` bytes. Nothing of it runs, and nothing leads there.
     func reset(keeping kept: Int) { used = kept }
 }

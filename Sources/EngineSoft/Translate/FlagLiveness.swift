@@ -1,7 +1,7 @@
 // Which instructions' status flags anybody sees. A block's end, and whatever may fault, exit or leave for the interpreter, sees all six.
 
 struct FlagLiveness {
-    /// By instruction: its flags are read, or may be, before another sets them all.
+    /// By instruction: the flags behind it are read, or may be, before another sets them all.
     private(set) var isLive: [Bool]
 
     init(_ instructions: [Instruction]) {
@@ -21,17 +21,19 @@ struct FlagLiveness {
 
     /// Of instructions on registers that cannot fault; all others see.
     private static func effect(_ i: Instruction) -> Effect {
-        if i.isMemory || i.outcome != .instruction { return .sees }
+        if i.outcome != .instruction { return .sees }
+        // LEA has an operand in memory, and goes nowhere.
+        if i.isMemory, i.mnemonic != .lea, i.mnemonic != .nop { return .sees }
         switch i.mnemonic {
-        case .add, .or, .and, .sub, .xor, .cmp, .test, .neg, .imul2, .imul3:
+        case .add, .or, .and, .sub, .xor, .cmp, .test, .neg, .imul2, .imul3, .mul, .imul:
             return isMoffs(i) ? .sees : .replaces
         case .mov: return isMoffs(i) ? .sees : .leaves
-        case .lea, .movzxb, .movzxw, .movsxb, .movsxw, .movsxd, .not, .nop, .bswap: return .leaves
+        case .lea, .movzxb, .movzxw, .movsxb, .movsxw, .movsxd, .not, .nop, .bswap, .cbw, .cwd, .xchg: return .leaves
         // CF goes through: what is read of it is read of the one before.
-        case .inc, .dec: return .leaves
+        case .inc, .dec, .rol, .ror: return .leaves
         case .shl, .shr, .sar:
             let isFixed = i.operands.1 == .one || i.operands.1 == .Ib && i.immediate & 31 != 0
-            return isFixed ? .replaces : .sees
+            return isFixed ? .replaces : i.operands.1 == .CL ? .leaves : .sees
         default: return .sees
         }
     }

@@ -1,5 +1,5 @@
-// Direct jumps and calls, and blocks that just go on: by the block's own chain slots, which the interpreter links. Indirect jumps, returns
-// and whatever is checked are the interpreter's operations.
+// Jumps, calls and returns. Direct ones go by the block's own chain slots, which the interpreter links; indirect ones by the jump cache. Whatever
+// is checked is the interpreter's.
 
 extension BlockEmitter {
     /// RIP needs no check and no mask (as BlockBuilder has it).
@@ -8,16 +8,18 @@ extension BlockEmitter {
     /// The block's last instruction, which `group` has; with the jump that the builder has fused to it. false: nothing is emitted.
     mutating func emitEnd(_ i: Instruction) -> Bool {
         if number + 1 < source.instructions.count { return emitFused(i, source.instructions[number + 1]) }
-        guard let op = single, isPlain(i) else { return false }
+        guard i.outcome == .instruction, isPlain(i) else { return false }
+        let op = operations[group.upperBound - 1]
         switch i.mnemonic {
         case .jmp: return jump(0, op.imm64)
         case .jcc:
-            guard let taken = Int32(exactly: Int64(bitPattern: op.imm64)), let holds = condition(i.opcode & 15) else {
-                return false
-            }
-            branch(holds, taken, Int32(truncatingIfNeeded: op.behind))
+            guard let taken = Int32(exactly: Int64(bitPattern: op.imm64)) else { return false }
+            branch(condition(i.opcode & 15), taken, Int32(truncatingIfNeeded: op.behind))
             return true
         case .call: return call(i, op)
+        case .ret: return ret(i, op)
+        case .jmpIndirect: return jumpIndirect(i, op)
+        case .callIndirect: return callIndirect(i, op)
         default: return false
         }
     }
@@ -30,14 +32,14 @@ extension BlockEmitter {
 
     private mutating func jump(_ slot: Int, _ offset: UInt64) -> Bool {
         guard let distance = Int32(exactly: Int64(bitPattern: offset)) else { return false }
-        storeDirty()
+        endBlock()
         chain(slot, distance)
         return true
     }
 
     /// Both ways. The host's flags are the condition's.
     private mutating func branch(_ holds: HostCondition, _ taken: Int32, _ behind: Int32) {
-        storeDirty()
+        endBlock()
         let label = code.label()
         code.jump(holds, label)
         chain(1, behind)
@@ -45,47 +47,141 @@ extension BlockEmitter {
         chain(0, taken)
     }
 
-    /// Registers are stored.
-    private mutating func chain(_ slot: Int, _ distance: Int32) {
-        code.arithmetic(.add, addressWidth, HostAddress(.r15, Int(Register.rip)), distance)
-        code.load(.r11, UInt64(UInt(bitPattern: chainSlot(slot))))
-        code.jump(outside: stubs.chain)
+    /// To the block at `distance` from this one's start. On the own page its code is known once it is linked; elsewhere the link holds under a key.
+    private mutating func chain(_ number: Int, _ distance: Int32) {
+        let slot = block.chain(number)
+        let target = HostAddress(.r11, MemoryLayout<ChainSlot>.offset(of: \.code).unsafelyUnwrapped)
+        if !slot.pointee.isOwnPage {
+            let pages = (Int(source.pageOffset) + Int(distance)) & ~0xfff
+            code.mov(.quad, .r10, Self.at(\.pageBase))
+            code.load(.r11, UInt64(UInt(bitPattern: slot)))
+            code.arithmetic(.add, addressWidth, .r10, Int32(truncatingIfNeeded: pages))
+            code.mov(.quad, Self.at(\.pageBase), .r10)
+            compare(.r10, slot: \.page)
+            code.mov(.quad, .r10, Self.at(\.jumpKey))
+            compare(.r10, slot: \.key)
+        } else {
+            code.load(.r11, UInt64(UInt(bitPattern: slot)))
+        }
+        code.jump(target)
+    }
+
+    private mutating func compare(_ register: HostRegister, slot field: KeyPath<ChainSlot, UInt64>) {
+        let offset = MemoryLayout<ChainSlot>.offset(of: field).unsafelyUnwrapped
+        code.arithmetic(.cmp, .quad, register, HostAddress(.r11, offset))
+        code.jump(.ne, outside: stubs.unlinked)
     }
 
     // MARK: CMP and TEST with Jcc
 
     private mutating func emitFused(_ i: Instruction, _ jcc: Instruction) -> Bool {
-        guard let op = single, is64 || mode.contains(.flat) else { return false }
-        let behind = Int32(op.fusedBehind)
-        if i.isMemory {
-            // PF alone is not told by the words in a few instructions.
-            guard jcc.opcode >> 1 & 7 != 5, emit(i), let holds = condition(jcc.opcode & 15) else { return false }
-            branch(holds, op.fusedTarget, behind)
-            return true
-        }
-        guard emit(i), let holds = HostCondition(rawValue: jcc.opcode & 15) else { return false }
-        compareAgain(i, op)
-        branch(holds, op.fusedTarget, behind)
+        guard let op = single, is64 || mode.contains(.flat), emit(i) else { return false }
+        branch(condition(jcc.opcode & 15), op.fusedTarget, Int32(op.fusedBehind))
         return true
     }
 
     // MARK: CALL
 
+    /// The address behind the instruction of `op`.
+    private mutating func loadReturnAddress(_ op: Op, _ width: Width) {
+        let distance = Int(source.pageOffset) + Int(op.offset) + Int(op.length)
+        code.mov(.quad, .r11, Self.at(\.pageBase))
+        code.lea(width, .r11, HostAddress(.r11, distance))
+    }
+
     private mutating func call(_ i: Instruction, _ op: Op) -> Bool {
         guard let distance = Int32(exactly: Int64(bitPattern: op.imm64)), let width = stackWidth(i) else {
             return false
         }
-        let pointer = use(4)
-        let size = 1 << width.rawValue
-        code.lea(width, .r10, HostAddress(pointer, -size))
-        let mark = lookUp(width, isWrite: true)
-        code.mov(.quad, .r11, HostAddress(.r15, Int(Register.rip)))
-        code.arithmetic(.add, width, .r11, Int32(op.offset) + Int32(op.length))
+        endBlock()
+        memoryOfPush(width)
+        loadReturnAddress(op, width)
         code.mov(width, HostAddress(.r10), .r11)
-        code.lea(width, change(4), HostAddress(pointer, -size))
-        storeDirty()
+        movePointer(width, by: -(1 << width.rawValue))
         chain(0, distance)
-        resume(mark)
+        return true
+    }
+
+    // MARK: Indirect
+
+    /// The entry for the address in R10, in R11; where there is none, the interpreter goes on with the instruction.
+    private mutating func findTarget() {
+        code.mov(.quad, .r11, .r10)
+        code.shift(.shr, .quad, .r11, 12)
+        code.arithmetic(.xor, .double, .r11, .r10)
+        code.arithmetic(.and, .double, .r11, Int32(JumpEntry.count - 1))
+        code.shift(.shl, .double, .r11, 5)
+        code.arithmetic(.add, .quad, .r11, Self.at(\.jumpCache))
+        code.arithmetic(.cmp, .quad, .r10, entry(\.rip))
+        loseHostFlags()
+        leave(.ne)
+        code.mov(.quad, .r10, Self.at(\.jumpKey))
+        code.arithmetic(.cmp, .quad, .r10, entry(\.key))
+        leave(.ne)
+    }
+
+    private mutating func jumpToTarget() {
+        code.mov(.quad, .r10, entry(\.rip))
+        code.arithmetic(.and, .quad, .r10, -4096)
+        code.mov(.quad, Self.at(\.pageBase), .r10)
+        code.jump(entry(\.code))
+    }
+
+    private func entry<T>(_ field: KeyPath<JumpEntry, T>) -> HostAddress {
+        HostAddress(.r11, MemoryLayout<JumpEntry>.offset(of: field).unsafelyUnwrapped)
+    }
+
+    private mutating func ret(_ i: Instruction, _ op: Op) -> Bool {
+        guard let width = stackWidth(i) else { return false }
+        endBlock()
+        code.mov(width, .r10, .r9)
+        lookUp(1 << width.rawValue, isWrite: false)
+        load(width, .r10)
+        findTarget()
+        movePointer(width, by: 1 << width.rawValue + Int(op.imm & 0xffff))
+        jumpToTarget()
+        return true
+    }
+
+    /// The target in R10. false: nothing is emitted.
+    private mutating func loadTarget(_ i: Instruction, _ op: Op) -> Bool {
+        let width = addressWidth
+        if i.isMemory {
+            let load = operations[group.lowerBound]
+            guard group.count == 2, isReachable(load), load.dst == Register.address else { return false }
+            memory(load, width, isWrite: false)
+            self.load(width, .r10)
+        } else {
+            guard group.count == 1, let number = Self.number(op.src) else { return false }
+            code.mov(width, .r10, value(number, in: .r10))
+        }
+        return true
+    }
+
+    private mutating func jumpIndirect(_ i: Instruction, _ op: Op) -> Bool {
+        guard i.operandSize == (is64 ? 8 : 4), loadTarget(i, op) else { return false }
+        findTarget()
+        endBlock()
+        jumpToTarget()
+        return true
+    }
+
+    private mutating func callIndirect(_ i: Instruction, _ op: Op) -> Bool {
+        guard let width = stackWidth(i), loadTarget(i, op) else { return false }
+        code.mov(.quad, Self.at(\.scratch2), .r10)
+        code.lea(width, .r10, HostAddress(.r9, -(1 << width.rawValue)))
+        lookUp(1 << width.rawValue, isWrite: true, operation: group.upperBound - 1)
+        code.mov(.quad, Self.at(\.scratch3), .r10)
+        code.mov(.quad, .r10, Self.at(\.scratch2))
+        findTarget()
+        endBlock()
+        code.mov(.quad, Self.at(\.scratch2), .r11)
+        code.mov(.quad, .r10, Self.at(\.scratch3))
+        loadReturnAddress(op, width)
+        code.mov(width, HostAddress(.r10), .r11)
+        movePointer(width, by: -(1 << width.rawValue))
+        code.mov(.quad, .r11, Self.at(\.scratch2))
+        jumpToTarget()
         return true
     }
 }

@@ -1,108 +1,147 @@
-// Status flags as the interpreter keeps them (State/Flags.swift), made of what the host's instruction left. Only where somebody sees them.
+// Status flags in a block: the host's while they last, and a recipe for whoever looks later (FlagRecipe.swift).
 
 extension BlockEmitter {
     var areFlagsSeen: Bool { liveness.isLive[number] }
 
-    /// Which rule the host's CF and OF follow.
-    enum Carries {
-        /// CF and OF are the host's.
-        case both
-        /// CF is the host's, and OF is clear.
-        case carryAlone
-        /// CF is the host's, and OF is CF and the result's sign apart.
-        case shiftedLeft
-        /// OF is the host's, and CF stays.
-        case overflowAlone
-        /// Both are clear.
-        case none
+    // MARK: What an instruction has left
+
+    /// The flags are those of `recipe`, and the host's are the same as far as `host` says. Where nobody sees them, there are none.
+    mutating func setFlags(_ recipe: FlagRecipe, host: FlagSet = .all) {
+        flags = areFlagsSeen ? FlagState(recipe: recipe, host: host) : FlagState()
     }
 
-    /// Behind the host's instruction, whose flags are still there: the three words. `result` is not R10; R14 holds in its bit 4 what AF is
-    /// to differ from, where `hasAux`; else AF is clear.
-    mutating func keepFlags(_ width: Width, _ result: HostRegister, _ carries: Carries, hasAux: Bool) {
-        switch width {
-        case .quad: code.mov(.quad, BlockEmitter.result, result)
-        default:
-            code.extend(signed: true, from: width, .quad, .r10, result)
-            code.mov(.quad, BlockEmitter.result, .r10)
+    /// The host's flags are another instruction's now.
+    mutating func loseHostFlags() { flags.host = [] }
+
+    /// A guest register gets another value, and the flags stay: what they follow from is kept.
+    mutating func willWrite(_ guest: UInt8) {
+        guard var recipe = flags.recipe, areFlagsSeen else { return }
+        if recipe.a == .register(guest) {
+            keep(.register(guest), Self.at(\.flagA), .r10)
+            recipe.a = .kept
         }
-        if !hasAux { code.mov(.double, .r14, result) }
-        keep(carries, width, result)
-        code.arithmetic(.and, .double, .r14, 0x10)
-        code.mov(.quad, BlockEmitter.aux, .r14)
-    }
-
-    /// Bit 63 of the word is CF; bit 62 differs from it where OF is set.
-    private mutating func keep(_ carries: Carries, _ width: Width, _ result: HostRegister) {
-        switch carries {
-        case .none: return code.mov(.quad, BlockEmitter.carries, 0)
-        case .both:
-            code.set(.b, .r10)
-            code.set(.o, .r11)
-            code.extend(signed: false, from: .byte, .double, .r10, .r10)
-            code.extend(signed: false, from: .byte, .double, .r11, .r11)
-            code.arithmetic(.xor, .double, .r11, .r10)
-            code.lea(.quad, .r10, HostAddress(.r11, .r10, scale: 1))
-        case .carryAlone:
-            code.set(.b, .r10)
-            code.extend(signed: false, from: .byte, .double, .r10, .r10)
-            code.lea(.quad, .r10, HostAddress(.r10, .r10, scale: 1))
-        case .shiftedLeft:
-            code.set(.b, .r10)
-            code.extend(signed: false, from: .byte, .double, .r10, .r10)
-            code.mov(.quad, .r11, BlockEmitter.result)
-            code.shift(.shr, .quad, .r11, 63)
-            code.lea(.quad, .r10, HostAddress(.r11, .r10, scale: 1))
-        case .overflowAlone:
-            code.set(.o, .r11)
-            code.extend(signed: false, from: .byte, .double, .r11, .r11)
-            code.mov(.quad, .r10, BlockEmitter.carries)
-            code.shift(.shr, .quad, .r10, 63)
-            code.arithmetic(.xor, .double, .r11, .r10)
-            code.lea(.quad, .r10, HostAddress(.r11, .r10, scale: 1))
+        if recipe.b == .register(guest) {
+            keep(.register(guest), Self.at(\.flagB), .r10)
+            recipe.b = .kept
         }
-        code.shift(.shl, .quad, .r10, 62)
-        code.mov(.quad, BlockEmitter.carries, .r10)
+        flags.recipe = recipe
     }
 
-    /// Puts the guest's CF into the host's, by way of R10.
-    mutating func loadCarry() {
-        code.mov(.quad, .r10, BlockEmitter.carries)
-        code.arithmetic(.add, .quad, .r10, .r10)
+    private mutating func keep(_ input: FlagRecipe.Input, _ place: HostAddress, _ temporary: HostRegister) {
+        switch input {
+        case .none, .kept: break
+        case .register(let guest): code.mov(.quad, place, value(guest, in: temporary))
+        case .immediate(let value): code.mov(.quad, place, value)
+        }
     }
 
-    /// Computes a condition; the host's condition that then holds where it does. nil: PF is asked for.
-    mutating func condition(_ number: UInt8) -> HostCondition? {
-        let isInverted = number & 1 != 0
-        switch number >> 1 {
-        case 0:
-            code.mov(.quad, .r10, BlockEmitter.carries)
-            code.lea(.quad, .r11, HostAddress(.r10, .r10, scale: 0))
-            code.arithmetic(.xor, .quad, .r10, .r11)
-        case 1: code.arithmetic(.cmp, .quad, BlockEmitter.carries, 0)
-        case 2:
-            code.arithmetic(.cmp, .quad, BlockEmitter.result, 0)
-            return isInverted ? .ne : .e
-        case 3:
-            code.arithmetic(.cmp, .quad, BlockEmitter.result, 1)
-            code.arithmetic(.sbb, .quad, .r11, .r11)
-            code.arithmetic(.or, .quad, .r11, BlockEmitter.carries)
-        case 4:
-            code.mov(.quad, .r10, BlockEmitter.result)
-            code.arithmetic(.xor, .quad, .r10, BlockEmitter.aux)
-        case 6, 7:
-            code.mov(.quad, .r10, BlockEmitter.carries)
-            code.lea(.quad, .r11, HostAddress(.r10, .r10, scale: 0))
-            code.arithmetic(.xor, .quad, .r10, .r11)
-            code.arithmetic(.xor, .quad, .r10, BlockEmitter.result)
-            code.arithmetic(.xor, .quad, .r10, BlockEmitter.aux)
-            if number >> 1 == 7 {
-                code.arithmetic(.cmp, .quad, BlockEmitter.result, 1)
-                code.arithmetic(.sbb, .quad, .r11, .r11)
-                code.arithmetic(.or, .quad, .r11, .r10)
+    /// Into RunState, without a change of the host's flags.
+    mutating func storeFlags() {
+        store(flags, .r10)
+        flags.recipe = nil
+    }
+
+    mutating func store(_ state: FlagState, _ temporary: HostRegister) {
+        guard let recipe = state.recipe else { return }
+        keep(recipe.a, Self.at(\.flagA), temporary)
+        keep(recipe.b, Self.at(\.flagB), temporary)
+        code.mov(.double, Self.at(\.flagKind), Int32(bitPattern: recipe.code))
+    }
+
+    // MARK: Who reads them
+
+    /// Makes the host's flags those of the guest. R10 and R11 are lost.
+    mutating func bring(_ wanted: FlagSet) {
+        if flags.host.isSuperset(of: wanted) { return }
+        if let recipe = flags.recipe, computeAgain(recipe) {
+            flags.host = .all
+            return
+        }
+        storeFlags()
+        call(stub: wanted == .carry ? stubs.loadCarry : stubs.loadFlags)
+        flags.host = wanted == .carry ? .carry : .all
+    }
+
+    private mutating func computeAgain(_ recipe: FlagRecipe) -> Bool {
+        let width = recipe.width
+        switch recipe.kind {
+        case .logic:
+            let a = first(recipe.a)
+            code.test(width, a, a)
+        case .subtract:
+            let a = first(recipe.a)
+            second(.cmp, width, a, recipe.b)
+        case .addResult, .subtractResult:
+            let isSum = recipe.kind == .addResult
+            let a = first(recipe.a)
+            if a != .r10 { code.mov(.quad, .r10, a) }
+            second(isSum ? .sub : .add, width, .r10, recipe.b)
+            second(isSum ? .add : .sub, width, .r10, recipe.b)
+        case .test:
+            let a = first(recipe.a)
+            switch recipe.b {
+            case .register(let guest):
+                let b = value(guest, in: .r11)
+                code.test(width, a, b)
+            case .immediate(let value): code.test(width, a, value)
+            default: code.test(width, Self.at(\.flagB), a)
             }
-        default: return nil
+        default: return false
         }
-        return isInverted ? .ns : .s
+        return true
+    }
+
+    private mutating func first(_ input: FlagRecipe.Input) -> HostRegister {
+        switch input {
+        case .register(let guest): return value(guest, in: .r10)
+        case .immediate(let value): code.mov(.quad, .r10, value)
+        default: code.mov(.quad, .r10, Self.at(\.flagA))
+        }
+        return .r10
+    }
+
+    private mutating func second(
+        _ operation: Assembler.Arithmetic, _ width: Width, _ a: HostRegister, _ input: FlagRecipe.Input
+    ) {
+        switch input {
+        case .register(let guest): arithmetic(operation, width, a, .register(guest))
+        case .immediate(let value): code.arithmetic(operation, width, a, value)
+        default: code.arithmetic(operation, width, a, Self.at(\.flagB))
+        }
+    }
+
+    /// The host's condition that holds where the guest's does; the host's flags are made for it.
+    mutating func condition(_ number: UInt8) -> HostCondition {
+        bring(.read(by: number))
+        return HostCondition(rawValue: number & 15).unsafelyUnwrapped
+    }
+
+    /// CF into `flagC`, for INC and DEC, which leave it. The host's flags stay as they are or become the guest's.
+    mutating func keepCarry() {
+        if let kind = flags.recipe?.kind {
+            switch kind {
+            case .increment, .decrement, .shiftLeft, .shiftRightOnce, .shiftRight, .product: return
+            default: break
+            }
+        } else if !flags.host.contains(.carry) {
+            storeVectors()
+            vectors.loaded = []
+            let isKept = code.label()
+            code.arithmetic(.cmp, .double, Self.at(\.flagKind), Int32(bitPattern: FlagRecipe.firstKeepingCarry))
+            code.jump(.ae, isKept)
+            code.call(outside: stubs.loadCarry)
+            code.set(.b, Self.at(\.flagC))
+            code.bind(isKept)
+            flags.host = []
+            return
+        }
+        bring(.carry)
+        code.set(.b, Self.at(\.flagC))
+    }
+
+    /// CF to where a memory access leaves it.
+    mutating func keepCarryAside() {
+        bring(.carry)
+        code.set(.b, Self.at(\.scratchCarry))
     }
 }

@@ -1,25 +1,38 @@
-// MOV, arithmetic, shifts by a fixed count, extensions, LEA, CMOV, SETcc, IMUL, PUSH and POP. The rest calls its operations, and so do
-// forms with AH, CH, DH and BH, LOCK, and addresses that need a check.
+// MOV, arithmetic, extensions, LEA, CMOV, SETcc, XCHG, PUSH and POP. The rest calls its operations, and so do forms with AH, CH, DH and BH, and
+// addresses that need a check.
 
 extension BlockEmitter {
     /// false: nothing is emitted, and the instruction calls its operations.
     mutating func emit(_ i: Instruction) -> Bool {
-        guard let op = single, i.outcome == .instruction, !i.prefixes.contains(.lock), isReachable(i) else {
-            return false
-        }
-        let size = i.operands.0.size(i.operandSize, is64: is64)
+        guard i.outcome == .instruction else { return false }
+        if i.prefixes.contains(.lock) { return emitLocked(i) }
+        if i.flags.contains(.sse) { return emitVector(i) }
+        guard let op = single else { return emitPair(i) }
+        if isMemoryOperand(i), !isReachable(op) { return false }
+        return emitInteger(i, op) || emitShift(i, op) || emitMultiply(i, op)
+    }
+
+    /// MOV with an absolute address has no ModRM.
+    private func isMemoryOperand(_ i: Instruction) -> Bool {
+        i.isMemory && i.mnemonic != .nop && i.mnemonic != .prefetch || [.Ob, .Ov].contains(i.operands.0)
+            || [.Ob, .Ov].contains(i.operands.1)
+    }
+
+    func width(_ i: Instruction) -> Width { Width(i.operands.0.size(i.operandSize, is64: is64)) }
+
+    private mutating func emitInteger(_ i: Instruction, _ op: Op) -> Bool {
+        let width = width(i)
         switch i.mnemonic {
-        case .nop: return true
-        case .mov: return binary(i, op, nil, Width(size))
-        case .add: return binary(i, op, .add, Width(size))
-        case .or: return binary(i, op, .or, Width(size))
-        case .adc: return binary(i, op, .adc, Width(size))
-        case .sbb: return binary(i, op, .sbb, Width(size))
-        case .and, .test: return binary(i, op, .and, Width(size))
-        case .sub, .cmp: return binary(i, op, .sub, Width(size))
-        case .xor: return binary(i, op, .xor, Width(size))
-        case .inc, .dec, .neg, .not: return unary(i, op, Width(size))
-        case .shl, .shr, .sar: return shift(i, op, Width(size))
+        case .nop, .prefetch: return true
+        case .mov: return binary(i, op, nil, width)
+        case .add: return binary(i, op, .add, width)
+        case .or: return binary(i, op, .or, width)
+        case .adc: return binary(i, op, .adc, width)
+        case .sbb: return binary(i, op, .sbb, width)
+        case .and, .test: return binary(i, op, .and, width)
+        case .sub, .cmp: return binary(i, op, .sub, width)
+        case .xor: return binary(i, op, .xor, width)
+        case .inc, .dec, .neg, .not: return unary(i, op, width)
         case .movzxb: return extend(i, op, from: .byte, signed: false)
         case .movzxw: return extend(i, op, from: .word, signed: false)
         case .movsxb: return extend(i, op, from: .byte, signed: true)
@@ -28,27 +41,29 @@ extension BlockEmitter {
         case .lea: return lea(i, op)
         case .cmov: return conditionalMove(i, op)
         case .set: return setByte(i, op)
+        case .xchg: return exchange(i, op, width)
+        case .bswap: return swapBytes(i, op)
+        case .cbw, .cwd: return extendAccumulator(i)
         case .push: return push(i, op)
         case .pop: return pop(i, op)
+        case .leave: return leaveFrame(i, op)
         default: return false
         }
     }
 
-    /// A memory operand needs no check beyond the TLB's: the builder has made no operation for its address, and it is not one that another
-    /// leaves.
-    private func isReachable(_ i: Instruction) -> Bool {
-        if !i.isMemory { return true }
-        guard let op = single, is64 || mode.contains(.flat) else { return false }
-        let isBase = op.base == Register.zero || op.base == Register.rip || BlockEmitter.number(op.base) != nil
-        return isBase && (op.index == Register.zero || BlockEmitter.number(op.index) != nil)
+    /// Two operations: one that loads the operand, and one that uses it.
+    private mutating func emitPair(_ i: Instruction) -> Bool {
+        guard group.count == 2, i.isMemory else { return false }
+        let (first, second) = (operations[group.lowerBound], operations[group.lowerBound + 1])
+        guard isReachable(first), first.dst == Register.address else { return false }
+        switch i.mnemonic {
+        case .cmov: return conditionalMove(i, first, second)
+        case .push: return pushMemory(i, first)
+        default: return false
+        }
     }
 
     // MARK: Two operands
-
-    private enum Source {
-        case register(HostRegister)
-        case immediate(Int32)
-    }
 
     /// `operation` nil: MOV.
     private mutating func binary(
@@ -57,7 +72,10 @@ extension BlockEmitter {
         switch (i.operands.0, i.operands.1) {
         case (.Zv, .Iv) where width == .quad:
             guard let number = Self.number(op.dst) else { return false }
-            code.load(define(number), op.imm64)
+            willWrite(number)
+            let register = target(number, .r11)
+            code.load(register, op.imm64)
+            finish(number, register)
             return true
         case (.AL, .Ib), (.rAX, .Iz), (.Zb, .Ib), (.Zv, .Iv):
             return toRegister(i, operation, width, op.dst, .immediate(op.imm))
@@ -66,12 +84,14 @@ extension BlockEmitter {
             return toRegister(i, operation, width, op.dst, .immediate(op.imm))
         case (.Eb, .Gb), (.Ev, .Gv):
             guard let number = Self.number(op.src) else { return false }
-            if i.isMemory { return toMemory(i, op, operation, width, .register(use(number))) }
-            return toRegister(i, operation, width, op.dst, .register(use(number)))
+            if i.isMemory { return toMemory(i, op, operation, width, .register(number)) }
+            return toRegister(i, operation, width, op.dst, .register(number))
         case (.Gb, .Eb), (.Gv, .Ev):
             if i.isMemory { return fromMemory(i, op, operation, width) }
             guard let number = Self.number(op.src) else { return false }
-            return toRegister(i, operation, width, op.dst, .register(use(number)))
+            return toRegister(i, operation, width, op.dst, .register(number))
+        case (.AL, .Ob), (.rAX, .Ov): return fromMemory(i, op, operation, width)
+        case (.Ob, .AL), (.Ov, .rAX): return toMemory(i, op, operation, width, .register(0))
         default: return false
         }
     }
@@ -84,234 +104,381 @@ extension BlockEmitter {
             move(width, number, source)
             return true
         }
-        let writes = i.mnemonic != .cmp && i.mnemonic != .test
-        if !writes, !areFlagsSeen { return true }
-        let a = writes ? change(number) : use(number)
-        guard writes else {
-            code.mov(.quad, .r11, a)
-            compute(operation, width, .r11, source)
+        if i.mnemonic == .cmp || i.mnemonic == .test {
+            compare(i.mnemonic == .test, width, .register(number), source)
             return true
         }
-        compute(operation, width, a, source)
+        let takesCarry = operation == .adc || operation == .sbb
+        if takesCarry { bring(.carry) }
+        if takesCarry, areFlagsSeen { code.set(.b, Self.at(\.flagC)) }
+        var b = source.input
+        if areFlagsSeen, source == .register(number), operation.usesSecondOperand {
+            code.mov(.quad, Self.at(\.flagB), value(number, in: .r11))
+            b = .kept
+        }
+        let a = begin(number, .r11)
+        arithmetic(operation, width, a, source)
+        finish(number, a)
+        setFlags(recipe(operation, width, .register(number), b))
         return true
     }
 
+    /// CMP, or TEST, of a register of the guest or of the host, whose value is kept where somebody sees the flags.
+    private mutating func compare(_ isTest: Bool, _ width: Width, _ first: Source, _ second: Source) {
+        guard areFlagsSeen else {
+            flags = FlagState()
+            return
+        }
+        let a: HostRegister
+        switch first {
+        case .register(let guest): a = value(guest, in: .r11)
+        case .host(let register): a = register
+        case .immediate: return
+        }
+        guard isTest else {
+            arithmetic(.cmp, width, a, second)
+            return setFlags(FlagRecipe(kind: .subtract, width: width, a: first.input, b: second.input))
+        }
+        switch second {
+        case .register(let guest):
+            if let home = Self.home(guest) { code.test(width, a, home) } else { code.test(width, Self.place(guest), a) }
+        case .immediate(let value): code.test(width, a, value)
+        case .host(let register): code.test(width, a, register)
+        }
+        if first == second { return setFlags(FlagRecipe(kind: .logic, width: width, a: first.input)) }
+        setFlags(FlagRecipe(kind: .test, width: width, a: first.input, b: second.input))
+    }
+
+    /// `a`: the result.
+    func recipe(
+        _ operation: Assembler.Arithmetic, _ width: Width, _ a: FlagRecipe.Input, _ b: FlagRecipe.Input
+    ) -> FlagRecipe {
+        switch operation {
+        case .add: FlagRecipe(kind: .addResult, width: width, a: a, b: b)
+        case .sub: FlagRecipe(kind: .subtractResult, width: width, a: a, b: b)
+        case .adc: FlagRecipe(kind: .addCarry, width: width, a: a, b: b)
+        case .sbb: FlagRecipe(kind: .subtractBorrow, width: width, a: a, b: b)
+        default: FlagRecipe(kind: .logic, width: width, a: a)
+        }
+    }
+
     private mutating func move(_ width: Width, _ number: UInt8, _ source: Source) {
+        willWrite(number)
         let isWhole = width == .double || width == .quad
+        let to = isWhole ? target(number, .r11) : begin(number, .r11)
         switch source {
-        case .register(let from): code.mov(width, isWhole ? define(number) : change(number), from)
+        case .register(let guest):
+            if let home = Self.home(guest) { code.mov(width, to, home) } else { code.mov(width, to, Self.place(guest)) }
         case .immediate(let value):
-            let to = isWhole ? define(number) : change(number)
             switch width {
             case .double: code.load(to, UInt64(UInt32(bitPattern: value)))
             default: code.mov(width, to, value)
             }
+        case .host(let register): code.mov(width, to, register)
         }
-    }
-
-    /// `a` becomes `a operation source`, with the guest's flags; then it goes to the host's address on top of the stack, where `isStored`, which
-    /// is taken off. `a` is not R10; a source there is lost, and no source of ADC and SBB.
-    private mutating func compute(
-        _ operation: Assembler.Arithmetic, _ width: Width, _ a: HostRegister, _ source: Source, isStored: Bool = false
-    ) {
-        let isLogic = operation == .and || operation == .or || operation == .xor
-        if areFlagsSeen, !isLogic {
-            // AF is told by bit 4 of both operands and of the result.
-            code.mov(.quad, .r14, a)
-            switch source {
-            case .register(let b): code.arithmetic(.xor, .double, .r14, b)
-            case .immediate(let value): code.arithmetic(.xor, .double, .r14, value)
-            }
-        }
-        if operation == .adc || operation == .sbb { loadCarry() }
-        switch source {
-        case .register(let b): code.arithmetic(operation, width, a, b)
-        case .immediate(let value): code.arithmetic(operation, width, a, value)
-        }
-        if isStored {
-            // Neither POP nor MOV changes flags.
-            code.pop(.r10)
-            code.mov(width, HostAddress(.r10), a)
-        }
-        if areFlagsSeen { keepFlags(width, a, isLogic ? .none : .both, hasAux: !isLogic) }
+        finish(number, to)
     }
 
     private mutating func fromMemory(
         _ i: Instruction, _ op: Op, _ operation: Assembler.Arithmetic?, _ width: Width
     ) -> Bool {
         guard let number = Self.number(op.dst) else { return false }
-        let isWhole = width == .double || width == .quad
-        if operation != nil || !isWhole { _ = use(number) }
-        let mark = memory(op, width, isWrite: false)
-        switch operation {
-        case nil: code.mov(width, isWhole ? define(number) : change(number), HostAddress(.r10))
-        case let operation? where i.mnemonic == .cmp:
-            code.mov(width, .r10, HostAddress(.r10))
-            code.mov(.quad, .r11, use(number))
-            compute(operation, width, .r11, .register(.r10))
-        case let operation?:
-            code.mov(width, .r11, HostAddress(.r10))
-            compute(operation, width, change(number), .register(.r11))
+        guard let operation else {
+            willWrite(number)
+            memory(op, width, isWrite: false)
+            let isWhole = width == .double || width == .quad
+            let to = isWhole ? target(number, .r11) : begin(number, .r11)
+            code.mov(width, to, HostAddress(.r10))
+            finish(number, to)
+            return true
         }
-        resume(mark)
+        let takesCarry = operation == .adc || operation == .sbb
+        if takesCarry { keepCarryAside() }
+        memory(op, width, isWrite: false)
+        load(width, .r11)
+        if areFlagsSeen, operation.usesSecondOperand { code.mov(.quad, Self.at(\.flagB), .r11) }
+        if i.mnemonic == .cmp {
+            compare(false, width, .register(number), number: number)
+            return true
+        }
+        if takesCarry { takeCarry() }
+        let a = begin(number, .r10)
+        code.arithmetic(operation, width, a, .r11)
+        finish(number, a)
+        setFlags(recipe(operation, width, .register(number), .kept))
         return true
+    }
+
+    /// CMP of a guest's register with R11, which is kept.
+    private mutating func compare(_ isTest: Bool, _ width: Width, _ first: Source, number: UInt8) {
+        guard areFlagsSeen else {
+            flags = FlagState()
+            return
+        }
+        let a = value(number, in: .r10)
+        code.arithmetic(.cmp, width, a, .r11)
+        setFlags(FlagRecipe(kind: .subtract, width: width, a: .register(number), b: .kept))
+    }
+
+    /// Behind a memory access: CF as it was kept aside, and for the recipe.
+    private mutating func takeCarry() {
+        if areFlagsSeen { keepCarryBehindAccess(.r10) }
+        code.bit(0, Self.at(\.scratchCarry))
+    }
+
+    /// From aside to `flagC`; the host's flags stay.
+    mutating func keepCarryBehindAccess(_ temporary: HostRegister) {
+        code.mov(.quad, temporary, Self.at(\.scratchCarry))
+        code.mov(.quad, Self.at(\.flagC), temporary)
     }
 
     private mutating func toMemory(
         _ i: Instruction, _ op: Op, _ operation: Assembler.Arithmetic?, _ width: Width, _ source: Source
     ) -> Bool {
-        let writes = i.mnemonic != .cmp && i.mnemonic != .test
-        let mark = memory(op, width, isWrite: writes)
         guard let operation else {
-            switch source {
-            case .register(let from): code.mov(width, HostAddress(.r10), from)
-            case .immediate(let value): code.mov(width, HostAddress(.r10), value)
-            }
-            resume(mark)
+            memory(op, width, isWrite: true)
+            store(width, source)
             return true
         }
-        code.mov(width, .r11, HostAddress(.r10))
-        // What makes the flags needs R10.
-        if writes { code.push(.r10) }
-        compute(operation, width, .r11, source, isStored: writes)
-        resume(mark)
+        let writes = i.mnemonic != .cmp && i.mnemonic != .test
+        let takesCarry = operation == .adc || operation == .sbb
+        if takesCarry { keepCarryAside() }
+        memory(op, width, isWrite: writes)
+        guard areFlagsSeen else {
+            flags = FlagState()
+            if writes, !takesCarry {
+                change(operation, width, source)
+            } else if writes {
+                carryInto(operation, width, source)
+            }
+            return true
+        }
+        load(width, .r11)
+        guard writes else {
+            if operation == .and {
+                arithmetic(.and, width, .r11, source)
+                code.mov(.quad, Self.at(\.flagA), .r11)
+                setFlags(FlagRecipe(kind: .logic, width: width, a: .kept))
+            } else {
+                code.mov(.quad, Self.at(\.flagA), .r11)
+                compare(false, width, .host(.r11), source)
+            }
+            return true
+        }
+        if takesCarry {
+            // R10 is the address: by way of R11, which is loaded again.
+            keepCarryBehindAccess(.r11)
+            load(width, .r11)
+            code.bit(0, Self.at(\.scratchCarry))
+        }
+        arithmetic(operation, width, .r11, source)
+        code.mov(width, HostAddress(.r10), .r11)
+        code.mov(.quad, Self.at(\.flagA), .r11)
+        setFlags(recipe(operation, width, .kept, source.input))
         return true
     }
 
-    /// The host's flags of a CMP or TEST of registers that has been emitted.
-    mutating func compareAgain(_ i: Instruction, _ op: Op) {
-        let width = Width(i.operands.0.size(i.operandSize, is64: is64))
-        guard let a = Self.number(op.dst).map({ use($0) }) else { return }
-        let isTest = i.mnemonic == .test
-        if i.operands.1 == .Gb || i.operands.1 == .Gv || i.operands.1 == .Eb || i.operands.1 == .Ev {
-            guard let b = Self.number(op.src).map({ use($0) }) else { return }
-            if isTest { code.test(width, a, b) } else { code.arithmetic(.cmp, width, a, b) }
-        } else if isTest {
-            code.test(width, a, op.imm)
-        } else {
-            code.arithmetic(.cmp, width, a, op.imm)
+    /// `[R10] = source`
+    private mutating func store(_ width: Width, _ source: Source) {
+        switch source {
+        case .register(let guest): code.mov(width, HostAddress(.r10), value(guest, in: .r11))
+        case .immediate(let value): code.mov(width, HostAddress(.r10), value)
+        case .host(let register): code.mov(width, HostAddress(.r10), register)
         }
+    }
+
+    /// `operation [R10], source`
+    private mutating func change(_ operation: Assembler.Arithmetic, _ width: Width, _ source: Source) {
+        switch source {
+        case .register(let guest): code.arithmetic(operation, width, HostAddress(.r10), value(guest, in: .r11))
+        case .immediate(let value): code.arithmetic(operation, width, HostAddress(.r10), value)
+        case .host(let register): code.arithmetic(operation, width, HostAddress(.r10), register)
+        }
+    }
+
+    private mutating func carryInto(_ operation: Assembler.Arithmetic, _ width: Width, _ source: Source) {
+        if case .register(let guest) = source, Self.home(guest) == nil {
+            code.mov(.quad, .r11, Self.place(guest))
+            code.bit(0, Self.at(\.scratchCarry))
+            return code.arithmetic(operation, width, HostAddress(.r10), .r11)
+        }
+        code.bit(0, Self.at(\.scratchCarry))
+        change(operation, width, source)
     }
 
     // MARK: One operand
 
     private mutating func unary(_ i: Instruction, _ op: Op, _ width: Width) -> Bool {
-        guard !i.isMemory, let number = Self.number(op.dst) else { return false }
-        let a = change(number)
-        if areFlagsSeen, i.mnemonic != .not {
-            code.mov(.quad, .r14, a)
-            if i.mnemonic != .neg { code.arithmetic(.xor, .double, .r14, 1) }
-        }
-        switch i.mnemonic {
-        case .inc: code.inc(width, a)
-        case .dec: code.dec(width, a)
-        case .neg: code.unary(.neg, width, a)
-        default:
-            code.unary(.not, width, a)
-            return true
-        }
-        if areFlagsSeen { keepFlags(width, a, i.mnemonic == .neg ? .both : .overflowAlone, hasAux: true) }
+        if i.isMemory { return unaryMemory(i, op, width) }
+        guard let number = Self.number(op.dst) else { return false }
+        if i.mnemonic == .not { willWrite(number) }
+        let keepsCarry = i.mnemonic == .inc || i.mnemonic == .dec
+        if keepsCarry, areFlagsSeen { keepCarry() }
+        let carry = flags.host.intersection(.carry)
+        let a = begin(number, .r11)
+        apply(i.mnemonic, width, a)
+        finish(number, a)
+        finishUnary(i, width, .register(number), carry)
         return true
     }
 
-    private mutating func shift(_ i: Instruction, _ op: Op, _ width: Width) -> Bool {
-        guard !i.isMemory, i.operands.1 != .CL, width == .double || width == .quad, let number = Self.number(op.dst)
-        else { return false }
-        let count = UInt8(truncatingIfNeeded: op.imm)
-        // OF of SHR by 1 is the operand's sign; a shift by 0 is a move.
-        let isPlain = !areFlagsSeen || i.mnemonic != .shr || count != 1
-        guard count != 0, count < 64, isPlain else { return false }
-        let a = change(number)
-        switch i.mnemonic {
-        case .shl: code.shift(.shl, width, a, count)
-        case .shr: code.shift(.shr, width, a, count)
-        default: code.shift(.sar, width, a, count)
+    private mutating func apply(_ mnemonic: Mnemonic, _ width: Width, _ a: HostRegister) {
+        switch mnemonic {
+        case .inc: code.inc(width, a)
+        case .dec: code.dec(width, a)
+        case .neg: code.unary(.neg, width, a)
+        default: code.unary(.not, width, a)
         }
-        if areFlagsSeen { keepFlags(width, a, i.mnemonic == .shl ? .shiftedLeft : .carryAlone, hasAux: false) }
+    }
+
+    private mutating func finishUnary(_ i: Instruction, _ width: Width, _ a: FlagRecipe.Input, _ carry: FlagSet) {
+        let kind: FlagRecipe.Kind
+        switch i.mnemonic {
+        case .inc: kind = .increment
+        case .dec: kind = .decrement
+        case .neg: kind = .negate
+        default: return
+        }
+        let host: FlagSet = kind == .negate ? .all : FlagSet.all.subtracting(.carry).union(carry)
+        setFlags(FlagRecipe(kind: kind, width: width, a: a), host: host)
+    }
+
+    private mutating func unaryMemory(_ i: Instruction, _ op: Op, _ width: Width) -> Bool {
+        let keepsCarry = i.mnemonic == .inc || i.mnemonic == .dec
+        if keepsCarry, areFlagsSeen { keepCarryAside() }
+        memory(op, width, isWrite: true)
+        if keepsCarry, areFlagsSeen { keepCarryBehindAccess(.r11) }
+        load(width, .r11)
+        apply(i.mnemonic, width, .r11)
+        code.mov(width, HostAddress(.r10), .r11)
+        if i.mnemonic != .not, areFlagsSeen { code.mov(.quad, Self.at(\.flagA), .r11) }
+        finishUnary(i, width, .kept, [])
         return true
     }
 
     private mutating func extend(_ i: Instruction, _ op: Op, from: Width, signed: Bool) -> Bool {
         guard let number = Self.number(op.dst) else { return false }
-        let to = Width(i.operandSize)
-        if to == .word { return false }
+        let width = Width(i.operandSize)
+        if width == .word || from == .double && width == .double { return false }
         if i.isMemory {
-            let mark = memory(op, from, isWrite: false)
-            code.extend(signed: signed, from: from, to, define(number), HostAddress(.r10))
-            resume(mark)
+            willWrite(number)
+            memory(op, from, isWrite: false)
+            let to = target(number, .r11)
+            code.extend(signed: signed, from: from, width, to, HostAddress(.r10))
+            finish(number, to)
             return true
         }
-        guard let source = Self.number(op.src) else { return false }
-        let value = use(source)
-        code.extend(signed: signed, from: from, to, define(number), value)
+        let to = target(number, .r11)
+        if let guest = Self.number(op.src) {
+            willWrite(number)
+            let source = value(guest, in: .r11)
+            code.extend(signed: signed, from: from, width, to, source)
+        } else {
+            // AH, CH, DH and BH: shifted down without flags is a load of what has been stored.
+            guard from == .byte else { return false }
+            willWrite(number)
+            let guest = op.src >> 3
+            code.mov(.quad, Self.at(\.scratch), value(guest, in: .r11))
+            let byte = Self.at(\.scratch)
+            code.extend(signed: signed, from: .byte, width, to, HostAddress(.r15, Int(byte.displacement) + 1))
+        }
+        finish(number, to)
         return true
     }
 
     private mutating func lea(_ i: Instruction, _ op: Op) -> Bool {
         guard let number = Self.number(op.dst), i.operandSize != 2 else { return false }
-        offset(op)
-        code.mov(Width(i.operandSize), define(number), .r10)
+        willWrite(number)
+        let to = target(number, .r11)
+        offset(op, Width(i.operandSize), to: to)
+        finish(number, to)
         return true
     }
 
+    // MARK: Conditions
+
     private mutating func conditionalMove(_ i: Instruction, _ op: Op) -> Bool {
-        guard !i.isMemory, i.operandSize != 2, let to = Self.number(op.dst), let from = Self.number(op.src) else {
+        guard !i.isMemory, i.operandSize != 2, let number = Self.number(op.dst), let from = Self.number(op.src) else {
             return false
         }
-        let (source, target) = (use(from), change(to))
-        guard let holds = condition(i.opcode & 15) else { return false }
-        code.cmov(holds, Width(i.operandSize), target, source)
+        let holds = condition(i.opcode & 15)
+        willWrite(number)
+        let to = begin(number, .r11)
+        if let home = Self.home(from) {
+            code.cmov(holds, Width(i.operandSize), to, home)
+        } else {
+            code.cmov(holds, Width(i.operandSize), to, Self.place(from))
+        }
+        finish(number, to)
+        return true
+    }
+
+    private mutating func conditionalMove(_ i: Instruction, _ load: Op, _ op: Op) -> Bool {
+        guard i.operandSize != 2, let number = Self.number(op.dst) else { return false }
+        let width = Width(i.operandSize)
+        memory(load, width, isWrite: false)
+        self.load(width, .r11)
+        code.mov(.quad, Self.at(\.scratch2), .r11)
+        let holds = condition(i.opcode & 15)
+        willWrite(number)
+        let to = begin(number, .r11)
+        code.cmov(holds, width, to, Self.at(\.scratch2))
+        finish(number, to)
         return true
     }
 
     private mutating func setByte(_ i: Instruction, _ op: Op) -> Bool {
-        guard !i.isMemory, let number = Self.number(op.dst) else { return false }
-        let target = change(number)
-        guard let holds = condition(i.opcode & 15) else { return false }
-        code.set(holds, target)
-        return true
-    }
-
-    // MARK: Stack
-
-    /// 64-bit mode with 8 bytes, flat 32-bit segments with 4.
-    func stackWidth(_ i: Instruction) -> Width? {
-        if is64 { return i.operandSize == 8 ? .quad : nil }
-        return mode.isSuperset(of: [.flat, .stack32]) && i.operandSize == 4 ? .double : nil
-    }
-
-    private mutating func push(_ i: Instruction, _ op: Op) -> Bool {
-        guard let width = stackWidth(i), !i.isMemory else { return false }
-        let isImmediate = i.operands.0 == .Iz || i.operands.0 == .Ibs
-        var value = HostRegister.r11
-        if !isImmediate {
-            guard let number = Self.number(op.src) else { return false }
-            value = use(number)
+        if i.isMemory {
+            let holds = condition(i.opcode & 15)
+            code.set(holds, Self.at(\.scratchCarry))
+            memory(op, .byte, isWrite: true)
+            code.mov(.byte, .r11, Self.at(\.scratchCarry))
+            code.mov(.byte, HostAddress(.r10), .r11)
+            return true
         }
-        let pointer = use(4)
-        let size = 1 << width.rawValue
-        code.lea(width, .r10, HostAddress(pointer, -size))
-        let mark = lookUp(width, isWrite: true)
-        if isImmediate { code.load(.r11, op.imm64) }
-        code.mov(width, HostAddress(.r10), value)
-        code.lea(width, pointer, HostAddress(pointer, -size))
-        _ = change(4)
-        resume(mark)
+        guard let number = Self.number(op.dst) else { return false }
+        let holds = condition(i.opcode & 15)
+        willWrite(number)
+        if let home = Self.home(number) { code.set(holds, home) } else { code.set(holds, Self.place(number)) }
         return true
     }
 
-    private mutating func pop(_ i: Instruction, _ op: Op) -> Bool {
-        guard let width = stackWidth(i), !i.isMemory, let number = Self.number(op.dst) else { return false }
-        let pointer = use(4)
-        code.mov(width, .r10, pointer)
-        let mark = lookUp(width, isWrite: false)
-        code.mov(width, .r11, HostAddress(.r10))
-        let size = 1 << width.rawValue
-        code.lea(width, pointer, HostAddress(pointer, size))
-        _ = change(4)
-        // POP RSP: the value wins.
-        code.mov(.quad, define(number), .r11)
-        resume(mark)
+    // MARK: Exchanges
+
+    private mutating func exchange(_ i: Instruction, _ op: Op, _ width: Width) -> Bool {
+        if i.isMemory { return exchangeMemory(i, op, width) }
+        guard let a = Self.number(op.dst), let b = Self.number(op.src) else { return false }
+        // 90 without REX.B is NOP, whatever the size.
+        if a == b, width != .double || i.operands.0 == .Zv { return true }
+        willWrite(a)
+        willWrite(b)
+        code.mov(.quad, .r11, value(a, in: .r11))
+        let x = begin(a, .r10)
+        if let home = Self.home(b) { code.mov(width, x, home) } else { code.mov(width, x, Self.place(b)) }
+        finish(a, x)
+        let y = begin(b, .r10)
+        code.mov(width, y, .r11)
+        finish(b, y)
         return true
     }
+
+    private mutating func swapBytes(_ i: Instruction, _ op: Op) -> Bool {
+        guard i.operandSize != 2, let number = Self.number(op.dst) else { return false }
+        willWrite(number)
+        let a = begin(number, .r11)
+        code.bswap(Width(i.operandSize), a)
+        finish(number, a)
+        return true
+    }
+
+    private mutating func extendAccumulator(_ i: Instruction) -> Bool {
+        willWrite(i.mnemonic == .cwd ? 2 : 0)
+        code.extendAccumulator(Width(i.operandSize), isDouble: i.mnemonic == .cwd)
+        return true
+    }
+}
+
+extension Assembler.Arithmetic {
+    /// The flags do not follow from the result alone.
+    var usesSecondOperand: Bool { self != .and && self != .or && self != .xor }
 }

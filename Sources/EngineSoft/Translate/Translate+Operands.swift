@@ -1,5 +1,7 @@
 // Operands: general registers, addresses, and memory by way of the TLB.
 
+import CHost
+
 extension BlockEmitter {
     /// The operation, where the instruction is one only: its fields are its operands.
     var single: Op? { group.count == 1 ? operations[group.lowerBound] : nil }
@@ -10,67 +12,143 @@ extension BlockEmitter {
     /// The width of addresses.
     var addressWidth: Width { is64 ? .quad : .double }
 
-    /// The offset of an operand, without its segment, in R10.
-    mutating func offset(_ op: Op) {
-        let displacement = Int(op.disp)
-        var base: HostRegister?
-        if op.base == Register.rip {
-            code.mov(.quad, .r10, HostAddress(.r15, Int(Register.rip)))
-            base = .r10
-        } else if let number = Self.number(op.base) {
-            base = use(number)
+    enum Source: Equatable {
+        case register(UInt8)
+        case immediate(Int32)
+        case host(HostRegister)
+
+        /// As what flags follow from; a host's register has been kept.
+        var input: FlagRecipe.Input {
+            switch self {
+            case .register(let guest): .register(guest)
+            case .immediate(let value): .immediate(value)
+            case .host: .kept
+            }
         }
-        let index = Self.number(op.index).map { use($0) }
+    }
+
+    /// `operation a, source`
+    mutating func arithmetic(_ operation: Assembler.Arithmetic, _ width: Width, _ a: HostRegister, _ source: Source) {
+        switch source {
+        case .register(let guest):
+            if let home = Self.home(guest) {
+                code.arithmetic(operation, width, a, home)
+            } else {
+                code.arithmetic(operation, width, a, Self.place(guest))
+            }
+        case .immediate(let value): code.arithmetic(operation, width, a, value)
+        case .host(let register): code.arithmetic(operation, width, a, register)
+        }
+    }
+
+    // MARK: Addresses
+
+    /// The distance of an operand relative to RIP from the page's beginning; nil: it does not fit.
+    private func distance(_ op: Op) -> Int? {
+        let distance = Int(source.pageOffset) + Int(op.disp)
+        return Int32(exactly: distance).map { Int($0) }
+    }
+
+    /// A memory operand needs no check beyond the TLB's: the builder has made no operation for its address.
+    func isReachable(_ op: Op) -> Bool {
+        guard is64 || mode.contains(.flat) else { return false }
+        let isIndex = op.index == Register.zero || Self.number(op.index) != nil
+        if op.base == Register.rip { return isIndex && distance(op) != nil }
+        return isIndex && (op.base == Register.zero || Self.number(op.base) != nil)
+    }
+
+    /// The offset of an operand, without its segment, in `to`, with the width of addresses or a smaller one. The host's flags stay; R10 and R11
+    /// are lost.
+    mutating func offset(_ op: Op, _ width: Width, to: HostRegister) {
+        if op.base == Register.rip {
+            code.mov(.quad, .r10, Self.at(\.pageBase))
+            return code.lea(width, to, HostAddress(.r10, distance(op) ?? 0))
+        }
+        let displacement = Int(op.disp)
+        let base = Self.number(op.base).map { value($0, in: .r10) }
+        let index = Self.number(op.index).map { value($0, in: .r11) }
         switch (base, index) {
         case (let base?, let index?):
-            code.lea(addressWidth, .r10, HostAddress(base, index, scale: op.scale, displacement))
-        case (let base?, nil): code.lea(addressWidth, .r10, HostAddress(base, displacement))
+            code.lea(width, to, HostAddress(base, index, scale: op.scale, displacement))
+        case (let base?, nil):
+            if displacement == 0 {
+                code.mov(width, to, base)
+            } else {
+                code.lea(width, to, HostAddress(base, displacement))
+            }
         case (nil, let index?):
             code.mov(.quad, .r10, Int32(truncatingIfNeeded: displacement))
-            code.lea(addressWidth, .r10, HostAddress(.r10, index, scale: op.scale))
+            code.lea(width, to, HostAddress(.r10, index, scale: op.scale))
         case (nil, nil):
             let value = UInt64(bitPattern: Int64(op.disp))
-            code.load(.r10, is64 ? value : value & 0xffff_ffff)
+            code.load(to, width == .quad ? value : value & 0xffff_ffff)
         }
     }
 
-    /// The host's address of a memory operand in R10; goes the slow way where the TLB has no page for it. R11 and R14 are free then.
-    mutating func memory(_ op: Op, _ width: Width, isWrite: Bool) -> SlowPathMark {
-        offset(op)
+    // MARK: Memory
+
+    /// The host's address of a memory operand in R10; goes the slow way where the TLB has no page for it. R11 is free then.
+    mutating func memory(_ op: Op, _ size: Int, isWrite: Bool, operation: Int? = nil) {
+        offset(op, addressWidth, to: .r10)
         if op.seg == UInt8(Segment.fs) || op.seg == UInt8(Segment.gs) {
-            code.arithmetic(.add, .quad, .r10, HostAddress(.r15, BlockEmitter.segmentBase(Int(op.seg))))
+            code.arithmetic(.add, .quad, .r10, Self.segmentBase(Int(op.seg)))
         }
-        return lookUp(width, isWrite: isWrite)
+        lookUp(size, isWrite: isWrite, operation: operation)
     }
 
-    /// The same for the linear address in R10.
-    mutating func lookUp(_ width: Width, isWrite: Bool) -> SlowPathMark {
-        code.mov(.quad, .r11, .r10)
-        code.shift(.shr, .quad, .r11, 7)
+    mutating func memory(_ op: Op, _ width: Width, isWrite: Bool) {
+        memory(op, 1 << width.rawValue, isWrite: isWrite)
+    }
+
+    /// The same for the linear address in R10. `operation`: that which does the access, if not the instruction's first.
+    mutating func lookUp(_ size: Int, isWrite: Bool, operation: Int? = nil) {
+        let retry = code.label()
+        code.bind(retry)
+        if Self.rotates {
+            code.rorx(.double, .r11, .r10, 7)
+        } else {
+            code.mov(.double, .r11, .r10)
+            code.shift(.shr, .double, .r11, 7)
+        }
         code.arithmetic(.and, .double, .r11, Int32((TLBEntry.count - 1) * TLBEntry.stride))
-        code.arithmetic(.add, .quad, .r11, HostAddress(.r15, BlockEmitter.run(\.tlb)))
-        let tag = isWrite ? MemoryLayout<TLBEntry>.offset(of: \.write) : MemoryLayout<TLBEntry>.offset(of: \.read)
+        let tag = MemoryLayout<TLBEntry>.offset(of: isWrite ? \.write : \.read).unsafelyUnwrapped + table
         // A miss, an empty entry and the end of the page in one comparison.
-        code.mov(.quad, .r14, HostAddress(.r11, tag ?? 0))
-        code.arithmetic(.xor, .quad, .r14, .r10)
-        code.arithmetic(.cmp, .quad, .r14, Int32(4096 - (1 << width.rawValue)))
-        let mark = slow(.a)
-        let addend = MemoryLayout<TLBEntry>.offset(of: \.addend) ?? 0
-        code.arithmetic(.add, .quad, .r10, HostAddress(.r11, addend))
-        return mark
+        code.arithmetic(.xor, .quad, .r10, HostAddress(.r15, .r11, scale: 0, tag))
+        code.arithmetic(.cmp, .quad, .r10, Int32(4096 - size))
+        loseHostFlags()
+        let access = MissedAccess(operation: operation ?? group.lowerBound, size: size, isWrite: isWrite)
+        miss(.a, retry: retry, tag: tag, access)
+        let hostPage = MemoryLayout<TLBEntry>.offset(of: \.hostPage).unsafelyUnwrapped + table
+        code.arithmetic(.add, .quad, .r10, HostAddress(.r15, .r11, scale: 0, hostPage))
+    }
+
+    /// RORX is there, which spares a move.
+    private static let rotates = ch_code_has_bmi2() != 0
+
+    /// Of the TLB for the block's privilege.
+    private var table: Int {
+        let privilege: Privilege =
+            mode.contains(.user) ? .user : mode.contains(.userAccess) ? .supervisorAC : .supervisor
+        return Layout.tlb + privilege.rawValue * TLBEntry.count * TLBEntry.stride
+    }
+
+    /// What is at R10, zero-extended at least to 4 bytes.
+    mutating func load(_ width: Width, _ to: HostRegister) {
+        code.extend(signed: false, from: width, width == .quad ? .quad : .double, to, HostAddress(.r10))
     }
 
     // MARK: Places in S
 
-    static func run<T>(_ field: KeyPath<RunState, T>) -> Int {
-        Layout.run + MemoryLayout<RunState>.offset(of: field).unsafelyUnwrapped
+    static func at<T>(_ field: KeyPath<RunState, T>) -> HostAddress {
+        HostAddress(.r15, Layout.run + MemoryLayout<RunState>.offset(of: field).unsafelyUnwrapped)
     }
-    static func state<T>(_ field: KeyPath<CPUState, T>) -> Int {
-        Layout.state + MemoryLayout<CPUState>.offset(of: field).unsafelyUnwrapped
+    private static func state<T>(_ field: KeyPath<CPUState, T>) -> HostAddress {
+        HostAddress(.r15, Layout.state + MemoryLayout<CPUState>.offset(of: field).unsafelyUnwrapped)
     }
-    static func segmentBase(_ number: Int) -> Int { run(\.segmentBase) + number * 8 }
+    static func segmentBase(_ number: Int) -> HostAddress {
+        let bases = at(\.segmentBase)
+        return HostAddress(.r15, Int(bases.displacement) + number * 8)
+    }
 
-    static let result = HostAddress(.r15, state(\.result))
-    static let carries = HostAddress(.r15, state(\.carries))
-    static let aux = HostAddress(.r15, state(\.aux))
+    static let carries = state(\.carries)
 }

@@ -13,17 +13,18 @@ final class FuzzMachine {
     }
 
     private let machine: Machine
-    private let engine = SoftEngine(options: .tested)
+    private let engine: SoftEngine
     let cpu: SoftCPU
     var vcpu: VCPU { machine.vcpus[0] }
     /// SAFETY: `length` bytes between guard pages.
-    private let ram: UnsafeMutableRawPointer
-    private static let length: UInt64 = 0x40000
+    let ram: UnsafeMutableRawPointer
+    static let length: UInt64 = 0x40000
     private var random = Randomness(seed: 0)
 
-    init() throws {
+    init(options: SoftOptions = .tested, clock: ClockDescription = .init()) throws {
+        engine = SoftEngine(options: options)
         machine = try Machine(
-            MachineDescription(name: "fuzz", cpuCount: 1, memory: 0, instances: [], watchdog: 0),
+            MachineDescription(name: "fuzz", cpuCount: 1, memory: 0, instances: [], clock: clock, watchdog: 0),
             options: MachineOptions(makeEngine: nil, log: { _, _, _ in }))
         ram = nc_guarded(Self.length)
         // RAM that does not end where a table might, a hole, and ROM.
@@ -59,6 +60,8 @@ final class FuzzMachine {
     // MARK: Memory
 
     private func fillMemory(is64: Bool) {
+        // What is behind the last instruction is no program's before.
+        memset(ram + Int(Self.length) - 16, 0, 16)
         var at = 0
         while at < Int(Self.length) - 16 {
             let bytes =

@@ -1,0 +1,416 @@
+// Code that all blocks use: the ways between generated code and the interpreter. In generated code RSP is 8 modulo 16, as behind a call; inside
+// of what it calls, 0. Between blocks R11 has the chain slot or the jump entry that led there.
+// SAFETY for this file: see Translator; C functions are called at an RSP of 0 modulo 16, with all guest registers in S.
+
+import CHost
+
+extension Translator {
+    /// Addresses of the stubs.
+    struct Stubs {
+        /// A handler, in place of a translated block's second operation: goes into its code.
+        var enter: UInt = 0
+        /// Makes the host's flags of `flagKind`. R10 and R11 are lost.
+        var loadFlags: UInt = 0
+        /// CF alone.
+        var loadCarry: UInt = 0
+        /// Makes the words of `flagKind`. R10 and R11 are lost.
+        var settleFlags: UInt = 0
+        /// Calls the operations of an instruction, at R10, up to `endOfCall`; R11: the block. Does not come back where that ends.
+        var callOperations: UInt = 0
+        /// Goes on at the operation at R10 of the block at R11.
+        var leave: UInt = 0
+        /// The same at the block's second operation, which the code stands in the place of.
+        var leaveFirst: UInt = 0
+        /// An access that the TLB does not answer, of the block at R11; R10: its linear address, which comes back.
+        var missed: UInt = 0
+        /// The block at R10 may not be entered.
+        var refused: UInt = 0
+        /// A chain slot whose target has no host code, as far as it knows.
+        var interpreted: UInt = 0
+        /// The same, where what is on the page behind the block's own counts too.
+        var checked: UInt = 0
+        /// A chain slot without a target, or with one of another key; `pageBase` is the target's.
+        var unlinked: UInt = 0
+    }
+
+    /// In the order in which they refer to each other.
+    static var stubCode: [(WritableKeyPath<Stubs, UInt>, (inout Assembler, Stubs) -> Void)] {
+        [
+            (\.settleFlags, settleFlags), (\.loadFlags, { loadFlags(&$0, $1, carryAlone: false) }),
+            (\.loadCarry, { loadFlags(&$0, $1, carryAlone: true) }), (\.enter, enter),
+            (\.callOperations, callOperations), (\.leave, { leave(&$0, $1, isFirst: false) }),
+            (\.leaveFirst, { leave(&$0, $1, isFirst: true) }), (\.missed, missed), (\.unlinked, unlinked),
+            (\.refused, refused), (\.interpreted, interpreted), (\.checked, checked),
+        ]
+    }
+
+    private static func run<T>(_ field: KeyPath<RunState, T>) -> HostAddress { BlockEmitter.at(field) }
+
+    private static func header<T>(_ register: HostRegister, _ field: KeyPath<Block, T>, fromFirst: Bool = false)
+        -> HostAddress
+    {
+        let offset = MemoryLayout<Block>.offset(of: field).unsafelyUnwrapped
+        return HostAddress(register, offset - (fromFirst ? UnsafeMutablePointer<Block>.headerSize : 0))
+    }
+
+    private static func slot<T>(_ field: KeyPath<ChainSlot, T>) -> HostAddress {
+        HostAddress(.r11, MemoryLayout<ChainSlot>.offset(of: field).unsafelyUnwrapped)
+    }
+
+    private static func address<T>(_ function: T) -> UInt64 {
+        UInt64(UInt(bitPattern: unsafeBitCast(function, to: UnsafeRawPointer.self)))
+    }
+
+    // MARK: Pieces
+
+    /// RIP to the beginning of the block at `register` (an operation of it: `fromFirst`).
+    private static func storeRIP(_ code: inout Assembler, _ register: HostRegister, fromFirst: Bool = false) {
+        code.mov(.quad, .rax, header(register, \.address, fromFirst: fromFirst))
+        code.arithmetic(.and, .double, .rax, 0xfff)
+        code.arithmetic(.add, .quad, .rax, run(\.pageBase))
+        code.mov(.quad, HostAddress(.r15, Int(Register.rip)), .rax)
+    }
+
+    private static func storeExecuted(_ code: inout Assembler) {
+        code.mov(.quad, .rax, run(\.limit))
+        code.arithmetic(.sub, .quad, .rax, run(\.left))
+        code.mov(.quad, run(\.executed), .rax)
+        // The vectors' flags, where the host has collected them.
+        let isStored = code.label()
+        code.arithmetic(.cmp, .double, run(\.vectorControl), VectorControl.loaded)
+        code.mov(.double, run(\.vectorControl), 0)
+        code.jump(.ne, isStored)
+        code.storeVectorControl(HostAddress(.r15, Int(CH_MXCSR)))
+        code.mov(.double, run(\.vectorControl), VectorControl.stored)
+        code.bind(isStored)
+    }
+
+    /// All that holds between the operations of the block at R11.
+    private static func storeState(_ code: inout Assembler) {
+        code.storeGuestRegisters()
+        code.mov(.quad, run(\.block), .r11)
+        code.extend(signed: false, from: .word, .double, .rax, header(.r11, \.instructionCount))
+        code.mov(.double, run(\.blockCount), .rax)
+        storeRIP(&code, .r11)
+        storeExecuted(&code)
+    }
+
+    /// The budget anew: deadlines move in exits. And the registers.
+    private static func loadState(_ code: inout Assembler) {
+        let isShort = code.label()
+        code.mov(.quad, .rcx, run(\.executed))
+        code.mov(.quad, .rax, run(\.deadline))
+        code.arithmetic(.sub, .quad, .rax, .rcx)
+        code.arithmetic(.cmp, .quad, .rax, Int32(longestRun))
+        code.jump(.le, isShort)
+        code.load(.rax, UInt64(longestRun))
+        code.bind(isShort)
+        // What waits to be looked at is, before the next block: else code that calls much would never come to the run loop.
+        let isCalm = code.label()
+        code.mov(.quad, .rdx, run(\.attention))
+        code.mov(.double, .rdx, HostAddress(.rdx))
+        code.test(.double, run(\.attentionMask), .rdx)
+        code.jump(.e, isCalm)
+        code.load(.rax, 0)
+        code.bind(isCalm)
+        code.mov(.quad, run(\.left), .rax)
+        code.arithmetic(.add, .quad, .rax, .rcx)
+        code.mov(.quad, run(\.limit), .rax)
+        code.loadGuestRegisters()
+    }
+
+    private static func call(_ code: inout Assembler, _ function: UInt64) {
+        code.mov(.quad, .rdi, .r15)
+        code.load(.r11, function)
+        code.call(.r11)
+    }
+
+    private static func backToRunLoop(_ code: inout Assembler) {
+        code.load(.rax, 1)
+        code.ret()
+    }
+
+    // MARK: Between the interpreter and a block
+
+    private static func enter(_ code: inout Assembler, _ stubs: Stubs) {
+        code.mov(.quad, .rax, HostAddress(.r15, Int(Register.rip)))
+        code.arithmetic(.and, .quad, .rax, -4096)
+        code.mov(.quad, run(\.pageBase), .rax)
+        code.mov(.quad, .r11, run(\.block))
+        loadState(&code)
+        code.jump(header(.r11, \.hostBody))
+    }
+
+    private static func leave(_ code: inout Assembler, _ stubs: Stubs, isFirst: Bool) {
+        storeState(&code)
+        code.mov(.quad, run(\.scratch), .r10)
+        let isSettled = code.label()
+        code.arithmetic(.cmp, .double, run(\.flagKind), 0)
+        code.jump(.e, isSettled)
+        code.arithmetic(.sub, .quad, .rsp, 8)
+        call(&code, address(settleFlagsForCode))
+        code.arithmetic(.add, .quad, .rsp, 8)
+        code.bind(isSettled)
+        code.mov(.quad, .rsi, run(\.scratch))
+        code.mov(.quad, .rdi, .r15)
+        if isFirst {
+            code.mov(.quad, .r11, run(\.block))
+            code.jump(header(.r11, \.firstRun))
+        } else {
+            code.jump(HostAddress(.rsi))
+        }
+    }
+
+    private static func callOperations(_ code: inout Assembler, _ stubs: Stubs) {
+        let (isSettled, again, ends, dropped) = (code.label(), code.label(), code.label(), code.label())
+        storeState(&code)
+        code.mov(.quad, run(\.scratch), .r10)
+        code.arithmetic(.cmp, .double, run(\.flagKind), 0)
+        code.jump(.e, isSettled)
+        call(&code, address(settleFlagsForCode))
+        code.bind(isSettled)
+        code.mov(.quad, .rsi, run(\.scratch))
+        code.bind(again)
+        code.mov(.quad, .rdi, .r15)
+        code.call(HostAddress(.rsi))
+        code.arithmetic(.cmp, .quad, .rax, 1)
+        code.jump(.e, ends)
+        code.mov(.quad, .rsi, .rax)
+        code.load(.r11, address(unthunked(endOfCall)))
+        code.arithmetic(.cmp, .quad, .r11, HostAddress(.rax))
+        code.jump(.ne, again)
+        code.mov(.quad, .r11, run(\.block))
+        code.arithmetic(.cmp, .byte, header(.r11, \.isValid), 0)
+        code.jump(.e, dropped)
+        loadState(&code)
+        code.ret()
+        code.bind(dropped)
+        code.mov(.quad, .rsi, HostAddress(.rsi, MemoryLayout<Op>.offset(of: \.imm).unsafelyUnwrapped))
+        code.arithmetic(.add, .quad, .rsp, 8)
+        code.mov(.quad, .rdi, .r15)
+        code.jump(HostAddress(.rsi))
+        code.bind(ends)
+        // To the caller of the block.
+        code.arithmetic(.add, .quad, .rsp, 8)
+        code.ret()
+    }
+
+    private static func missed(_ code: inout Assembler, _ stubs: Stubs) {
+        let (again, ends) = (code.label(), code.label())
+        storeState(&code)
+        code.mov(.quad, run(\.scratch), .r10)
+        code.mov(.quad, .rsi, .r10)
+        code.mov(.double, .rdx, run(\.missedAccess))
+        call(&code, address(accessMissed))
+        code.test(.quad, .rax, .rax)
+        code.jump(.e, again)
+        code.arithmetic(.add, .quad, .rsp, 8)
+        code.arithmetic(.cmp, .quad, .rax, 1)
+        code.jump(.e, ends)
+        code.mov(.quad, .rsi, .rax)
+        code.mov(.quad, .rdi, .r15)
+        code.jump(run(\.handler))
+        code.bind(ends)
+        code.ret()
+        code.bind(again)
+        loadState(&code)
+        let isLoaded = code.label()
+        code.arithmetic(.cmp, .double, run(\.vectorControl), VectorControl.stored)
+        code.jump(.ne, isLoaded)
+        code.loadVectorControl(HostAddress(.r15, Int(CH_MXCSR)))
+        code.mov(.double, run(\.vectorControl), VectorControl.loaded)
+        code.bind(isLoaded)
+        code.mov(.quad, .r10, run(\.scratch))
+        code.ret()
+    }
+
+    // MARK: Between blocks
+
+    private static func refused(_ code: inout Assembler, _ stubs: Stubs) {
+        let ends = code.label()
+        code.storeGuestRegisters()
+        storeExecuted(&code)
+        storeRIP(&code, .r10)
+        code.arithmetic(.cmp, .byte, header(.r10, \.isValid), 0)
+        code.jump(.ne, ends)
+        // Dropped: a chain that still leads there is cut; a jump entry is found out by the run loop.
+        code.mov(.quad, .rcx, .r11)
+        code.arithmetic(.sub, .quad, .rcx, run(\.jumpCache))
+        code.arithmetic(.cmp, .quad, .rcx, Int32(JumpEntry.count * JumpEntry.stride))
+        code.jump(.b, ends)
+        cut(&code, stubs)
+        code.bind(ends)
+        backToRunLoop(&code)
+    }
+
+    /// The slot at R11, to be linked to what will be at RIP, which RAX has.
+    private static func cut(_ code: inout Assembler, _ stubs: Stubs) {
+        code.mov(.quad, slot(\.target), 0)
+        code.load(.rcx, UInt64(stubs.unlinked))
+        code.mov(.quad, slot(\.code), .rcx)
+        code.mov(.quad, run(\.chain), .r11)
+        code.mov(.quad, run(\.chainTarget), .rax)
+    }
+
+    private static func unlinked(_ code: inout Assembler, _ stubs: Stubs) {
+        code.storeGuestRegisters()
+        storeExecuted(&code)
+        code.mov(.double, .rax, slot(\.offset))
+        code.arithmetic(.add, .quad, .rax, run(\.pageBase))
+        code.mov(.quad, HostAddress(.r15, Int(Register.rip)), .rax)
+        code.mov(.quad, run(\.chain), .r11)
+        code.mov(.quad, run(\.chainTarget), .rax)
+        backToRunLoop(&code)
+    }
+
+    private static func interpreted(_ code: inout Assembler, _ stubs: Stubs) {
+        let (isTranslated, isSettled) = (code.label(), code.label())
+        code.mov(.quad, .r10, slot(\.target))
+        // The interpreter has cut it.
+        code.test(.quad, .r10, .r10)
+        code.jump(.e, outside: stubs.unlinked)
+        code.arithmetic(.cmp, .quad, header(.r10, \.hostEntry, fromFirst: true), 0)
+        code.jump(.ne, isTranslated)
+        code.storeGuestRegisters()
+        storeExecuted(&code)
+        storeRIP(&code, .r10, fromFirst: true)
+        // A dropped one: its first operation goes back to the run loop, which links the slot anew.
+        let isValid = code.label()
+        code.arithmetic(.cmp, .byte, header(.r10, \.isValid, fromFirst: true), 0)
+        code.jump(.ne, isValid)
+        code.mov(.quad, .rcx, .r11)
+        code.arithmetic(.sub, .quad, .rcx, run(\.jumpCache))
+        code.arithmetic(.cmp, .quad, .rcx, Int32(JumpEntry.count * JumpEntry.stride))
+        code.jump(.b, isValid)
+        cut(&code, stubs)
+        code.bind(isValid)
+        code.mov(.quad, run(\.scratch), .r10)
+        code.arithmetic(.cmp, .double, run(\.flagKind), 0)
+        code.jump(.e, isSettled)
+        code.arithmetic(.sub, .quad, .rsp, 8)
+        call(&code, address(settleFlagsForCode))
+        code.arithmetic(.add, .quad, .rsp, 8)
+        code.bind(isSettled)
+        code.mov(.quad, .rsi, run(\.scratch))
+        code.mov(.quad, .rdi, .r15)
+        code.jump(HostAddress(.rsi))
+        code.bind(isTranslated)
+        code.mov(.quad, .r10, header(.r10, \.hostEntry, fromFirst: true))
+        code.mov(.quad, slot(\.code), .r10)
+        code.jump(.r10)
+    }
+
+    private static func checked(_ code: inout Assembler, _ stubs: Stubs) {
+        code.mov(.quad, .r10, run(\.jumpKey))
+        code.arithmetic(.cmp, .quad, .r10, slot(\.key))
+        code.jump(.ne, outside: stubs.unlinked)
+        code.mov(.quad, .r10, run(\.pageBase))
+        code.arithmetic(.cmp, .quad, .r10, slot(\.page))
+        code.jump(.ne, outside: stubs.unlinked)
+        code.jump(outside: stubs.interpreted)
+    }
+
+    // MARK: Flags
+
+    private static func settleFlags(_ code: inout Assembler, _ stubs: Stubs) {
+        code.storeGuestRegisters()
+        call(&code, address(settleFlagsForCode))
+        code.loadGuestRegisters()
+        code.ret()
+    }
+
+    /// By kind and width; what is not made here is the interpreter's.
+    private static func loadFlags(_ code: inout Assembler, _ stubs: Stubs, carryAlone: Bool) {
+        let (table, byWords) = (code.label(), code.label())
+        var labels = [Assembler.Label?](repeating: nil, count: FlagRecipe.codeCount)
+        code.mov(.double, .r11, run(\.flagKind))
+        code.lea(.r10, table)
+        code.jump(HostAddress(.r10, .r11, scale: 3))
+        for kind in FlagRecipe.Kind.allCases {
+            for width in Width.allCases {
+                let label = code.label()
+                code.bind(label)
+                if replay(&code, kind, width, carryAlone: carryAlone) {
+                    code.ret()
+                    labels[Int(FlagRecipe.code(kind, width))] = label
+                }
+            }
+        }
+        code.bind(byWords)
+        if carryAlone {
+            let isSettled = code.label()
+            code.arithmetic(.cmp, .double, run(\.flagKind), 0)
+            code.jump(.e, isSettled)
+            code.arithmetic(.sub, .quad, .rsp, 8)
+            code.call(outside: stubs.settleFlags)
+            code.arithmetic(.add, .quad, .rsp, 8)
+            code.bind(isSettled)
+            code.mov(.quad, .r10, BlockEmitter.carries)
+            code.arithmetic(.add, .quad, .r10, .r10)
+            code.ret()
+        } else {
+            code.storeGuestRegisters()
+            call(&code, address(flagsImageForCode))
+            // OF by an overflow of AL, and SAHF leaves it.
+            code.arithmetic(.add, .byte, .rax, 127)
+            code.sahf()
+            code.loadGuestRegisters()
+            code.ret()
+        }
+        code.bind(table)
+        for label in labels { code.pointer(label ?? byWords) }
+    }
+
+    /// false: nothing is emitted.
+    private static func replay(
+        _ code: inout Assembler, _ kind: FlagRecipe.Kind, _ width: Width, carryAlone: Bool
+    ) -> Bool {
+        if carryAlone, [.increment, .decrement, .shiftLeft, .shiftRightOnce, .shiftRight, .product].contains(kind) {
+            code.bit(0, run(\.flagC))
+            return true
+        }
+        switch kind {
+        case .shiftLeft, .shiftRightOnce, .shiftRight, .product, .compareFloats: return false
+        default: break
+        }
+        code.mov(.quad, .r10, run(\.flagA))
+        if kind.usesB { code.mov(.quad, .r11, run(\.flagB)) }
+        switch kind {
+        case .subtract: code.arithmetic(.cmp, width, .r10, .r11)
+        case .add: code.arithmetic(.add, width, .r10, .r11)
+        case .test: code.test(width, .r10, .r11)
+        case .addResult:
+            code.arithmetic(.sub, width, .r10, .r11)
+            code.arithmetic(.add, width, .r10, .r11)
+        case .subtractResult:
+            code.arithmetic(.add, width, .r10, .r11)
+            code.arithmetic(.sub, width, .r10, .r11)
+        case .logic: code.test(width, .r10, .r10)
+        case .negate:
+            code.unary(.neg, width, .r10)
+            code.unary(.neg, width, .r10)
+        case .addCarry:
+            code.arithmetic(.sub, width, .r10, .r11)
+            code.bit(0, run(\.flagC))
+            code.arithmetic(.sbb, width, .r10, 0)
+            code.bit(0, run(\.flagC))
+            code.arithmetic(.adc, width, .r10, .r11)
+        case .subtractBorrow:
+            code.arithmetic(.add, width, .r10, .r11)
+            code.bit(0, run(\.flagC))
+            code.arithmetic(.adc, width, .r10, 0)
+            code.bit(0, run(\.flagC))
+            code.arithmetic(.sbb, width, .r10, .r11)
+        case .increment:
+            code.lea(.quad, .r10, HostAddress(.r10, -1))
+            code.bit(0, run(\.flagC))
+            code.inc(width, .r10)
+        case .decrement:
+            code.lea(.quad, .r10, HostAddress(.r10, 1))
+            code.bit(0, run(\.flagC))
+            code.dec(width, .r10)
+        case .shiftLeft, .shiftRightOnce, .shiftRight, .product, .compareFloats: break
+        }
+        return true
+    }
+}
