@@ -75,6 +75,7 @@ test: setup guests
 	swift build $(TESTS) --build-tests
 	BACKPLANE_ALONE=1 swift test $(TESTS) --skip-build --filter 'NativeTests/instructionsWhoseSizesDiffer'
 	swift test $(TESTS) --skip-build
+	BACKPLANE_TRANSLATE=off swift test $(TESTS) --skip-build --filter EngineSoftTests
 	BACKPLANE_TRANSLATE=always swift test $(TESTS) --skip-build --filter EngineSoftTests
 
 # The software CPU's tests for longer: millions of cases against the host's CPU, thousands against KVM, and random guests, of the CPU alone and with

@@ -17,7 +17,7 @@ struct MachineReader {
 
     struct CPU {
         var engine = EngineChoice.auto
-        var translation = Translation.off
+        var translation = Translation.on
         var engineLocation: SourceLocation?
         var interrupts: (text: String, location: SourceLocation)?
         var count = 1
@@ -79,7 +79,7 @@ struct MachineReader {
             cpu.engineLocation = node.location
         }
         if let node = keys.value("translate") {
-            cpu.translation = Choice.read(node, "\"translate\" of the CPU", reporter) ?? .off
+            cpu.translation = Choice.read(node, "\"translate\" of the CPU", reporter) ?? .on
         }
         if let node = keys.value("interrupts"), let text = scalar(node, "\"interrupts\" of the CPU")?.text {
             cpu.interrupts = (text, node.location)

@@ -7,7 +7,7 @@ import EngineSoft
 struct EngineSelection {
     var choice: EngineChoice
     var cpuCount: Int
-    var translation = Translation.off
+    var translation = Translation.on
     /// Gets the one line that says which engine runs, and why where `auto` had to take the slower one: that at level info.
     var explain: (LogLevel, String) -> Void
 

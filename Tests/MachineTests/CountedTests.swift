@@ -51,13 +51,14 @@ struct CountedTests {
 
     /// What the host and the engine do differently, and no guest may notice.
     enum Variant: String, CaseIterable {
-        case plain, again, evicted, stepped, loaded, warmed, translated
+        case plain, again, evicted, stepped, loaded, interpreted, warmed, translated
 
         var options: SoftOptions {
             var options = SoftOptions()
             if self == .evicted { options.emptiesArenaEvery = 97 }
             if self == .stepped { options.singleStepsAlways = true }
-            if self == .warmed { options.translation = .on }
+            if self == .interpreted { options.translation = .off }
+            if self == .warmed { options.translatesAfter = 1 }
             if self == .translated { options.translation = .always }
             return options
         }
@@ -233,5 +234,6 @@ struct CountedTests {
         #expect((first.summary?.instructions ?? 0) > 100_000_000)
         #expect(try await Self.run(.loaded, typing: typing, debian) == first)
         #expect(try await Self.run(.evicted, typing: typing, debian) == first)
+        #expect(try await Self.run(.interpreted, typing: typing, debian) == first)
     }
 }

@@ -53,7 +53,7 @@ public enum FaultPolicy: String, Sendable, CaseIterable {
 public struct MachineDescription: Sendable {
     public var name: String
     public var engine: EngineChoice
-    public var translation = Translation.off
+    public var translation = Translation.on
     /// What answers the CPU's INTA cycle; nil: no external interrupts.
     public var interrupts: Endpoint?
     public var cpuCount: Int
