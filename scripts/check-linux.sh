@@ -31,8 +31,10 @@ digest() { sha256sum | cut -d' ' -f1; }
 run() {
     status=$1
     shift
-    timeout -k 10 "$seconds" "$backplane" run "$@" </dev/null >"$work/console" 2>&1
+    timeout -k 10 "$seconds" "$backplane" run "$@" </dev/null >"$work/console" 2>"$work/said"
     got=$?
+    # Apart while it runs: what the VMM says may come in the middle of a line of the guest's.
+    cat "$work/said" >>"$work/console"
     tr -d '\r' <"$work/console" | grep -a '^selftest: ' >"$work/lines"
     if [ $got = "$status" ]; then good "$name: ends with status $status"; else bad "$name: ends with status $got, not $status"; console; fi
 }
