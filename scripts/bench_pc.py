@@ -11,9 +11,9 @@ import time
 
 import bench_soft
 from bench_soft import MARK, ROOT, Child, Ended
+from pc_machines import DEBIAN, SSH, free_port
 
 SEABIOS = ROOT / ".build/guests/pc/usr/share/seabios"
-DEBIAN = ROOT / ".build/guests/debian/disk.img"
 FLIPS = 20_000
 SECTORS = 32768  # 16 MiB: TCG takes 20 seconds for them
 PIECES = ["SeaBIOS to a boot sector", "10,000 blocks of code", "PAM flip", "BAR move", "16 MiB by IDE PIO"]
@@ -108,8 +108,7 @@ def debian_run(command, port, environment):
     with Child(command, environment) as child:
         answers(port, child)
         times = [child.cpu_time / 1e9]
-        ssh = ["ssh", "-i", DEBIAN.parent / "id_ed25519", "-p", str(port), "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
-               "-o", "LogLevel=ERROR", "root@127.0.0.1"]
+        ssh = SSH(port).command
         # What the login costs is not the disk's: a turn without it comes first.
         used = []
         for what in ("true", "true", DMA):
@@ -126,12 +125,6 @@ def debian_run(command, port, environment):
         before = child.cpu_time
         time.sleep(10)
         return [*times, (child.cpu_time - before) / 1e10]
-
-
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 def debian(bench):

@@ -8,15 +8,13 @@ the files, and that is all. Ends with `N passed, N failed`; status 1 where one f
 import argparse
 import pathlib
 import re
-import socket
 import struct
 import subprocess
 import sys
 import tempfile
-import time
 
 import pc_boards
-from pc_machines import BOOT_SECTOR, DEBIAN, LASTING_SECTOR, PATIENCE, ROOT, Checks, Machine, Screen, boot_image, fetch
+from pc_machines import BOOT_SECTOR, DEBIAN, LASTING_SECTOR, PATIENCE, ROOT, SSH, Checks, Machine, Screen, boot_image, fetch, free_port
 
 
 def main():
@@ -117,7 +115,7 @@ def main():
             folder = work / "acpi"
             folder.mkdir()
             packed = subprocess.run(
-                [*ssh, "cd /sys/firmware/acpi/tables && mkdir /tmp/acpi && for table in APIC DSDT FACP FACS; do cat $table >/tmp/acpi/$table; done && "
+                [*ssh.command, "cd /sys/firmware/acpi/tables && mkdir /tmp/acpi && for table in APIC DSDT FACP FACS; do cat $table >/tmp/acpi/$table; done && "
                  "tar -c -C /tmp/acpi ."], capture_output=True, timeout=PATIENCE)
             assert packed.returncode == 0, packed.stderr
             subprocess.run(["tar", "-x"], input=packed.stdout, cwd=folder, check=True)
@@ -136,9 +134,7 @@ def main():
             """Debian's disk: GRUB's entry by keys, a login by keys, the hardware as Linux found it, ssh by a forwarded port, ACPI's power button."""
             disk = work / "debian.img"
             subprocess.run(["cp", "--sparse=always", str(DEBIAN), str(disk)], check=True)
-            with socket.socket() as free:
-                free.bind(("127.0.0.1", 0))
-                port = free.getsockname()[1]
+            port = free_port()
             options = ("--set", "memory=512MiB", "--forward", f"tcp:{port}:22")
             with Screen(backplane, command(disk, *options), work) as screen:
                 screen.wait_for(r"GNU GRUB")
@@ -149,24 +145,17 @@ def main():
                 screen.wait_for(r"Password:")
                 screen.type("backplane\n")
                 screen.wait_for(r"root@debian:~#")
-                ssh = ["ssh", "-i", str(DEBIAN.parent / "id_ed25519"), "-p", str(port), "-o", "StrictHostKeyChecking=no",
-                       "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "ConnectionAttempts=30",
-                       "-o", "ConnectTimeout=60", "root@127.0.0.1"]
-                # A guest on a slow host may need a while until its sshd answers: 255 is ssh's own failure.
-                end = time.monotonic() + PATIENCE
-                while subprocess.run([*ssh, "true"], capture_output=True, timeout=PATIENCE).returncode == 255:
-                    assert time.monotonic() < end, "ssh by the forwarded port finds nobody"
-                told = subprocess.run(
-                    [*ssh, "dmesg; cat /proc/interrupts; ls /sys/bus/acpi/devices; systemctl --failed --no-legend; "
-                     "echo dma_mode $(cat /sys/class/ata_device/dev1.0/dma_mode)"],
-                    capture_output=True, text=True, timeout=PATIENCE)
-                assert told.returncode == 0, told.stderr
+                ssh = SSH(port)
+                ssh.wait()
+                told = ssh.run(
+                    "dmesg; cat /proc/interrupts; ls /sys/bus/acpi/devices; systemctl --failed --no-legend; "
+                    "echo dma_mode $(cat /sys/class/ata_device/dev1.0/dma_mode)")
                 for line in (r"dma_mode \S*(UDMA|MWDMA|MW_DMA)", r"ACPI: Using IOAPIC for interrupt routing",
                              r"IO-APIC +14-edge +ata_piix", r"IO-APIC +11-fasteoi +eth0", r"PNP0501:00",
                              r"i8042: PNP: PS/2 Controller"):
-                    assert re.search(line, told.stdout), f"{line}: not in\n{told.stdout[-3000:]}"
+                    assert re.search(line, told), f"{line}: not in\n{told[-3000:]}"
                 for line in (r"ACPI (BIOS )?(Error|Warning|Exception)", r"I/O error", r"loaded failed"):
-                    assert not re.search(line, told.stdout), f"{line}: in\n{told.stdout[-3000:]}"
+                    assert not re.search(line, told), f"{line}: in\n{told[-3000:]}"
                 acpica_reads_the_tables(ssh)
                 screen.tell("system_powerdown")
                 assert screen.process.wait(PATIENCE) == 0, "Debian did not power off with status 0"
