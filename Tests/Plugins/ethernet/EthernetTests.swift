@@ -26,3 +26,43 @@ import Testing
         #expect(InternetChecksum.sum([][...], from: 0x1_0000) == 1)
     }
 }
+
+@Suite struct WaitingFramesTests {
+    @Test func roomIsGrantedAtFirstWholeAndAgainWhenHalfOfItIsUsed() {
+        var waiting = WaitingFrames()
+        #expect(waiting.grant() == 64)
+        #expect(waiting.grant() == nil)
+        for _ in 0..<31 { waiting.take([1], isWanted: false) }
+        #expect(waiting.grant() == nil)
+        waiting.take([1], isWanted: false)
+        #expect(waiting.grant() == 64)
+    }
+
+    @Test func waitingFramesTakeRoomAndNoMoreThanItWait() {
+        var waiting = WaitingFrames()
+        for number in 0..<70 as Range<UInt8> { waiting.take([number], isWanted: true) }
+        #expect(waiting.frames.count == 64)
+        #expect(waiting.grant() == nil)
+        waiting.removeFirst(10)
+        #expect(waiting.frames.first == [10])
+        #expect(waiting.grant() == 10)
+        waiting.forgetGrants()
+        #expect(waiting.grant() == 10)
+    }
+
+    @Test func savedFramesComeBackAndBrokenOnesChangeNothing() {
+        var waiting = WaitingFrames()
+        waiting.take([1, 2, 3], isWanted: true)
+        waiting.take([], isWanted: true)
+        #expect(waiting.bytes == [3, 0, 1, 2, 3, 0, 0])
+        var other = WaitingFrames()
+        let isRestored = other.restore(waiting.bytes)
+        #expect(isRestored)
+        #expect(other.frames == [[1, 2, 3], []])
+        for broken in [[3], [3, 0, 1, 2], [UInt8](repeating: 0, count: 130)] as [[UInt8]] {
+            let isTaken = other.restore(broken)
+            #expect(!isTaken)
+        }
+        #expect(other.frames == [[1, 2, 3], []])
+    }
+}

@@ -23,17 +23,14 @@ final class E1000Plugin: PCIFunction {
 
     private enum Cookie { static let registers: UInt64 = 0, window: UInt64 = 1 }
     private enum TimerCookie { static let interrupt: UInt64 = 0, transmit: UInt64 = 1 }
-    /// Frames that wait for the guest's descriptors: what the chip's FIFO of 64 KiB is on the card.
-    private static let queueLimit = 64
 
     private let clock: Clock
     private let interruptTimer: Timer
     private let transmitTimer: Timer
     var chip: E1000
     private var net = NetPeer.unwired
-    private var queue: [[UInt8]] = []
-    /// Frames that the network may still send.
-    private var granted = 0
+    /// What the chip's FIFO of 64 KiB is on the card.
+    private var waiting = WaitingFrames()
 
     init(_ host: Host, _ values: Values) throws(PluginError) {
         do throws(EthernetAddress.Mistake) {
@@ -79,12 +76,12 @@ final class E1000Plugin: PCIFunction {
     override func reset(warm: Bool) {
         super.reset(warm: warm)
         chip.reset()
-        queue = []
+        waiting.removeAll()
         settle()
     }
 
     override func start() throws(PluginError) {
-        granted = 0
+        waiting.forgetGrants()
         work()
     }
 
@@ -126,8 +123,7 @@ final class E1000Plugin: PCIFunction {
     // MARK: The cable
 
     override func netReceived(slot: Int, _ frame: UnsafeRawBufferPointer) {
-        granted = max(granted - 1, 0)
-        if chip.mayReceive(frame.count), queue.count < Self.queueLimit { queue.append(Array(frame)) }
+        waiting.take(Array(frame), isWanted: chip.mayReceive(frame.count))
         work()
     }
 
@@ -156,28 +152,19 @@ final class E1000Plugin: PCIFunction {
             if chip.hasTransmitWork { transmitTimer.set(at: clock.now) }
             receive(GuestRAM(memory: memory))
         }
-        grant()
+        if net.isWired, let room = waiting.grant() { net.ready(room) }
         settle()
     }
 
     /// Those that cannot be received any more, since the guest has switched the receiver off or made its ring short, are lost.
     private func receive(_ memory: GuestRAM) {
         var done = 0
-        while done < queue.count {
-            let count = queue[done].count
-            guard chip.canReceive(count) || !chip.mayReceive(count) else { break }
-            _ = chip.receive(queue[done], at: clock.now, memory)
+        for frame in waiting.frames {
+            guard chip.canReceive(frame.count) || !chip.mayReceive(frame.count) else { break }
+            _ = chip.receive(frame, at: clock.now, memory)
             done += 1
         }
-        queue.removeFirst(done)
-    }
-
-    /// Room is given in halves of the queue, not frame by frame.
-    private func grant() {
-        let room = Self.queueLimit - queue.count
-        guard net.isWired, granted <= Self.queueLimit / 2, room > granted else { return }
-        granted = room
-        net.ready(room)
+        waiting.removeFirst(done)
     }
 
     private func settle() {
@@ -190,19 +177,21 @@ final class E1000Plugin: PCIFunction {
     override func save(to state: StateWriter) throws(PluginError) {
         saveConfiguration(to: state)
         E1000State.put(chip.state, to: state)
-        state.put("queued", queue.count)
-        state.put("queue", queue.flatMap { E1000State.bytes([UInt16(truncatingIfNeeded: $0.count)]) + $0 })
+        state.put("queued", waiting.frames.count)
+        state.put("queue", waiting.bytes)
     }
 
     override func load(version: UInt32, from state: StateReader) throws(PluginError) {
         let loaded = try loadConfiguration(from: state)
-        var chip = chip
-        let waiting = try E1000State.frames(
-            state.get("queue", count: nil), count: state.get("queued"), limit: Self.queueLimit)
+        var (chip, waiting) = (chip, waiting)
+        let (count, bytes): (Int, [UInt8]) = (try state.get("queued"), try state.get("queue", count: nil))
+        guard waiting.restore(bytes), waiting.frames.count == count else {
+            throw PluginError("the frames that wait are not whole")
+        }
         guard chip.restore(try E1000State.get(from: state, into: chip.state)) else {
             throw PluginError("no such state of the card")
         }
-        (self.chip, queue) = (chip, waiting)
+        (self.chip, self.waiting) = (chip, waiting)
         take(loaded, interrupt: chip.interruptAsserted)
         settle()
     }

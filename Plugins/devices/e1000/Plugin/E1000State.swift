@@ -192,18 +192,4 @@ enum E1000State {
             (0..<size).reduce(0) { $0 | T(truncatingIfNeeded: bytes[index * size + $1]) << ($1 * 8) }
         }
     }
-
-    /// Frames behind their lengths of two bytes.
-    static func frames(_ bytes: [UInt8], count: Int, limit: Int) throws(PluginError) -> [[UInt8]] {
-        var rest = bytes[...]
-        var frames: [[UInt8]] = []
-        while frames.count < limit, rest.count >= 2 {
-            let length = Int(rest.removeFirst()) | Int(rest.removeFirst()) << 8
-            guard length <= rest.count else { break }
-            frames.append(Array(rest.prefix(length)))
-            rest = rest.dropFirst(length)
-        }
-        guard rest.isEmpty, frames.count == count else { throw PluginError("the frames that wait are not whole") }
-        return frames
-    }
 }

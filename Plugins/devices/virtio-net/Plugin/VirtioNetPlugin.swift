@@ -19,15 +19,11 @@ final class VirtioNetPlugin: VirtioDevice {
         ],
         make: { (host, values) throws(PluginError) in try VirtioNetPlugin(host, values) })
 
-    /// Frames that wait for the guest's buffers.
-    private static let queueLimit = 64
     private static let longestFrame = 0xFFFF
 
     private var chip: VirtioNet
     private var net = NetPeer.unwired
-    private var queue: [[UInt8]] = []
-    /// Frames that the network may still send.
-    private var granted = 0
+    private var waiting = WaitingFrames()
 
     init(_ host: Host, _ values: Values) throws(PluginError) {
         do throws(EthernetAddress.Mistake) {
@@ -55,13 +51,13 @@ final class VirtioNetPlugin: VirtioDevice {
 
     override func wasReset() {
         chip.reset()
-        queue = []
+        waiting.removeAll()
     }
 
     override func becameIdle() { grant() }
 
     override func machineGoesOn() {
-        granted = 0
+        waiting.forgetGrants()
         grant()
     }
 
@@ -90,8 +86,7 @@ final class VirtioNetPlugin: VirtioDevice {
     // MARK: In
 
     override func netReceived(slot: Int, _ frame: UnsafeRawBufferPointer) {
-        granted = max(granted - 1, 0)
-        if isLive, queue.count < Self.queueLimit, frame.count <= Self.longestFrame { queue.append(Array(frame)) }
+        waiting.take(Array(frame), isWanted: isLive && frame.count <= Self.longestFrame)
         receive()
     }
 
@@ -105,19 +100,19 @@ final class VirtioNetPlugin: VirtioDevice {
     private func receive() {
         var done = 0
         do throws(VirtQueue.Violation) {
-            while done < queue.count, try deliver(queue[done]) { done += 1 }
+            for frame in waiting.frames {
+                guard try deliver(frame) else { break }
+                done += 1
+            }
         } catch { fail(error, VirtioNet.receive) }
-        queue.removeFirst(done)
+        waiting.removeFirst(done)
         if done > 0 { publish(VirtioNet.receive) }
         grant()
     }
 
-    /// Room is given in halves of the queue, and while no driver is there too: what comes then is dropped.
+    /// While no driver is there too: what comes then is dropped.
     private func grant() {
-        let room = Self.queueLimit - queue.count
-        guard net.isWired, granted <= Self.queueLimit / 2, room > granted else { return }
-        granted = room
-        net.ready(room)
+        if net.isWired, let room = waiting.grant() { net.ready(room) }
     }
 
     /// False: there are not enough buffers now. A frame that is longer than the one buffer that it may have is dropped.
@@ -156,7 +151,7 @@ final class VirtioNetPlugin: VirtioDevice {
         try super.save(to: state)
         state.put("address", chip.address)
         state.put("has-link", chip.hasLink)
-        state.put("queue", queue.flatMap { [UInt8($0.count & 0xFF), UInt8($0.count >> 8 & 0xFF)] + $0 })
+        state.put("queue", waiting.bytes)
     }
 
     override func load(version: UInt32, from state: StateReader) throws(PluginError) {
@@ -165,25 +160,12 @@ final class VirtioNetPlugin: VirtioDevice {
             throw PluginError("no such address")
         }
         restored.hasLink = try state.get("has-link")
-        guard let queue = Self.frames(try state.get("queue", count: nil)) else {
+        var waiting = waiting
+        guard waiting.restore(try state.get("queue", count: nil)) else {
             throw PluginError("the frames that wait are not whole, or too many")
         }
         try super.load(version: version, from: state)
-        (chip, self.queue) = (restored, queue)
-    }
-}
-
-extension VirtioNetPlugin {
-    /// Each behind its length of two bytes.
-    private static func frames(_ bytes: [UInt8]) -> [[UInt8]]? {
-        var (rest, frames) = (bytes[...], [[UInt8]]())
-        while rest.count >= 2, frames.count < queueLimit {
-            let length = Int(rest.removeFirst()) | Int(rest.removeFirst()) << 8
-            guard length <= rest.count else { return nil }
-            frames.append(Array(rest.prefix(length)))
-            rest = rest.dropFirst(length)
-        }
-        return rest.isEmpty ? frames : nil
+        (chip, self.waiting) = (restored, waiting)
     }
 }
 
