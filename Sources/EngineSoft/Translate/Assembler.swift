@@ -38,7 +38,7 @@ struct Assembler {
     enum Shift: UInt8 { case rol, ror, rcl, rcr, shl, shr, sar = 7 }
     enum Unary: UInt8 { case not = 2, neg = 3 }
 
-    private(set) var bytes: [UInt8] = []
+    var bytes: [UInt8] = []
     private var labels: [Int?] = []
     /// Places of 32-bit distances, and the labels that they wait for.
     private var fixups: [(place: Int, label: Int)] = []
@@ -51,13 +51,13 @@ struct Assembler {
 
     // MARK: Encoding
 
-    private enum Operand {
+    enum Operand {
         case register(HostRegister)
         case memory(HostAddress)
     }
 
     /// Opcodes of one to three bytes, the first in the highest byte that is not 0.
-    private mutating func encode(
+    mutating func encode(
         _ width: Width, prefix: UInt8? = nil, _ opcode: UInt32, reg: UInt8, _ operand: Operand,
         bytes byteRegisters: [UInt8] = []
     ) {
@@ -102,12 +102,12 @@ struct Assembler {
         if mod == 0x80 { little(displacement) }
     }
 
-    private mutating func little<T: FixedWidthInteger>(_ value: T) {
+    mutating func little<T: FixedWidthInteger>(_ value: T) {
         for index in 0..<T.bitWidth / 8 { bytes.append(UInt8(truncatingIfNeeded: value >> T(index * 8))) }
     }
 
     /// An immediate of the width, of 4 bytes for 8.
-    private mutating func immediate(_ width: Width, _ value: Int32) {
+    mutating func immediate(_ width: Width, _ value: Int32) {
         switch width {
         case .byte: bytes.append(UInt8(truncatingIfNeeded: value))
         case .word: little(Int16(truncatingIfNeeded: value))
@@ -116,134 +116,10 @@ struct Assembler {
     }
 
     /// The opcode of byte operands is the even one.
-    private func sized(_ width: Width, _ opcode: UInt32) -> UInt32 { width == .byte ? opcode & ~1 : opcode | 1 }
+    func sized(_ width: Width, _ opcode: UInt32) -> UInt32 { width == .byte ? opcode & ~1 : opcode | 1 }
 
-    private func byteRegisters(_ width: Width, _ registers: HostRegister...) -> [UInt8] {
+    func byteRegisters(_ width: Width, _ registers: HostRegister...) -> [UInt8] {
         width == .byte ? registers.map(\.rawValue) : []
-    }
-
-    // MARK: Moves
-
-    mutating func mov(_ width: Width, _ to: HostRegister, _ from: HostRegister) {
-        encode(width, sized(width, 0x89), reg: from.rawValue, .register(to), bytes: byteRegisters(width, to, from))
-    }
-
-    mutating func mov(_ width: Width, _ to: HostRegister, _ from: HostAddress) {
-        encode(width, sized(width, 0x8b), reg: to.rawValue, .memory(from), bytes: byteRegisters(width, to))
-    }
-
-    mutating func mov(_ width: Width, _ to: HostAddress, _ from: HostRegister) {
-        encode(width, sized(width, 0x89), reg: from.rawValue, .memory(to), bytes: byteRegisters(width, from))
-    }
-
-    /// `value` is sign-extended to 8 bytes.
-    mutating func mov(_ width: Width, _ to: HostAddress, _ value: Int32) {
-        encode(width, sized(width, 0xc7), reg: 0, .memory(to))
-        immediate(width, value)
-    }
-
-    mutating func mov(_ width: Width, _ to: HostRegister, _ value: Int32) {
-        encode(width, sized(width, 0xc7), reg: 0, .register(to), bytes: byteRegisters(width, to))
-        immediate(width, value)
-    }
-
-    /// All 64 bits, by the shortest form.
-    mutating func load(_ to: HostRegister, _ value: UInt64) {
-        if value >> 32 == 0 {
-            if to.rawValue & 8 != 0 { bytes.append(0x41) }
-            bytes.append(0xb8 | to.rawValue & 7)
-            little(UInt32(truncatingIfNeeded: value))
-        } else if let signed = Int32(exactly: Int64(bitPattern: value)) {
-            mov(.quad, to, signed)
-        } else {
-            bytes.append(to.rawValue & 8 != 0 ? 0x49 : 0x48)
-            bytes.append(0xb8 | to.rawValue & 7)
-            little(value)
-        }
-    }
-
-    /// MOVZX, MOVSX, MOVSXD, or for 4 bytes without sign MOV.
-    mutating func extend(signed: Bool, from: Width, _ to: Width, _ register: HostRegister, _ source: HostRegister) {
-        encode(
-            from == .double && !signed ? .double : to, extension: signed, from, reg: register.rawValue,
-            .register(source),
-            byteRegisters(from, source))
-    }
-
-    mutating func extend(signed: Bool, from: Width, _ to: Width, _ register: HostRegister, _ source: HostAddress) {
-        encode(
-            from == .double && !signed ? .double : to, extension: signed, from, reg: register.rawValue, .memory(source),
-            [])
-    }
-
-    private mutating func encode(
-        _ to: Width, extension signed: Bool, _ from: Width, reg: UInt8, _ operand: Operand, _ registers: [UInt8]
-    ) {
-        switch from {
-        case .byte: encode(to, signed ? 0x0fbe : 0x0fb6, reg: reg, operand, bytes: registers)
-        case .word: encode(to, signed ? 0x0fbf : 0x0fb7, reg: reg, operand)
-        case .double, .quad: encode(to, signed ? 0x63 : 0x8b, reg: reg, operand)
-        }
-    }
-
-    mutating func lea(_ width: Width, _ to: HostRegister, _ address: HostAddress) {
-        encode(width, 0x8d, reg: to.rawValue, .memory(address))
-    }
-
-    mutating func push(_ register: HostRegister) {
-        if register.rawValue & 8 != 0 { bytes.append(0x41) }
-        bytes.append(0x50 | register.rawValue & 7)
-    }
-
-    mutating func pop(_ register: HostRegister) {
-        if register.rawValue & 8 != 0 { bytes.append(0x41) }
-        bytes.append(0x58 | register.rawValue & 7)
-    }
-
-    mutating func cmov(_ condition: HostCondition, _ width: Width, _ to: HostRegister, _ from: HostRegister) {
-        encode(width, 0x0f40 | UInt32(condition.rawValue), reg: to.rawValue, .register(from))
-    }
-
-    mutating func cmov(_ condition: HostCondition, _ width: Width, _ to: HostRegister, _ from: HostAddress) {
-        encode(width, 0x0f40 | UInt32(condition.rawValue), reg: to.rawValue, .memory(from))
-    }
-
-    mutating func set(_ condition: HostCondition, _ to: HostAddress) {
-        encode(.byte, 0x0f90 | UInt32(condition.rawValue), reg: 0, .memory(to))
-    }
-
-    /// With memory, as one access that others see whole.
-    mutating func xchg(_ width: Width, _ a: HostAddress, _ b: HostRegister) {
-        encode(width, sized(width, 0x87), reg: b.rawValue, .memory(a), bytes: byteRegisters(width, b))
-    }
-
-    mutating func xadd(_ width: Width, _ a: HostAddress, _ b: HostRegister) {
-        encode(width, sized(width, 0x0fc1), reg: b.rawValue, .memory(a), bytes: byteRegisters(width, b))
-    }
-
-    mutating func cmpxchg(_ width: Width, _ a: HostAddress, _ b: HostRegister) {
-        encode(width, sized(width, 0x0fb1), reg: b.rawValue, .memory(a), bytes: byteRegisters(width, b))
-    }
-
-    /// Before an instruction that writes memory.
-    mutating func lock() { bytes.append(0xf0) }
-
-    mutating func bswap(_ width: Width, _ a: HostRegister) {
-        var rex: UInt8 = width == .quad ? 0x48 : 0
-        if a.rawValue & 8 != 0 { rex |= 0x41 }
-        if rex != 0 { bytes.append(rex) }
-        bytes += [0x0f, 0xc8 | a.rawValue & 7]
-    }
-
-    /// CBW, CWDE, CDQE; and with `isDouble` CWD, CDQ, CQO.
-    mutating func extendAccumulator(_ width: Width, isDouble: Bool) {
-        if width == .word { bytes.append(0x66) }
-        if width == .quad { bytes.append(0x48) }
-        bytes.append(isDouble ? 0x99 : 0x98)
-    }
-
-    mutating func set(_ condition: HostCondition, _ to: HostRegister) {
-        encode(.byte, 0x0f90 | UInt32(condition.rawValue), reg: 0, .register(to), bytes: [to.rawValue])
     }
 
     // MARK: Arithmetic
@@ -440,18 +316,20 @@ struct Assembler {
     /// To an address outside of the code, within 2 GiB of where it will lie.
     mutating func jump(outside target: UInt) {
         bytes.append(0xe9)
-        outside.append((count, target))
-        little(Int32(0))
+        distance(outside: target)
     }
 
     mutating func jump(_ condition: HostCondition, outside target: UInt) {
         bytes += [0x0f, 0x80 | condition.rawValue]
-        outside.append((count, target))
-        little(Int32(0))
+        distance(outside: target)
     }
 
     mutating func call(outside target: UInt) {
         bytes.append(0xe8)
+        distance(outside: target)
+    }
+
+    private mutating func distance(outside target: UInt) {
         outside.append((count, target))
         little(Int32(0))
     }

@@ -125,6 +125,20 @@ extension Translator {
         code.call(.r11)
     }
 
+    /// What a handler takes, for the operation at R10: its arguments, and all flags made. RSP is 8 modulo 16.
+    private static func prepareHandler(_ code: inout Assembler) {
+        let isSettled = code.label()
+        code.mov(.quad, run(\.scratch), .r10)
+        code.arithmetic(.cmp, .double, run(\.flagKind), 0)
+        code.jump(.e, isSettled)
+        code.arithmetic(.sub, .quad, .rsp, 8)
+        call(&code, address(settleFlagsForCode))
+        code.arithmetic(.add, .quad, .rsp, 8)
+        code.bind(isSettled)
+        code.mov(.quad, .rsi, run(\.scratch))
+        code.mov(.quad, .rdi, .r15)
+    }
+
     private static func backToRunLoop(_ code: inout Assembler) {
         code.load(.rax, 1)
         code.ret()
@@ -143,16 +157,7 @@ extension Translator {
 
     private static func leave(_ code: inout Assembler, _ stubs: Stubs, isFirst: Bool) {
         storeState(&code)
-        code.mov(.quad, run(\.scratch), .r10)
-        let isSettled = code.label()
-        code.arithmetic(.cmp, .double, run(\.flagKind), 0)
-        code.jump(.e, isSettled)
-        code.arithmetic(.sub, .quad, .rsp, 8)
-        call(&code, address(settleFlagsForCode))
-        code.arithmetic(.add, .quad, .rsp, 8)
-        code.bind(isSettled)
-        code.mov(.quad, .rsi, run(\.scratch))
-        code.mov(.quad, .rdi, .r15)
+        prepareHandler(&code)
         if isFirst {
             code.mov(.quad, .r11, run(\.block))
             code.jump(header(.r11, \.firstRun))
@@ -233,23 +238,25 @@ extension Translator {
         storeRIP(&code, .r10)
         code.arithmetic(.cmp, .byte, header(.r10, \.isValid), 0)
         code.jump(.ne, ends)
-        // Dropped: a chain that still leads there is cut; a jump entry is found out by the run loop.
-        code.mov(.quad, .rcx, .r11)
-        code.arithmetic(.sub, .quad, .rcx, run(\.jumpCache))
-        code.arithmetic(.cmp, .quad, .rcx, Int32(JumpEntry.count * JumpEntry.stride))
-        code.jump(.b, ends)
-        cut(&code, stubs)
+        cutChain(&code, stubs)
         code.bind(ends)
         backToRunLoop(&code)
     }
 
-    /// The slot at R11, to be linked to what will be at RIP, which RAX has.
-    private static func cut(_ code: inout Assembler, _ stubs: Stubs) {
+    /// The slot at R11 leads to a block that was dropped: a chain is cut, to be linked to what will be at RIP, which RAX has; a jump entry is found out by
+    /// the run loop.
+    private static func cutChain(_ code: inout Assembler, _ stubs: Stubs) {
+        let isJumpEntry = code.label()
+        code.mov(.quad, .rcx, .r11)
+        code.arithmetic(.sub, .quad, .rcx, run(\.jumpCache))
+        code.arithmetic(.cmp, .quad, .rcx, Int32(JumpEntry.count * JumpEntry.stride))
+        code.jump(.b, isJumpEntry)
         code.mov(.quad, slot(\.target), 0)
         code.load(.rcx, UInt64(stubs.unlinked))
         code.mov(.quad, slot(\.code), .rcx)
         code.mov(.quad, run(\.chain), .r11)
         code.mov(.quad, run(\.chainTarget), .rax)
+        code.bind(isJumpEntry)
     }
 
     private static func unlinked(_ code: inout Assembler, _ stubs: Stubs) {
@@ -264,7 +271,7 @@ extension Translator {
     }
 
     private static func interpreted(_ code: inout Assembler, _ stubs: Stubs) {
-        let (isTranslated, isSettled) = (code.label(), code.label())
+        let isTranslated = code.label()
         code.mov(.quad, .r10, slot(\.target))
         // The interpreter has cut it.
         code.test(.quad, .r10, .r10)
@@ -278,21 +285,9 @@ extension Translator {
         let isValid = code.label()
         code.arithmetic(.cmp, .byte, header(.r10, \.isValid, fromFirst: true), 0)
         code.jump(.ne, isValid)
-        code.mov(.quad, .rcx, .r11)
-        code.arithmetic(.sub, .quad, .rcx, run(\.jumpCache))
-        code.arithmetic(.cmp, .quad, .rcx, Int32(JumpEntry.count * JumpEntry.stride))
-        code.jump(.b, isValid)
-        cut(&code, stubs)
+        cutChain(&code, stubs)
         code.bind(isValid)
-        code.mov(.quad, run(\.scratch), .r10)
-        code.arithmetic(.cmp, .double, run(\.flagKind), 0)
-        code.jump(.e, isSettled)
-        code.arithmetic(.sub, .quad, .rsp, 8)
-        call(&code, address(settleFlagsForCode))
-        code.arithmetic(.add, .quad, .rsp, 8)
-        code.bind(isSettled)
-        code.mov(.quad, .rsi, run(\.scratch))
-        code.mov(.quad, .rdi, .r15)
+        prepareHandler(&code)
         code.jump(HostAddress(.rsi))
         code.bind(isTranslated)
         code.mov(.quad, .r10, header(.r10, \.hostEntry, fromFirst: true))
