@@ -15,18 +15,11 @@ struct BoardFuzzTests {
     }
 
     @Test(arguments: Way.here) func guestsThatProgramTheBoardNeitherTrapNorHang(_ way: Way) async throws {
-        var instructions: UInt64 = 0
-        for number in 0..<(30 * DeviceFuzzTests.factor) {
-            let folder = try CountedTests.Folder()
-            var program = RandomBoardProgram(seed: DeviceFuzzTests.seed &* 2_000_003 &+ UInt64(number))
+        let instructions = try await DeviceFuzzTests.runGuests { number, folder in
+            var program = RandomBoardProgram(seed: DeviceFuzzTests.seed &* 2_000_003 &+ number)
             try folder.write("image", program.image())
             try folder.write("rom", [UInt8](repeating: 0xF4, count: 65536))
-            let machine = try TestMachine(Self.file(folder, way), on: way == .kvm ? .kvm : .soft)
-            let task = try machine.run()
-            try await Task.sleep(for: .milliseconds(20))
-            machine.machine.stop(0, "the fuzz has seen enough")
-            _ = await task.value
-            instructions &+= machine.machine.countedSummary?.instructions ?? 0
+            return try TestMachine(Self.file(folder, way), on: way == .kvm ? .kvm : .soft)
         }
         if way == .counted { #expect(instructions > 1_000_000) }
     }

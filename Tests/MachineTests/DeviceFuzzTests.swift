@@ -13,20 +13,30 @@ struct DeviceFuzzTests {
     static let seed = ProcessInfo.processInfo.environment["BACKPLANE_SEED"].flatMap { UInt64($0) } ?? 1
 
     @Test(arguments: [false, true]) func guestsThatProgramDevicesNeitherTrapNorHang(isCounted: Bool) async throws {
-        var instructions: UInt64 = 0
-        for number in 0..<(30 * Self.factor) {
-            let folder = try CountedTests.Folder()
-            var program = RandomProgram(seed: Self.seed &* 1_000_003 &+ UInt64(number))
+        let instructions = try await Self.runGuests { number, folder in
+            var program = RandomProgram(seed: Self.seed &* 1_000_003 &+ number)
             try folder.write("image", program.image())
             try folder.write("in", [UInt8](repeating: 0x41, count: 100))
-            let machine = try TestMachine(Self.file(folder, isCounted: isCounted))
+            return try TestMachine(Self.file(folder, isCounted: isCounted))
+        }
+        if isCounted { #expect(instructions > 1_000_000) }
+    }
+
+    /// Machines with a random guest each, which run for a while and are then stopped.
+    /// - Parameter make: the machine of a number, with its files in a folder of its own.
+    /// - Returns: the instructions of those that count them.
+    static func runGuests(_ make: (UInt64, CountedTests.Folder) throws -> TestMachine) async throws -> UInt64 {
+        var instructions: UInt64 = 0
+        for number in 0..<UInt64(30 * factor) {
+            let folder = try CountedTests.Folder()
+            let machine = try make(number, folder)
             let task = try machine.run()
             try await Task.sleep(for: .milliseconds(20))
             machine.machine.stop(0, "the fuzz has seen enough")
             _ = await task.value
             instructions &+= machine.machine.countedSummary?.instructions ?? 0
         }
-        if isCounted { #expect(instructions > 1_000_000) }
+        return instructions
     }
 
     private static func file(_ folder: CountedTests.Folder, isCounted: Bool) -> String {

@@ -8,9 +8,15 @@ public struct ZeroPage: Equatable, Sendable {
     public static let size = 4096
 
     public struct Entry: Equatable, Sendable {
+        /// The numbers of an E820 map.
         public enum Kind: UInt32, Sendable { case ram = 1, reserved = 2, acpi = 3 }
         public var range: Range<UInt64>
         public var kind: Kind
+
+        public init(range: Range<UInt64>, kind: Kind) {
+            self.range = range
+            self.kind = kind
+        }
     }
 
     /// Ascending; 128 at most.

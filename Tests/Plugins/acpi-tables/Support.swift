@@ -1,6 +1,7 @@
-import ACPITables
 import Foundation
 import Testing
+
+@testable import ACPITables
 
 func little(_ bytes: some Collection<UInt8>) -> UInt64 {
     bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) }
@@ -126,5 +127,26 @@ enum Tool {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("acpi-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         return folder
+    }
+}
+
+extension TableFile {
+    /// What the script comes to, made without it: the bytes of each file with addresses and checksums, once `addresses` says where each goes. A pointer into a file
+    /// that has no address stays as it is.
+    static func place(_ files: [TableFile], at addresses: [String: UInt64]) -> [String: [UInt8]] {
+        Dictionary(
+            files.map { file in
+                var bytes = file.bytes
+                for pointer in file.pointers {
+                    guard let base = addresses[pointer.target] else { continue }
+                    let field = bytes[pointer.offset..<pointer.offset + pointer.size]
+                    let value = field.reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) } &+ base
+                    bytes.put(Array(value.littleEndianBytes.prefix(pointer.size)), at: pointer.offset)
+                }
+                for checksum in file.checksums {
+                    bytes.put([Array(bytes[checksum.range]).checksum], at: checksum.offset)
+                }
+                return (file.name, bytes)
+            }, uniquingKeysWith: { first, _ in first })
     }
 }

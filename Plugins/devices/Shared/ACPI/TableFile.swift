@@ -1,5 +1,5 @@
-/// Tables as bytes in which addresses are not known yet: pointers hold offsets, and checksums are open. A firmware does
-/// both by a script (`loaderScript`); a loader that knows where the bytes go does it itself (`place`).
+/// Tables as bytes in which addresses are not known yet: pointers hold offsets, and checksums are open. Firmware, or a loader in
+/// its place, does both by a script (`loaderScript`).
 public struct TableFile: Equatable, Sendable {
     public enum Zone: UInt8, Sendable { case high = 1, low = 2 }  // low: the first MiB's F segment
 
@@ -52,8 +52,6 @@ public struct TableFile: Equatable, Sendable {
         checksums.append(Checksum(offset: offset, range: range))
     }
 
-    // MARK: A firmware places it
-
     /// etc/table-loader for `files`. Source: QEMU, docs and hw/acpi/bios-linker-loader.c: 128 bytes a command.
     public static func loaderScript(_ files: [TableFile]) -> [UInt8] {
         let allocations = files.map { command(1, [$0.name], $0.alignment.littleEndianBytes + [$0.zone.rawValue]) }
@@ -85,26 +83,5 @@ public struct TableFile: Equatable, Sendable {
     private static func command(_ code: UInt32, _ files: [String], _ rest: [UInt8]) -> [UInt8] {
         let used = code.littleEndianBytes + files.flatMap { [UInt8](fixed: $0, 56) } + rest
         return used + [UInt8](repeating: 0, count: 128 - used.count)
-    }
-
-    // MARK: A loader places it
-
-    /// The bytes of each file with addresses and checksums, once `addresses` says where each goes. A pointer into a file
-    /// that has no address stays as it is.
-    public static func place(_ files: [TableFile], at addresses: [String: UInt64]) -> [String: [UInt8]] {
-        Dictionary(
-            files.map { file in
-                var bytes = file.bytes
-                for pointer in file.pointers {
-                    guard let base = addresses[pointer.target] else { continue }
-                    let field = bytes[pointer.offset..<pointer.offset + pointer.size]
-                    let value = field.reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) } &+ base
-                    bytes.put(Array(value.littleEndianBytes.prefix(pointer.size)), at: pointer.offset)
-                }
-                for checksum in file.checksums {
-                    bytes.put([Array(bytes[checksum.range]).checksum], at: checksum.offset)
-                }
-                return (file.name, bytes)
-            }, uniquingKeysWith: { first, _ in first })
     }
 }

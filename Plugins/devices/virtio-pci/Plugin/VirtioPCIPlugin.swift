@@ -81,27 +81,31 @@ final class VirtioPCIPlugin: Instance {
     // MARK: Configuration space
 
     override func pciConfigRead(slot: Int, _ offset: UInt16, width: UInt8, isPeek: Bool) -> UInt32? {
-        guard let function, let target else { return nil }
+        guard let target else { return nil }
         let offset = UInt32(offset)
-        guard offset == function.access + 16, let place = VirtioPCI.access(function.space, at: function.access) else {
-            return function.space.read(offset, width: UInt32(width))
-        }
+        guard let place = place(at: offset) else { return function?.space.read(offset, width: UInt32(width)) }
         defer { settle() }
-        return self.function?.chip.read(place.offset, width: place.width, isPeek: isPeek, target)
+        return function?.chip.read(place.offset, width: place.width, isPeek: isPeek, target)
     }
 
     override func pciConfigWrite(slot: Int, _ offset: UInt16, width: UInt8, _ value: UInt32) {
-        guard let function, let target else { return }
+        guard let target else { return }
         let offset = UInt32(offset)
-        if offset == function.access + 16, let place = VirtioPCI.access(function.space, at: function.access) {
-            self.function?.chip.write(place.offset, width: place.width, value, target)
+        if let place = place(at: offset) {
+            function?.chip.write(place.offset, width: place.width, value, target)
         } else {
-            let changes = self.function?.space.write(offset, width: UInt32(width), value) ?? []
+            let changes = function?.space.write(offset, width: UInt32(width), value) ?? []
             if changes.contains(.windows) { updateWindows() }
             if !changes.isDisjoint(with: [.busMaster, .power]) { updateBusMaster() }
-            if changes.contains(.messages) { function.messages.program(self.function?.space.msixControl) }
+            if changes.contains(.messages) { function?.messages.program(function?.space.msixControl) }
         }
         settle()
+    }
+
+    /// Where an access by configuration space leads, if this is its data register.
+    private func place(at offset: UInt32) -> (offset: UInt32, width: UInt8)? {
+        guard let access = function?.access, offset == access + 16 else { return nil }
+        return function.flatMap { VirtioPCI.access($0.space, at: access) }
     }
 
     /// RST#: the device behind is reset with its transport.
@@ -144,33 +148,35 @@ final class VirtioPCIPlugin: Instance {
     }
 
     override func read(_ access: Access) -> ReadResult {
-        guard let target, let function else { return .noRegister }
+        guard let target else { return .noRegister }
         guard access.cookie != Cookie.messages else {
             let pending = UInt64(VirtioPCI.pendingOffset)
-            return .value(function.messages.read(access.offset, width: access.width, pendingOffset: pending))
+            let value = function?.messages.read(access.offset, width: access.width, pendingOffset: pending)
+            return value.map { .value($0) } ?? .noRegister
         }
         let (offset, width) = (UInt32(truncatingIfNeeded: access.offset), UInt8(truncatingIfNeeded: access.width))
         let value =
             access.cookie == Cookie.legacy
-            ? self.function?.chip.readLegacy(
+            ? function?.chip.readLegacy(
                 offset, width: width, hasMessages: hasMessages, isPeek: access.isPeek, target)
-            : self.function?.chip.read(offset, width: width, isPeek: access.isPeek, target)
+            : function?.chip.read(offset, width: width, isPeek: access.isPeek, target)
         if !access.isPeek { settle() }
         return value.map { .value($0) } ?? .noRegister
     }
 
     override func write(_ access: Access, _ value: UInt64) -> Status {
-        guard let target, let function else { return .noRegister }
+        guard let target, function != nil else { return .noRegister }
         guard access.cookie != Cookie.messages else {
-            self.function?.messages.write(access.offset, width: access.width, value, function.space.msixControl)
+            let control = function?.space.msixControl
+            function?.messages.write(access.offset, width: access.width, value, control)
             return .ok
         }
         let (offset, width) = (UInt32(truncatingIfNeeded: access.offset), UInt8(truncatingIfNeeded: access.width))
         let value = UInt32(truncatingIfNeeded: value)
         if access.cookie == Cookie.legacy {
-            self.function?.chip.writeLegacy(offset, width: width, value, hasMessages: hasMessages, target)
+            function?.chip.writeLegacy(offset, width: width, value, hasMessages: hasMessages, target)
         } else {
-            self.function?.chip.write(offset, width: width, value, target)
+            function?.chip.write(offset, width: width, value, target)
         }
         settle()
         return .ok
@@ -197,9 +203,9 @@ final class VirtioPCIPlugin: Instance {
     }
 
     private func settle() {
-        guard let function else { return }
-        self.function?.space.interruptPending = function.chip.interruptPending
-        let level = self.function?.space.interruptAsserted == true
+        guard let isPending = function?.chip.interruptPending else { return }
+        function?.space.interruptPending = isPending
+        let level = function?.space.interruptAsserted == true
         guard level != driven else { return }
         driven = level
         bus.setINTx(1, level)

@@ -59,7 +59,7 @@ public struct PVHPlan: Sendable {
         }
         let info = StartInfo(
             commandLine: Array(commandLine.utf8.prefix { $0 != 0 }), modules: placed,
-            memoryMap: memoryMap.map { .init(range: $0.range, kind: Self.kind(of: $0)) },
+            memoryMap: memoryMap,
             rootPointer: rootPointer ?? 0)
         let size = UInt64(info.bytes(at: 0).count)
         let address =
@@ -70,13 +70,5 @@ public struct PVHPlan: Sendable {
         self.pieces = pieces
         entry = kernel.entry
         startInfo = base
-    }
-
-    private static func kind(of entry: ZeroPage.Entry) -> StartInfo.Region.Kind {
-        switch entry.kind {
-        case .ram: .ram
-        case .reserved: .reserved
-        case .acpi: .acpi
-        }
     }
 }

@@ -1,4 +1,5 @@
 import Images
+public import LinuxBoot
 
 /// `struct hvm_start_info` of the PVH boot protocol, version 1, with what it points to, in one block.
 /// Source: Xen, docs/misc/pvh.pandoc and xen/include/public/arch-x86/hvm/start_info.h.
@@ -6,17 +7,7 @@ public struct StartInfo: Equatable, Sendable {
     /// XEN_HVM_START_MAGIC_VALUE: "xEn3" with its highest bit set.
     static let magic: UInt32 = 0x336E_C578
 
-    public struct Region: Equatable, Sendable {
-        /// The numbers of an E820 map.
-        public enum Kind: UInt32, Sendable { case ram = 1, reserved = 2, acpi = 3 }
-        public var range: Range<UInt64>
-        public var kind: Kind
-
-        public init(range: Range<UInt64>, kind: Kind) {
-            self.range = range
-            self.kind = kind
-        }
-    }
+    public typealias Region = ZeroPage.Entry
 
     public var commandLine: [UInt8]
     /// Where each module lies.
