@@ -1,6 +1,13 @@
 import CHost
 import Core
 
+/// What is never given back, as the object of "leaves".
+private struct Leak {
+    let what: String
+    /// Descriptors and threads: a process runs out of them, and nothing more can be tested in it.
+    let isOfProcess: Bool
+}
+
 /// What the process holds, looked at again and again while the same things are done: what grows each time is never given back.
 private struct UsageSeries {
     private var usages: [ch_usage] = []
@@ -29,21 +36,20 @@ private struct UsageSeries {
         return (last - first) / UInt64((values.count - 1) * rounds)
     }
 
-    /// What is never given back, as the object of "leaves"; nil: all is. A process runs out of descriptors and threads, and nothing
-    /// more can be tested in it.
-    func leak(rounds: Int) -> (what: String, isOfProcess: Bool)? {
+    /// What is never given back.
+    func leak(rounds: Int) -> Leak? {
         if let count = growth({ UInt64($0.descriptors) }, rounds: rounds, least: 1) {
-            return (Self.count(count, "descriptor") + " open", true)
+            return Leak(what: Self.count(count, "descriptor") + " open", isOfProcess: true)
         }
         if let count = growth({ UInt64($0.threads) }, rounds: rounds, least: 1) {
-            return (Self.count(count, "thread") + " running", true)
+            return Leak(what: Self.count(count, "thread") + " running", isOfProcess: true)
         }
         // The least that malloc gives is 24 bytes and takes 32.
         if let bytes = growth({ $0.heap }, rounds: rounds, least: 16) {
-            return ("\(bytes) bytes of memory allocated", false)
+            return Leak(what: "\(bytes) bytes of memory allocated", isOfProcess: false)
         }
         if let bytes = growth({ $0.mapped }, rounds: rounds, least: 4096) {
-            return ("\(bytes) bytes of memory mapped", false)
+            return Leak(what: "\(bytes) bytes of memory mapped", isOfProcess: false)
         }
         return nil
     }
@@ -61,34 +67,40 @@ extension Scenario {
     /// Instances that are made, used and destroyed, then one that does the same again and again, leave nothing. What faults is for
     /// other checks to find.
     func leaks(_ operations: [Operation]) throws(BenchError) -> Failure? {
-        var series = UsageSeries()
-        for _ in 0..<Scenario.looks {
-            for _ in 0..<Scenario.instances {
-                let bench = try make()
-                guard play(operations, on: bench) else { return nil }
-                try bench.quiesce()
-            }
-            series.look(plan.journal)
+        func failure(_ leak: Leak, _ sentence: String) -> Failure {
+            Failure(sentence: sentence, position: operations.count - 1, isOfProcess: leak.isOfProcess)
         }
-        if let (what, isOfProcess) = series.leak(rounds: Scenario.instances) {
-            return Failure(
-                sentence: "each instance that is destroyed leaves \(what)", position: operations.count - 1,
-                isOfProcess: isOfProcess)
+        let ofInstances = try leak(rounds: Scenario.instances) { () throws(BenchError) in
+            let bench = try make()
+            guard play(operations, on: bench) else { return false }
+            try bench.quiesce()
+            return true
         }
-        var repeated = UsageSeries()
+        if let ofInstances { return failure(ofInstances, "each instance that is destroyed leaves \(ofInstances.what)") }
         let bench = try make()
-        for _ in 0..<Scenario.looks {
-            for _ in 0..<Scenario.rounds {
-                guard play(operations, on: bench) else { return nil }
-                _ = bench.apply(.reset(warm: false))
+        let ofUse = try leak(rounds: Scenario.rounds) { () throws(BenchError) in
+            guard play(operations, on: bench) else { return false }
+            _ = bench.apply(.reset(warm: false))
+            return true
+        }
+        return ofUse.map { failure($0, "the same operations, and a reset, leave \($0.what) each time") }
+    }
+
+    /// What `body`, done `rounds` times between two looks, does not give back; nil where it answers false. The allocator keeps what was
+    /// freed for each thread and size, and counts it as in use: memory is a leak only where it grows through a second series too.
+    private func leak(rounds: Int, _ body: () throws(BenchError) -> Bool) throws(BenchError) -> Leak? {
+        func series() throws(BenchError) -> Leak? {
+            var series = UsageSeries()
+            for _ in 0..<Scenario.looks {
+                for _ in 0..<rounds {
+                    guard try body() else { return nil }
+                }
+                series.look(plan.journal)
             }
-            repeated.look(plan.journal)
+            return series.leak(rounds: rounds)
         }
-        return repeated.leak(rounds: Scenario.rounds).map { (what, isOfProcess) in
-            Failure(
-                sentence: "the same operations, and a reset, leave \(what) each time", position: operations.count - 1,
-                isOfProcess: isOfProcess)
-        }
+        guard let first = try series() else { return nil }
+        return first.isOfProcess ? first : try series()
     }
 
     /// False: something went wrong.

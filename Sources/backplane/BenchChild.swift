@@ -19,6 +19,8 @@ struct BenchForParent: ParsableCommand {
     @Option var note = ""
     /// The journal's text becomes the round's list of operations.
     @Flag var list = false
+    /// Of one round, only what breaks the process is a failure: descriptors and threads that are kept, settings that are changed.
+    @Flag var ofProcess = false
 
     func run() throws {
         ch_end_with_parent()
@@ -53,7 +55,8 @@ struct BenchForParent: ParsableCommand {
             return journal.end(.done, status: 0)
         }
         let operations = try parseSequence(journal.text)
-        let failure = playOnce(plan, options, check, round: round, note: note, operations)
+        var failure = playOnce(plan, options, check, round: round, note: note, operations)
+        if ofProcess, failure?.isOfProcess == false { failure = nil }
         journal.text = failure?.sentence ?? ""
         journal.end(.done, status: failure == nil ? 0 : 4)
     }

@@ -137,7 +137,7 @@ struct BenchSupervisor {
 
     /// What broke the process, in other ones.
     private func shorten(_ result: inout CheckResult) throws(HostError) {
-        let words = ["--check", result.check.rawValue, "--round", "\(result.round ?? 0)"]
+        let words = ["--check", result.check.rawValue, "--round", "\(result.round ?? 0)", "--of-process"]
         let shortest = try shortest(result.operations, words) {
             $0 == .done && !journal.text.isEmpty ? journal.text : nil
         }
