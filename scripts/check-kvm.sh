@@ -5,7 +5,7 @@
 #
 # Parts, each a host of its own: tests (EngineKVM's, the witness, machines on KVM), guests (of kvm-checks.sh), debian
 # (check-linux.sh), and where it is named or with --soak pc (check-pc.py's firmware and GRUB). Boxes run at the same time, and have BOX_SECONDS for all
-# that they do (default: 480, with --soak 3600). --soak checks more of each.
+# that they do (default: 900, with --soak 3600). --soak checks more of each.
 set -u
 
 fail() { echo "check-kvm.sh: $*" >&2; exit 2; }
@@ -28,7 +28,7 @@ done
 : "${parts:=tests guests debian${soak:+ pc}}"
 logs=$repository/.build/box
 mkdir -p "$logs"
-if [ -n "$soak" ]; then : "${BOX_SECONDS:=3600}"; else : "${BOX_SECONDS:=480}"; fi
+if [ -n "$soak" ]; then : "${BOX_SECONDS:=3600}"; else : "${BOX_SECONDS:=900}"; fi
 export BOX_SECONDS
 
 # `engine: auto` knows: it takes KVM where supervisor code runs at native speed.
