@@ -292,6 +292,10 @@ public final class Bench {
             let position = interface.outgoing.firstIndex(where: { $0.name == function }),
             let instance = machine.instance(named: BenchPlan.endID(place, interface))
         else { return }
+        if HeaderInterfaces.isLevel(interface.name, function), case .number(let level)? = arguments.last {
+            let line = "\(name) \(function) \(arguments.dropLast())"
+            board.state.levels[line] = level == 0 ? nil : .send(end: name, function: function, arguments)
+        }
         machine.perform(as: instance) { (outcome.value, outcome.bytes) = end.call(place.index, position, arguments) }
     }
 

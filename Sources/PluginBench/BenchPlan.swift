@@ -91,7 +91,7 @@ public final class BenchPlan: @unchecked Sendable {
         let used = ["irq-line/1", "stream/1", "block/1", "net/1", "irq-controller/1"]
         var unused: [String] = []
         for provided in type.provided where !used.contains(provided.interface) {
-            if !customs.provide(provided.interface, count: Int(min(provided.count, 4))) {
+            if !customs.provide(provided.interface, count: Int(provided.count)) {
                 unused.append(provided.interface)
             }
         }
@@ -239,7 +239,7 @@ struct CustomInterfaces {
     private mutating func find(_ name: String, isProvided: Bool) -> Int? {
         if let index = list.firstIndex(where: { $0.name == name && $0.isProvided == isProvided }) { return index }
         let known = libraries.lazy.compactMap { $0.interface(named: name) }.first
-        guard let pointer = known ?? HeaderInterfaces.find(name, isProvided: isProvided),
+        guard let pointer = known ?? HeaderInterfaces.find(name),
             let descriptor = try? InterfaceDescriptor(pointer)
         else { return nil }
         list.append(CustomInterface(descriptor, isProvided: isProvided))
@@ -256,10 +256,10 @@ struct CustomInterfaces {
         return place
     }
 
-    /// An end for each index of what the class provides. False: nothing describes it.
+    /// An end for each of the first indices of what the class provides. False: nothing describes it.
     mutating func provide(_ name: String, count: Int) -> Bool {
         guard let index = find(name, isProvided: true) else { return false }
-        for position in 0..<count {
+        for position in HeaderInterfaces.indices(name, count: count) {
             places.append(CustomPlace(name: "\(name).\(position)", interface: index, index: position))
         }
         return true

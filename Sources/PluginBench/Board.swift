@@ -24,6 +24,8 @@ struct BoardState {
     var disks: [[UInt8]]
     /// What the bench drives on each of the plugin's interrupt inputs.
     var lines: [Bool]
+    /// The latest call of each function that sets a level which is not 0, by what it is the level of.
+    var levels: [String: Operation] = [:]
 
     static let sectors = 512
 

@@ -6,9 +6,18 @@ import CBackplane
 import Core
 
 enum HeaderInterfaces {
-    /// A PCI bus is not among what is provided: each of its indices means something else, and one is the bridge's own.
-    static func find(_ name: String, isProvided: Bool) -> UnsafePointer<bp_interface>? {
-        name == "pci/1" && isProvided ? nil : all[name]
+    static func find(_ name: String) -> UnsafePointer<bp_interface>? { all[name] }
+
+    /// Of `count` indices that a class provides, at most four that the bench's ends are wired to. The first ones of a PCI bus are what the board
+    /// itself has: the bridge, and the one to ISA.
+    static func indices(_ name: String, count: Int) -> Range<Int> {
+        let first = name == "pci/1" ? min(2, count) : 0
+        return first..<min(count, first + 4)
+    }
+
+    /// Whether the function's last argument is the level of a line that the others name: its driver holds it, across a reset and beside a copy.
+    static func isLevel(_ interface: String, _ function: String) -> Bool {
+        (interface, function) == ("pci/1", "intx") || (interface, function) == ("irq-controller/1", "intr")
     }
 
     /// What the bench's end fills into a struct, behind its size; nil: zeros, which say something in most of them.
@@ -22,7 +31,7 @@ enum HeaderInterfaces {
 
     nonisolated(unsafe) private static let all: [String: UnsafePointer<bp_interface>] = {
         var all: [String: UnsafePointer<bp_interface>] = [:]
-        for name in ["display/1", "input/1", "pci/1", "virtio/1"] {
+        for name in ["display/1", "dma-channel/1", "input/1", "irq-controller/1", "pci/1", "tables/1", "virtio/1"] {
             if let descriptor = InterfaceDescriptor.known(name) {
                 all[name] = UnsafePointer(constant(form(descriptor)))
             }

@@ -130,6 +130,7 @@ extension Bench {
         for index in own.indices where !keepingRooms { board.state.streams[index].room = own[index].room }
         for index in nets.indices where !keepingRooms { board.state.nets[index].room = nets[index].room }
         for (index, level) in lines.enumerated() where level { _ = apply(.line(index, true)) }
+        for (_, level) in other.levels.sorted(by: { $0.key < $1.key }) { _ = apply(level) }
     }
 
     /// What a peer tells a new client: that it can take no more, that somebody is there.

@@ -137,8 +137,7 @@ enum Tables {
                     withUnsafeMutableBytes(of: &file.name) {
                         $0.copyBytes(from: files[Int(number)].name.utf8.prefix(55))
                     }
-                    out.pointee = file
-                    return Status.ok.rawValue
+                    return fill(out, file) ? 0 : Status.invalid.rawValue
                 }
             },
             read: { raw, index, number, offset, bytes, length in

@@ -21,7 +21,7 @@ struct BoardFuzzTests {
             try folder.write("rom", [UInt8](repeating: 0xF4, count: 65536))
             return try TestMachine(Self.file(folder, way), on: way == .kvm ? .kvm : .soft)
         }
-        if way == .counted { #expect(instructions > 1_000_000) }
+        if way == .counted { #expect(instructions > DeviceFuzzTests.leastInstructions) }
     }
 
     /// The board of machines/pc.yaml, with a guest in the place of firmware.

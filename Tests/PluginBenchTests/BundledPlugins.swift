@@ -13,32 +13,44 @@ struct BundledPlugin: Sendable, CustomTestStringConvertible {
     var testDescription: String { name }
 
     static let all = [
-        BundledPlugin(name: "ata"), BundledPlugin(name: "debug-console"), BundledPlugin(name: "debug-exit"),
-        BundledPlugin(name: "i8042"), BundledPlugin(name: "lfsr"), BundledPlugin(name: "pic8259"),
-        BundledPlugin(name: "pit8254"),
-        BundledPlugin(name: "reset-control"),
+        // Devices.
+        BundledPlugin(name: "acpi"), BundledPlugin(name: "ata"), BundledPlugin(name: "debug-console"),
+        BundledPlugin(name: "debug-exit"), BundledPlugin(name: "e1000"), BundledPlugin(name: "fw-cfg"),
+        BundledPlugin(name: "gsi"), BundledPlugin(name: "i440fx"), BundledPlugin(name: "i8042"),
+        BundledPlugin(name: "ioapic"), BundledPlugin(name: "lapic"), BundledPlugin(name: "lfsr"),
+        BundledPlugin(name: "pic8259"), BundledPlugin(name: "piix-ide"), BundledPlugin(name: "piix3"),
+        BundledPlugin(name: "piix4-pm"), BundledPlugin(name: "pit8254"), BundledPlugin(name: "reset-control"),
         BundledPlugin(name: "rom", properties: ["image": "FILE:8192", "at": "0xe0000"]),
         BundledPlugin(name: "rom", properties: ["image": "FILE:8192", "at": "0x100000", "writable": "on"]),
-        BundledPlugin(name: "rtc146818"), BundledPlugin(name: "uart16550"),
+        BundledPlugin(name: "rtc146818"), BundledPlugin(name: "smbios"), BundledPlugin(name: "uart16550"),
+        // Memory is copied at each save.
+        BundledPlugin(name: "vga", properties: ["memory": "256KiB"]),
         BundledPlugin(name: "virtio-blk"), BundledPlugin(name: "virtio-console"),
         BundledPlugin(name: "virtio-entropy"), BundledPlugin(name: "virtio-net"),
         BundledPlugin(name: "virtio-mmio", properties: ["at": "0xd0000000"]), BundledPlugin(name: "virtio-pci"),
-        // Memory is copied at each save.
-        BundledPlugin(name: "vga", properties: ["memory": "256KiB"]),
-        BundledPlugin(name: "flat", properties: ["image": "FILE:512"]),
-        BundledPlugin(name: "multiboot", properties: ["kernel": "KERNEL"]),
-        BundledPlugin(name: "linux", properties: ["kernel": "BZIMAGE", "initrd": "FILE:4097"]),
-        BundledPlugin(name: "linux", properties: ["kernel": "BZIMAGE", "unpack": "guest"]),
+        // Loaders.
         BundledPlugin(name: "elf", properties: ["kernel": "ELF"]),
         BundledPlugin(name: "elf", properties: ["kernel": "ELF", "entry": "linux", "modules": "FILE:4097"]),
-        BundledPlugin(name: "standard"), BundledPlugin(name: "stats", properties: ["at-end": "off"]),
-        BundledPlugin(name: "strict"), BundledPlugin(name: "trace", properties: ["file": "PATH"]),
-        BundledPlugin(name: "null"), BundledPlugin(name: "picture", properties: ["path": "PATH"]),
-        BundledPlugin(name: "file", properties: ["path": "PATH"]),
-        BundledPlugin(name: "pty"), BundledPlugin(name: "socket", properties: ["port": "0"]),
+        BundledPlugin(name: "flat", properties: ["image": "FILE:512"]),
+        BundledPlugin(name: "linux", properties: ["kernel": "BZIMAGE", "initrd": "FILE:4097"]),
+        BundledPlugin(name: "linux", properties: ["kernel": "BZIMAGE", "unpack": "guest"]),
+        BundledPlugin(name: "multiboot", properties: ["kernel": "KERNEL"]),
+        // Policies.
+        BundledPlugin(name: "budget"), BundledPlugin(name: "cpuid"),
+        BundledPlugin(name: "fault-inject", properties: ["exits": "io"]), BundledPlugin(name: "guard"),
+        BundledPlugin(name: "hotkey"),
+        BundledPlugin(name: "memory-watch", properties: ["ranges": "0x1000-0x1fff", "at-end": "off"]),
+        BundledPlugin(name: "paravirt"), BundledPlugin(name: "standard"),
+        BundledPlugin(name: "stats", properties: ["at-end": "off"]), BundledPlugin(name: "strict"),
+        BundledPlugin(name: "trace", properties: ["file": "PATH"]), BundledPlugin(name: "watchpoint"),
+        // Backends.
+        BundledPlugin(name: "file", properties: ["path": "PATH"]), BundledPlugin(name: "null"),
+        BundledPlugin(name: "picture", properties: ["path": "PATH"]), BundledPlugin(name: "pty"),
+        BundledPlugin(name: "ram-disk", properties: ["size": "1MiB"]),
         BundledPlugin(name: "raw-file", properties: ["path": "FILE:1048576"]),
         BundledPlugin(name: "raw-file", properties: ["path": "FILE:1048576", "mode": "read-only"]),
-        BundledPlugin(name: "ram-disk", properties: ["size": "1MiB"]), BundledPlugin(name: "terminal"),
+        BundledPlugin(name: "socket", properties: ["port": "0"]), BundledPlugin(name: "terminal"),
+        BundledPlugin(name: "user"),
     ]
 
     /// The directory of the running executable.
@@ -102,6 +114,18 @@ final class TemporaryFiles {
         let words = [magic, flags, 0 &- magic &- flags, start, start, start + 36, start + 36, start + 32, 0xf4]
         return words.flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> UInt32($0 * 8)) } }
     }
+}
+
+/// Of a directory; nil: it cannot be read.
+func fileNames(in path: String) -> [String]? {
+    guard let directory = opendir(path) else { return nil }
+    defer { closedir(directory) }
+    var names: [String] = []
+    while let entry = readdir(directory) {
+        names.append(
+            withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) })
+    }
+    return names
 }
 
 func contents(of path: String) -> String? {

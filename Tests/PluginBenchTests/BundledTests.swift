@@ -6,6 +6,14 @@ import PluginBench
 /// Every plugin of the house on the bench. A million operations each: two or three seconds. `BACKPLANE_BENCH_OPERATIONS` and
 /// `BACKPLANE_BENCH_SEED` make it other; `BACKPLANE_REQUIRE_PLUGINS=1` makes a plugin that is not built an error.
 @Suite(.serialized) struct BundledTests {
+    /// None of the libraries that lie beside the tests is left out.
+    @Test func everyBundledPluginIsTested() throws {
+        let names = try #require(fileNames(in: BundledPlugin.directory)).filter {
+            $0.hasPrefix("lib") && $0.hasSuffix(".so")
+        }
+        #expect(Set(names.map { String($0.dropFirst(3).dropLast(3)) }).subtracting(BundledPlugin.all.map(\.name)) == [])
+    }
+
     private func sequences(of plugin: BundledPlugin) throws -> [[PluginBench.Operation]] {
         let folder = #filePath.split(separator: "/").dropLast().joined(separator: "/")
         guard let text = contents(of: "/\(folder)/sequences/\(plugin.name).txt") else { return [] }

@@ -85,7 +85,10 @@ final class LocalAPICPlugin: Instance {
 
     // MARK: The board's side
 
-    override func controllerOutput(slot: Int, vcpu: UInt32, to level: Bool) { setLine(0, level) }
+    override func controllerOutput(slot: Int, vcpu: UInt32, to level: Bool) {
+        // The output for another CPU is none of this APIC's inputs.
+        if vcpu == 0 { setLine(0, level) }
+    }
     override func lineChanged(_ index: UInt32, to level: Bool) { setLine(1, level) }
 
     private func setLine(_ line: UInt8, _ level: Bool) {
