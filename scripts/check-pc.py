@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""check-pc.py [--engine NAME] [--fetch] [BACKPLANE]: the PC of machines/pc.yaml boots what Debian has, from firmware on.
+"""check-pc.py [--engine NAME] [--only WORDS] [--fetch] [BACKPLANE]: the PC of machines/pc.yaml boots what Debian has, from firmware on.
 
 Gets SeaBIOS and GRUB's rescue image by apt into .build/guests/pc (no root needed), boots them on the software CPU or the engine that is named, reads
 the serial console and the cells of the VGA, and types on both keyboards. BACKPLANE: the program (default: .build-tests/release/backplane). --fetch: gets
-the files, and that is all. Ends with `N passed, N failed`; status 1 where one failed."""
+the files, and that is all. --only: the checks whose outcome has this regular expression in it. Ends with `N passed, N failed`; status 1 where one failed."""
 
 import argparse
 import pathlib
@@ -21,13 +21,14 @@ def main():
     words = argparse.ArgumentParser(usage=__doc__)
     words.add_argument("backplane", nargs="?", type=pathlib.Path, default=ROOT / ".build-tests/release/backplane")
     words.add_argument("--engine", default="soft")
+    words.add_argument("--only", default="")
     words.add_argument("--fetch", action="store_true")
     arguments = words.parse_args()
     backplane = arguments.backplane.resolve()
     files = fetch(ROOT / ".build/guests/pc")
     if arguments.fetch:
         return
-    checks = Checks()
+    checks = Checks(arguments.only)
     with tempfile.TemporaryDirectory() as work:
         work = pathlib.Path(work)
         boot_image(work / "boot.img", BOOT_SECTOR)
@@ -124,11 +125,34 @@ def main():
                 told = subprocess.run(["iasl", "-d", table], cwd=folder, capture_output=True, text=True)
                 said = told.stdout + told.stderr
                 assert told.returncode == 0 and not re.search(r"(?i)error|warning|invalid|unknown", said), f"{table}: {said}"
-            # (_PRT is longer than acpiexec's own buffer; Linux has evaluated it.)
-            commands = [rf"evaluate \_SB.{name}" for name in ("LNKA._CRS", "LNKB._STA", "PCI0._CRS", "PCI0.ISA.COM1._CRS", "PCI0.ISA.KBD0._CRS")]
+            # A link device says what it was set to: an IRQ of its _PRS.
+            irq_10 = "89 06 00 09 01 0A 00 00 00 79 00"
+            commands = [rf"evaluate \_SB.LNKA._SRS ({irq_10})"]
+            commands += [rf"evaluate \_SB.{name}" for name in ("LNKA._CRS", "LNKB._STA", "PCI0._CRS", "PCI0.ISA.COM1._CRS", "PCI0.ISA.KBD0._CRS")]
+            commands += [rf"resources \_SB.LNK{link}" for link in "ABCD"]
             told = subprocess.run(["acpiexec", "-b", ";".join(commands), "DSDT"], cwd=folder, capture_output=True, text=True)
             said = told.stdout + told.stderr
             assert told.returncode == 0 and "AE_" not in said and said.count("Evaluation of") == 5, said[-3000:]
+            current = re.search(r"Evaluation of \\_SB\.LNKA\._CRS.*?Length 0B = +0000: ([0-9A-F ]+?) +//", said, re.S)
+            assert current and current.group(1) == irq_10, (current, said[-3000:])
+            assert said.count("Evaluating _SRS") == 4 and said.count("Dword02 : 0000000B") == 4, said[-3000:]
+            # The routing table, which is longer than acpiexec's buffer: pin INTx of device N is PIRQ (N + x - 1) & 3, as the board is wired.
+            source = re.sub(r"\s+|/\*.*?\*/", "", (folder / "DSDT.dsl").read_text())
+            number = lambda text: {"Zero": 0, "One": 1}[text] if text in ("Zero", "One") else int(text, 16)
+            routes = re.findall(r"Package\(0x04\)\{(\w+),(\w+),\\_SB\.LNK(\w),Zero\}", source)
+            routes = {(number(address), number(pin)): link for address, pin, link in routes}
+            assert routes == {(device << 16 | 0xFFFF, pin): "ABCD"[(device + pin - 1) & 3] for device in range(32) for pin in range(4)}, routes
+
+        def logs_in(screen):
+            """GRUB's second entry, whose console is text, and root's shell: all by keys."""
+            screen.wait_for(r"GNU GRUB")
+            screen.tell("sendkey", "down")
+            screen.tell("sendkey", "ret")
+            screen.wait_for(r"debian login:")
+            screen.type("root\n")
+            screen.wait_for(r"Password:")
+            screen.type("backplane\n")
+            screen.wait_for(r"root@debian:~#")
 
         def debian_to_its_prompt():
             """Debian's disk: GRUB's entry by keys, a login by keys, the hardware as Linux found it, ssh by a forwarded port, ACPI's power button."""
@@ -137,14 +161,7 @@ def main():
             port = free_port()
             options = ("--set", "memory=512MiB", "--forward", f"tcp:{port}:22")
             with Screen(backplane, command(disk, *options), work) as screen:
-                screen.wait_for(r"GNU GRUB")
-                screen.tell("sendkey", "down")
-                screen.tell("sendkey", "ret")
-                screen.wait_for(r"debian login:")
-                screen.type("root\n")
-                screen.wait_for(r"Password:")
-                screen.type("backplane\n")
-                screen.wait_for(r"root@debian:~#")
+                logs_in(screen)
                 ssh = SSH(port)
                 ssh.wait()
                 told = ssh.run(
@@ -157,8 +174,16 @@ def main():
                 for line in (r"ACPI (BIOS )?(Error|Warning|Exception)", r"I/O error", r"loaded failed"):
                     assert not re.search(line, told), f"{line}: in\n{told[-3000:]}"
                 acpica_reads_the_tables(ssh)
+                screen.type("reboot\n")
+                logs_in(screen)
                 screen.tell("system_powerdown")
                 assert screen.process.wait(PATIENCE) == 0, "Debian did not power off with status 0"
+
+        def debian_powers_itself_off():
+            with Screen(backplane, command(work / "debian.img", "--set", "memory=512MiB"), work) as screen:
+                logs_in(screen)
+                screen.type("poweroff\n")
+                assert screen.process.wait(PATIENCE) == 0, "poweroff did not end the machine with status 0"
 
         checks.check("SeaBIOS boots a sector from an IDE disk, which speaks by INT 10h on the serial console", boots_a_sector)
         checks.check("SeaBIOS says on port 0x402 what it found: memory map, PCI, disk", says_what_it_found)
@@ -168,7 +193,8 @@ def main():
         checks.check("iPXE in the card's ROM gets an address by DHCP and loads a script by TFTP", ipxe_loads_by_tftp)
         pc_boards.Boards(backplane, arguments.engine, files, work).run(checks)
         if DEBIAN.exists():
-            checks.check("Debian boots from its disk to a login by keys on the VGA; DMA, I/O APIC, ssh by a forwarded port, ACPI that iasl and acpiexec accept; the power button ends it", debian_to_its_prompt)
+            checks.check("Debian boots from its disk to a login by keys on the VGA; DMA, I/O APIC, ssh by a forwarded port, ACPI that iasl and acpiexec accept; it reboots, and the power button ends it", debian_to_its_prompt)
+            checks.check("Debian boots from the disk that it has written, and poweroff by keys ends the machine with status 0", debian_powers_itself_off)
         else:
             print("SKIPPED Debian from its disk: scripts/make-debian-disk.sh makes it, as root")
     print(f"{checks.passed} passed, {checks.failed} failed")

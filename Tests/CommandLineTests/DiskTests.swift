@@ -49,6 +49,34 @@ extension Commands {
             #expect(end.error.contains("'\(image)' has 1 bytes, less than one sector of 512"))
         }
 
+        /// Firmware that is cut off, and an option ROM without its signature (PCI 3.0, 6.3.1), are said to be so; the machine starts.
+        @Test func firmwareThatIsNotWholeIsWarnedOf() async throws {
+            let folder = Folder()
+            // HLT with interrupts off at each address that may be the first.
+            let firmware = try folder.write("bios.bin", [UInt8](repeating: 0xf4, count: 65535))
+            let expansion = try folder.write("vga.rom", [0x55, 0xaa, 4] + [UInt8](repeating: 0, count: 1021))
+            let foreign = try folder.write("nic.rom", [UInt8](repeating: 0, count: 1024))
+            let file = try folder.write(
+                "board.yaml",
+                """
+                machine: board
+                memory: 1MiB
+                cpu: { engine: soft }
+                devices:
+                  - { id: bios, plugin: rom, image: \(firmware), end: 0x100000000, alias: [0xf0000], alias-size: 64KiB }
+                  - { id: pci, plugin: i440fx }
+                  - { id: vga, plugin: vga, bus: pci.2, rom: \(expansion) }
+                  - { id: nic, plugin: e1000, bus: pci.3, rom: \(foreign) }
+                """)
+            let end = try await backplane("run", file)
+            #expect(end.status == 0, "\(end.error)")
+            for said in [
+                "bios: warning: bios.bin has 65535 bytes, not a multiple of 512: is it whole?",
+                "vga: warning: rom: vga.rom is cut off: its header says 2048 bytes, and it has 1024",
+                "nic: warning: rom: nic.rom is no expansion ROM: it does not begin with 55 AA",
+            ] { #expect(end.error.contains(said), "\(end.error)") }
+        }
+
         @Test func aMissingImageSaysHowToMakeOne() async throws {
             let folder = Folder()
             let image = folder.path + "/absent.img"

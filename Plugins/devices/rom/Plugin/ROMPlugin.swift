@@ -49,6 +49,10 @@ final class ROMDevice: Instance {
         priority = Int32(truncatingIfNeeded: values.signed("priority"))
         super.init(host)
         fill(with: bytes)
+        // Truncated, most likely: firmware and option ROMs come in whole pages or blocks of 512 bytes.
+        if !bytes.count.isMultiple(of: 512) {
+            host.log(.warning, "\(ImageFile.name(path)) has \(bytes.count) bytes, not a multiple of 512: is it whole?")
+        }
     }
 
     override func connect() throws(PluginError) {
