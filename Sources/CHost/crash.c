@@ -115,10 +115,14 @@ enum { FATAL_SIGNALS = sizeof fatal_signals / sizeof fatal_signals[0] };
 /* ---- Terminal ---------------------------------------------------------------------------------------------------- */
 static struct termios tty_settings;
 static int tty_flags;
+static volatile bool tty_painted;
 static volatile int tty_fd = -1;
 static volatile pid_t tty_process; /* that has made the terminal raw */
 
+void ch_tty_painted(bool is_painted) { tty_painted = is_painted; }
+
 void ch_tty_restore(void) {
+    static const char plain[] = "\033[0m\033[0 q\033[?25h\033[?1049l";
     int fd = tty_fd, saved = errno;
     if (fd < 0 || tty_process != getpid()) return; /* a process that a plugin has forked ends too */
     /* A process in the background that changes the terminal gets SIGTTOU, and would stop here, unless it is blocked. */
@@ -126,6 +130,11 @@ void ch_tty_restore(void) {
     sigemptyset(&stop);
     sigaddset(&stop, SIGTTOU);
     pthread_sigmask(SIG_BLOCK, &stop, &before);
+    if (tty_painted) { /* the alternate screen */
+        ssize_t unused = write(fd, plain, sizeof plain - 1);
+        (void)unused;
+        tty_painted = false;
+    }
     tcsetattr(fd, TCSANOW, &tty_settings);
     fcntl(fd, F_SETFL, tty_flags);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -37,6 +37,8 @@ struct ClientBoard {
     private var output = ByteQueue()
     /// Where the output's end leaves the cursor.
     private var isMidLine = false
+    /// What paints, and what is said over it.
+    private var painting = PaintedWindow()
     /// Nobody can read any more: all output is dropped.
     private(set) var isOutputDead = false
     /// Bytes that clients wrote beyond `outputLimit`.
@@ -56,6 +58,7 @@ struct ClientBoard {
         if foreground == nil, !isGuided {
             foreground = index
             if let guest = client.guest { lastConsoles[guest] = index }
+            if client.isPainter { enterPainting() }
         }
     }
 
@@ -66,6 +69,7 @@ struct ClientBoard {
         slots[index] = nil
         if let guest = client.guest, lastConsoles[guest] == index { lastConsoles[guest] = nil }
         guard foreground == index else { return }
+        leavePainting()
         foreground = nil
         let next = slots.firstIndex { $0 != nil && (!isGuided || $0?.client.guest == client.guest) }
         if let next { switchTo(next) }
@@ -96,9 +100,13 @@ struct ClientBoard {
     mutating func switchTo(_ index: Int) -> Bool {
         guard slots.indices.contains(index), let slot = slots[index] else { return false }
         if foreground == index { return true }
-        if let old = foreground { setThrottle(old, false) }
+        leaveForeground()
         foreground = index
         if let guest = slot.client.guest { lastConsoles[guest] = index }
+        if slot.client.isPainter {
+            enterPainting()
+            return true
+        }
         say(["backplane: " + slot.client.title])
         let shown = slot.backlog.front(slot.backlog.count)
         slots[index]?.backlog = ByteQueue()
@@ -152,6 +160,7 @@ struct ClientBoard {
     }
 
     private mutating func leaveForeground() {
+        leavePainting()
         if let old = foreground { setThrottle(old, false) }
         foreground = nil
     }
@@ -186,6 +195,7 @@ struct ClientBoard {
 
     mutating func write(_ client: any TerminalClient, _ bytes: some BidirectionalCollection<UInt8>) {
         guard let index = index(of: client) else { return }
+        if client.isPainter, index != foreground || !painting.isOpen { return }
         guard index == foreground else { return keep(bytes, index) }
         guard !isOutputDead else { return }
         let room = max(0, ClientBoard.outputLimit - output.count)
@@ -202,13 +212,50 @@ struct ClientBoard {
         slots[index]?.isBacklogCut = true
     }
 
-    /// The multiplexer's own words, each on a line of its own.
+    /// The multiplexer's own words, each on a line of its own; over what is painted until a key is typed.
     mutating func say(_ lines: [String]) {
+        if painting.isOn {
+            if painting.isOpen { foregroundClient?.shown(nil) }
+            return append(painting.cover(lines).utf8)
+        }
         let start = isMidLine ? "\r\n" : ""
         append((start + lines.map { $0 + "\r\n" }.joined()).utf8)
     }
 
     mutating func ringBell() { append([7]) }
+
+    // MARK: Painting
+
+    /// Of the terminal; nil: it does not know. A painter in the foreground is told.
+    var window: WindowSize? {
+        didSet { if window != oldValue, painting.isOpen { foregroundClient?.shown(window ?? .usual) } }
+    }
+
+    /// What the log may not write over, and what it held back meanwhile.
+    var logScreen: Screen? {
+        get { painting.logScreen }
+        set { painting.logScreen = newValue }
+    }
+
+    var isPainted: Bool { painting.isOn }
+
+    /// The window is the foreground's, where that paints; again where it was: all is painted anew.
+    mutating func enterPainting() {
+        guard let client = foregroundClient, client.isPainter else { return }
+        if !painting.isOn { painting.wasMidLine = isMidLine }
+        append(painting.enter().utf8)
+        client.shown(window ?? .usual)
+    }
+
+    /// The terminal is as it was before `enterPainting`, with what the log held back.
+    mutating func leavePainting() {
+        guard painting.isOn else { return }
+        if painting.isOpen { foregroundClient?.shown(nil) }
+        let (sequence, held) = painting.leave()
+        append(sequence.utf8)
+        isMidLine = painting.wasMidLine
+        if !held.isEmpty { say(held) }
+    }
 
     private mutating func append(_ bytes: some BidirectionalCollection<UInt8>) {
         guard !isOutputDead, let last = bytes.last else { return }
@@ -218,6 +265,7 @@ struct ClientBoard {
     }
 
     var hasOutput: Bool { !output.isEmpty }
+    var outputCount: Int { output.count }
 
     func nextOutput(_ limit: Int) -> [UInt8] { output.front(limit) }
 
@@ -276,6 +324,10 @@ struct ClientBoard {
     /// all of them are, and are gone.
     mutating func type(_ bytes: [UInt8]) -> Int {
         guard let foreground, let slot = slots[foreground] else { return bytes.count }
+        if painting.isOn, !painting.isOpen {
+            if !bytes.isEmpty { enterPainting() }
+            return bytes.count
+        }
         let taken = min(bytes.count, max(0, ClientBoard.typedLimit - slot.typed.count))
         slots[foreground]?.typed.append(bytes.prefix(taken))
         deliver(foreground)

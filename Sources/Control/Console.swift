@@ -110,5 +110,9 @@ public final class Console: ConsoleProvider {
     public func write(_ client: ConsoleClient, _ bytes: UnsafeRawBufferPointer) { terminal.write(client, bytes) }
     public func ready(_ client: ConsoleClient, room: UInt64) { terminal.ready(client, room: room) }
     public func close(_ client: ConsoleClient) { terminal.close(client) }
+    public var hasWindow: Bool {
+        let kind = getenv("TERM").map { String(cString: $0) } ?? "dumb"
+        return kind != "dumb" && kind != "" && isatty(0) == 1 && isatty(1) == 1
+    }
     public func hasSteadyInput(_ client: ConsoleClient) -> Bool { terminal.hasSteadyInput(client) }
 }

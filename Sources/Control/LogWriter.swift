@@ -7,6 +7,7 @@
 // characters, which a text may have from a guest, are shown as \x1b, so that no guest can drive the terminal through
 // the log. In the file each line has the time in front, UTC in RFC 3339.
 
+import CHost
 import Core
 import Glibc
 import Synchronization
@@ -69,6 +70,7 @@ public final class LogWriter: Sendable {
 
     private func put(_ lines: [String], _ state: inout State) {
         if file >= 0 { LogWriter.append(lines, to: file) }
+        if screen.holds(lines) { return }
         var lines = lines
         if state.lost > 0 { lines.insert("backplane: warning: \(state.lost) lines of the log were lost here", at: 0) }
         let breaks = screen.breaks
@@ -170,7 +172,14 @@ final class Screen: Sendable {
         var isShared = false
         var isRaw = false
         var isMidLine = false
+        /// Somebody paints the whole window: lines wait until it is over.
+        var isPainted = false
+        var held: [String] = []
+        var lost = 0
     }
+
+    /// More than that were written while the window was painted: the first ones are lost.
+    private static let heldLimit = 1000
 
     private let log: Int32
     private let state = Mutex(State())
@@ -182,6 +191,33 @@ final class Screen: Sendable {
         state.withLock { state in
             state.isShared = isShared
             state.isRaw = isShared && isRaw
+        }
+    }
+
+    /// Somebody begins to paint, or is done: then what was held back meanwhile is to be shown.
+    @discardableResult
+    func setPainted(_ isPainted: Bool) -> [String] {
+        ch_tty_painted(isPainted)
+        return state.withLock { state in
+            state.isPainted = isPainted
+            guard !isPainted, !state.held.isEmpty else { return [] }
+            let note = state.lost > 0 ? ["backplane: warning: \(state.lost) lines of the log were lost here"] : []
+            defer { (state.held, state.lost) = ([], 0) }
+            return note + state.held
+        }
+    }
+
+    /// True: lines that would go to a painted window are kept for later.
+    func holds(_ lines: [String]) -> Bool {
+        state.withLock { state in
+            guard state.isPainted, state.isShared else { return false }
+            state.held += lines
+            let excess = state.held.count - Self.heldLimit
+            if excess > 0 {
+                state.held.removeFirst(excess)
+                state.lost += excess
+            }
+            return true
         }
     }
 

@@ -19,6 +19,10 @@ package protocol TerminalClient: AnyObject, Sendable {
     func sendBreak() -> Bool
     /// No more bytes will come.
     func inputEnded()
+    /// It paints the whole window, and needs to know when it has it; what it writes meanwhile is lost.
+    var isPainter: Bool { get }
+    /// To a painter: the window is its own, clear, and of this size; nil: it is not any more.
+    func shown(_ window: WindowSize?)
 }
 
 /// What an operator can ask of a machine. May block for as long as a callback of the machine runs.
@@ -34,12 +38,15 @@ extension TerminalClient {
     package var guest: Int? { nil }
     package func sendBreak() -> Bool { false }
     package func inputEnded() {}
+    package var isPainter: Bool { false }
+    package func shown(_ window: WindowSize?) {}
 }
 
 extension ConsoleClient: TerminalClient {
     package var title: String { "\(machineName): \(instanceID)" }
     package var controlledMachine: (any ControlledMachine)? { machine }
     package var guest: Int? { machine.seat.index }
+    package func shown(_ window: WindowSize?) { shown(columns: window?.columns ?? 0, rows: window?.rows ?? 0) }
 }
 
 extension Machine: ControlledMachine {}

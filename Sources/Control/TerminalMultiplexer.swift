@@ -64,6 +64,7 @@ package final class TerminalMultiplexer: Sendable {
 
     package init(log: LogWriter) throws(ControlError) {
         self.log = log
+        board.withLock { $0.logScreen = log.screen }
         wakeUp = ch_eventfd()
         if wakeUp < 0 { throw ControlError("creating an event descriptor", code: -wakeUp) }
     }
@@ -143,7 +144,10 @@ package final class TerminalMultiplexer: Sendable {
 
     /// nil: neither input nor output is a terminal that knows its size. Follows SIGWINCH.
     package var size: WindowSize? { windowSize.withLock { $0 } }
-    func setSize(_ size: WindowSize?) { windowSize.withLock { $0 = size } }
+    func setSize(_ size: WindowSize?) {
+        windowSize.withLock { $0 = size }
+        board.withLock { $0.window = size }
+    }
 
     /// Begins to read and write; a terminal is raw from here on. Once.
     package func start(_ configuration: Configuration, operator: any TerminalOperator) throws(ControlError) {
@@ -176,7 +180,11 @@ package final class TerminalMultiplexer: Sendable {
     }
 
     /// From now on there are no machines: what would end them ends the wait for a slow reader.
-    package func beginFinishing() { ending.store(1, ordering: .relaxed) }
+    package func beginFinishing() {
+        ending.store(1, ordering: .relaxed)
+        board.withLock { $0.leavePainting() }
+        wake()
+    }
     var isFinishing: Bool { ending.load(ordering: .relaxed) > 0 }
 
     func abandonOutput() {

@@ -54,6 +54,7 @@ final class TerminalPump: @unchecked Sendable {
     }
 
     func end() {
+        unpaint()
         leaveTerminal()
         output.close()
     }
@@ -121,10 +122,28 @@ final class TerminalPump: @unchecked Sendable {
     }
 
     private func suspend(wholeJob: Bool) {
+        unpaint()
         leaveTerminal()
         configuration.suspend(wholeJob)
+        resume()
+    }
+
+    private func resume() {
         takeTerminal()
         updateSize()
+        owner.board.withLock { $0.enterPainting() }
+    }
+
+    /// The window is as it was before somebody painted it, as far as the terminal takes it now.
+    private func unpaint() {
+        owner.board.withLock { $0.leavePainting() }
+        var left = -1
+        while true {
+            let count = owner.board.withLock { $0.outputCount }
+            if count == 0 || count == left { return }
+            left = count
+            writeOutput()
+        }
     }
 
     // MARK: Signals
@@ -140,9 +159,7 @@ final class TerminalPump: @unchecked Sendable {
         switch number {
         case SIGWINCH: updateSize()
         case SIGTSTP: suspend(wholeJob: false)
-        case SIGCONT:
-            takeTerminal()
-            updateSize()
+        case SIGCONT: resume()
         default:
             if owner.isFinishing { owner.abandonOutput() } else { `operator`.signal(number) }
         }
@@ -203,10 +220,10 @@ final class TerminalPump: @unchecked Sendable {
         case .nextConsole: say(`operator`.bringNextConsole())
         case .quit: quit()
         case .powerOff:
-            say(["the guest is asked to power off"])
+            remark("the guest is asked to power off")
             `operator`.powerOff(machine)
         case .reset:
-            say(["reset"])
+            remark("reset")
             `operator`.reset(machine)
         case .sendBreak:
             let hasSent = owner.board.withLock { $0.foregroundClient?.sendBreak() ?? false }
@@ -219,8 +236,14 @@ final class TerminalPump: @unchecked Sendable {
 
     private func quit() {
         if owner.isFinishing { return owner.abandonOutput() }
+        owner.board.withLock { $0.leavePainting() }
         say(["ended by \(EscapeKey.name(of: escape.key ?? 0)) x"])
         `operator`.quit()
+    }
+
+    /// What follows can be seen on a screen.
+    private func remark(_ line: String) {
+        if !owner.board.withLock({ $0.isPainted }) { say([line]) }
     }
 
     /// To the terminal; where standard output is none, to standard error, so that a captured output stays the guest's.

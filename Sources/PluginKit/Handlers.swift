@@ -64,6 +64,9 @@ enum Handlers {
         with(raw) { $0.consoleReceived(UnsafeRawBufferPointer(start: bytes, count: Int(clamping: length))) }
     }
     static let consoleBreak: @convention(c) (Raw) -> Void = { raw in with(raw) { $0.consoleBreak() } }
+    static let consoleShown: @convention(c) (Raw, UInt32, UInt32) -> Void = { raw, columns, rows in
+        with(raw) { $0.consoleShown(columns: Int(columns), rows: Int(rows)) }
+    }
     static let consoleThrottle: @convention(c) (Raw, UInt32) -> Void = { raw, on in
         with(raw) { $0.consoleThrottled(on != 0) }
     }

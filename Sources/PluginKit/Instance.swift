@@ -35,6 +35,8 @@ open class Instance {
     open func powerButton() {}
     open func consoleReceived(_ bytes: UnsafeRawBufferPointer) {}
     open func consoleThrottled(_ on: Bool) {}
+    /// The window of `Console.openWindow` is this instance's, clear, and of this size in character cells; 0 and 0: it is not any more.
+    open func consoleShown(columns: Int, rows: Int) {}
     /// The operator sends a break.
     open func consoleBreak() {}
 

@@ -25,7 +25,7 @@ extension ScaffoldRust {
         }
 
         pub const BP_ABI_MAJOR: u32 = 1;
-        pub const BP_ABI_MINOR: u32 = 6;
+        pub const BP_ABI_MINOR: u32 = 7;
         pub const BP_NO_VCPU: u32 = u32::MAX;
         pub const BP_REQUESTER_HOST: u32 = u32::MAX;
         pub const BP_WANT_ALL: u32 = 0xffff;
@@ -259,7 +259,7 @@ extension ScaffoldRust {
         pub const BP_FIELD_OPTIONAL: u32 = 1;
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_state_1 { pub size: u32, pub reserved: u32, pub put_unsigned: unsafe extern "C" fn(state: *mut bp_state, key: *const c_char, value: u64, flags: u32) -> bp_status, pub put_bytes: unsafe extern "C" fn(state: *mut bp_state, key: *const c_char, bytes: *const c_void, length: u64, flags: u32) -> bp_status, pub get_unsigned: unsafe extern "C" fn(state: *mut bp_state, key: *const c_char, value: *mut u64) -> bp_status, pub get_bytes: unsafe extern "C" fn(state: *mut bp_state, key: *const c_char, bytes: *mut *const c_void, length: *mut u64) -> bp_status, pub quiesced: unsafe extern "C" fn(host: *const bp_host), }
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_machine_1 { pub size: u32, pub reserved: u32, pub stop: unsafe extern "C" fn(host: *const bp_host, exit_status: u32), pub reset: unsafe extern "C" fn(host: *const bp_host), pub power_off: unsafe extern "C" fn(host: *const bp_host), pub on_power_button: unsafe extern "C" fn(host: *const bp_host, handler: bp_posted, argument: *mut c_void) -> bp_status, pub pause: unsafe extern "C" fn(host: *const bp_host), }
-        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_console_1 { pub size: u32, pub reserved: u32, pub open: unsafe extern "C" fn(host: *const bp_host, receive: Option<unsafe extern "C" fn(self_: *mut c_void, bytes: *const c_void, length: u64)>, throttle: Option<unsafe extern "C" fn(self_: *mut c_void, on: u32)>) -> bp_status, pub write: unsafe extern "C" fn(host: *const bp_host, bytes: *const c_void, length: u64) -> bp_status, pub ready: unsafe extern "C" fn(host: *const bp_host, room: u64) -> bp_status, pub on_break: unsafe extern "C" fn(host: *const bp_host, received: Option<unsafe extern "C" fn(self_: *mut c_void)>) -> bp_status, }
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_console_1 { pub size: u32, pub reserved: u32, pub open: unsafe extern "C" fn(host: *const bp_host, receive: Option<unsafe extern "C" fn(self_: *mut c_void, bytes: *const c_void, length: u64)>, throttle: Option<unsafe extern "C" fn(self_: *mut c_void, on: u32)>) -> bp_status, pub write: unsafe extern "C" fn(host: *const bp_host, bytes: *const c_void, length: u64) -> bp_status, pub ready: unsafe extern "C" fn(host: *const bp_host, room: u64) -> bp_status, pub on_break: unsafe extern "C" fn(host: *const bp_host, received: Option<unsafe extern "C" fn(self_: *mut c_void)>) -> bp_status, pub open_window: unsafe extern "C" fn(host: *const bp_host, receive: Option<unsafe extern "C" fn(self_: *mut c_void, bytes: *const c_void, length: u64)>, throttle: Option<unsafe extern "C" fn(self_: *mut c_void, on: u32)>, shown: Option<unsafe extern "C" fn(self_: *mut c_void, columns: u32, rows: u32)>) -> bp_status, }
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_host_1 { pub size: u32, pub reserved: u32, pub wall_clock: unsafe extern "C" fn(host: *const bp_host, seconds: *mut i64, nanoseconds: *mut u32), pub entropy: unsafe extern "C" fn(host: *const bp_host, bytes: *mut c_void, length: u64), }
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_segment { pub base: u64, pub limit: u32, pub selector: u16, pub attributes: u16, }
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_registers { pub size: u32, pub reserved: u32, pub general: [u64; 16], pub rip: u64, pub rflags: u64, pub es: bp_segment, pub cs: bp_segment, pub ss: bp_segment, pub ds: bp_segment, pub fs: bp_segment, pub gs: bp_segment, pub ldtr: bp_segment, pub tr: bp_segment, pub gdtr_base: u64, pub idtr_base: u64, pub gdtr_limit: u16, pub idtr_limit: u16, pub reserved2: u32, pub cr0: u64, pub cr2: u64, pub cr3: u64, pub cr4: u64, pub cr8: u64, pub efer: u64, pub dr: [u64; 8], }
@@ -410,7 +410,7 @@ extension ScaffoldRust {
         const _: () = assert!(core::mem::size_of::<bp_log_1>() == 24);
         const _: () = assert!(core::mem::size_of::<bp_state_1>() == 48);
         const _: () = assert!(core::mem::size_of::<bp_machine_1>() == 48);
-        const _: () = assert!(core::mem::size_of::<bp_console_1>() == 40);
+        const _: () = assert!(core::mem::size_of::<bp_console_1>() == 48);
         const _: () = assert!(core::mem::size_of::<bp_host_1>() == 24);
         const _: () = assert!(core::mem::size_of::<bp_registers>() == 416);
         const _: () = assert!(core::mem::size_of::<bp_vcpu_1>() == 48);

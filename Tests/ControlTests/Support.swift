@@ -156,15 +156,18 @@ final class FakeClient: TerminalClient {
         var undelivered: UInt64 = 0
         var breaks = 0
         var ends = 0
+        var windows: [WindowSize?] = []
     }
 
     private let state = Mutex(State())
     let title: String
     let knowsBreak: Bool
     let guest: Int?
+    let isPainter: Bool
 
-    init(_ title: String = "tour: com1", knowsBreak: Bool = false, guest: Int? = nil) {
+    init(_ title: String = "tour: com1", knowsBreak: Bool = false, guest: Int? = nil, isPainter: Bool = false) {
         self.title = title
+        self.isPainter = isPainter
         self.guest = guest
         self.knowsBreak = knowsBreak
     }
@@ -184,6 +187,9 @@ final class FakeClient: TerminalClient {
         }
     }
     func throttle(_ on: Bool) { state.withLock { $0.throttles.append(on) } }
+    /// What a painter was told of its window, in order.
+    var windows: [WindowSize?] { state.withLock { $0.windows } }
+    func shown(_ window: WindowSize?) { state.withLock { $0.windows.append(window) } }
     func sendBreak() -> Bool {
         if knowsBreak { state.withLock { $0.breaks += 1 } }
         return knowsBreak

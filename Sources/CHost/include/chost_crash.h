@@ -49,6 +49,8 @@ int32_t ch_tty_save(int32_t fd);
 void ch_tty_restore(void);
 /* Restores, and forgets. */
 void ch_tty_release(void);
+/* Whether the terminal shows its alternate screen: then it is left, too. */
+void ch_tty_painted(bool is_painted);
 
 /* ---- Signals of the process -------------------------------------------------------------------------------------- */
 /* SIGPIPE and SIGXFSZ: a reader that has gone and a file-size limit are errors of the write that meets them. */

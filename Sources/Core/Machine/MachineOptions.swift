@@ -58,9 +58,12 @@ public protocol ConsoleProvider: AnyObject, Sendable {
     func close(_ client: ConsoleClient)
     /// The client's input is a regular file that has not ended: what it asks for comes at once, or its `inputEnded` is called.
     func hasSteadyInput(_ client: ConsoleClient) -> Bool
+    /// There is a window for clients that paint: a terminal that takes ECMA-48's control sequences.
+    var hasWindow: Bool { get }
 }
 
 extension ConsoleProvider {
+    public var hasWindow: Bool { false }
     public func hasSteadyInput(_ client: ConsoleClient) -> Bool { false }
 }
 

@@ -147,15 +147,8 @@ extension ServiceTables {
         bp_console_1(
             size: HostFunctions.size(bp_console_1.self), reserved: 0,
             open: { host, receive, throttle in
-                PluginInstance.serve(host, "console/1 open") { owner in
-                    guard let receive else { return owner.refuse("console/1 open", "receive", "is NULL") }
-                    guard let throttle else { return owner.refuse("console/1 open", "throttle", "is NULL") }
-                    guard let provider = owner.machine.options.console else { return status(BP_UNSUPPORTED) }
-                    guard owner.consoleClient == nil else { return status(BP_BUSY) }
-                    let client = ConsoleClient(owner, receive, throttle)
-                    owner.consoleClient = client
-                    provider.open(client)
-                    return status(BP_OK)
+                PluginInstance.serve(host, "console/1 open") {
+                    $0.openConsole("console/1 open", receive, throttle, shown: nil)
                 }
             },
             write: { host, bytes, length in
@@ -179,6 +172,12 @@ extension ServiceTables {
                     guard let received else { return owner.refuse("console/1 on_break", "received", "is NULL") }
                     client.setBreak(received)
                     return status(BP_OK)
+                }
+            },
+            open_window: { host, receive, throttle, shown in
+                PluginInstance.serve(host, "console/1 open_window") { owner in
+                    guard let shown else { return owner.refuse("console/1 open_window", "shown", "is NULL") }
+                    return owner.openConsole("console/1 open_window", receive, throttle, shown: shown)
                 }
             }))
 }
@@ -213,6 +212,23 @@ extension PluginInstance {
         guard let name else { return refuse(service, "slot", "is NULL") }
         let text = HostFunctions.text(name, UInt64(strnlen(name, 64)))
         return refuse(service, "slot", "'\(text)' is none of its class's", BP_NOT_FOUND)
+    }
+
+    /// `shown`: of a console that paints the window; nil: of one that writes lines.
+    fileprivate func openConsole(
+        _ service: StaticString, _ receive: ConsoleClient.Receive?, _ throttle: ConsoleClient.Throttle?,
+        shown: ConsoleClient.Shown?
+    ) -> bp_status {
+        guard let receive else { return refuse(service, "receive", "is NULL") }
+        guard let throttle else { return refuse(service, "throttle", "is NULL") }
+        guard let provider = machine.options.console, shown == nil || provider.hasWindow else {
+            return status(BP_UNSUPPORTED)
+        }
+        guard consoleClient == nil else { return status(BP_BUSY) }
+        let client = ConsoleClient(self, receive, throttle, shown)
+        consoleClient = client
+        provider.open(client)
+        return status(BP_OK)
     }
 
     fileprivate func consoleReady(_ room: UInt64) -> bp_status {
@@ -267,18 +283,23 @@ extension Machine {
     }
 }
 
-/// A `terminal` backend as the control plane sees it. All functions may be called from any thread.
+/// A console of an instance - the backends `terminal` and `screen` - as the control plane sees it. All functions may be called from any thread.
 public final class ConsoleClient: @unchecked Sendable {
     public typealias Receive = @convention(c) (UnsafeMutableRawPointer?, UnsafeRawPointer?, UInt64) -> Void
     public typealias Throttle = @convention(c) (UnsafeMutableRawPointer?, UInt32) -> Void
+    public typealias Shown = @convention(c) (UnsafeMutableRawPointer?, UInt32, UInt32) -> Void
     typealias Break = @convention(c) (UnsafeMutableRawPointer?) -> Void
     private let instance: PluginInstance
+    private let shownFunction: Shown?
     private let breakFunction = Mutex<Break?>(nil)
     private let receiveFunction: Receive
     private let throttleFunction: Throttle
 
-    init(_ instance: PluginInstance, _ receive: @escaping Receive, _ throttle: @escaping Throttle) {
+    init(
+        _ instance: PluginInstance, _ receive: @escaping Receive, _ throttle: @escaping Throttle, _ shown: Shown?
+    ) {
         self.instance = instance
+        shownFunction = shown
         receiveFunction = receive
         throttleFunction = throttle
     }
@@ -310,6 +331,19 @@ public final class ConsoleClient: @unchecked Sendable {
         guard let function = breakFunction.withLock({ $0 }) else { return false }
         return instance.machine.loop.post(instance) { [instance] in
             instance.call(ch_activity_console) { function(instance.raw) }
+        }
+    }
+
+    /// It paints the whole window in place of writing lines.
+    public var isPainter: Bool { shownFunction != nil }
+
+    /// The window's size in character cells: it is in the foreground, or the size has changed. 0 and 0: it is not any more.
+    public func shown(columns: Int, rows: Int) {
+        guard let function = shownFunction else { return }
+        instance.machine.loop.post(instance) { [instance] in
+            instance.call(ch_activity_console) {
+                function(instance.raw, UInt32(clamping: columns), UInt32(clamping: rows))
+            }
         }
     }
 

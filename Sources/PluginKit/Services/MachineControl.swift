@@ -49,6 +49,17 @@ public struct Console {
         // A host of ABI 1.0 knows no break.
         if table.has(\.on_break) { _ = table.pointee.on_break(host.raw, Handlers.consoleBreak) }
     }
+    /// As `open`, for an instance that paints the whole window: its size, and whether it has it, come to `Instance.consoleShown`. False: there is
+    /// no window to paint, or the host is older than ABI 1.7.
+    public func openWindow() throws(PluginError) -> Bool {
+        guard table.has(\.open_window) else { return false }
+        let status = Status(
+            rawValue: table.pointee.open_window(
+                host.raw, Handlers.consoleReceive, Handlers.consoleThrottle, Handlers.consoleShown))
+        if status == .unsupported { return false }
+        try status.check("opening the console's window")
+        return true
+    }
     public func write(_ bytes: UnsafeRawBufferPointer) {
         _ = table.pointee.write(host.raw, bytes.baseAddress, UInt64(bytes.count))
     }

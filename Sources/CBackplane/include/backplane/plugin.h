@@ -35,7 +35,7 @@ extern "C" {
 #endif
 
 #define BP_ABI_MAJOR 1
-#define BP_ABI_MINOR 6
+#define BP_ABI_MINOR 7
 
 /* ---- Status ------------------------------------------------------------------------------------------------------ */
 
@@ -698,6 +698,12 @@ typedef struct bp_console_1 {
     /* Since minor 1 (look at `size`). The operator sends a break, as on a serial line: after all bytes that `receive` got
      * before. From open on; who does not ask gets none. */
     bp_status (*on_break)(const bp_host *host, void (*received)(void *self) /* [locked] */);
+    /* Since 1.7. As `open`, for a console that paints the window. `shown` gets its size in character cells when the console comes to the
+     * operator's foreground, where the window is clear and the cursor at its upper left, and whenever the size changes; 0, 0 when something else
+     * takes its place. What it writes while it is not shown is lost. BP_UNSUPPORTED: there is no window, or its terminal is a dumb one. */
+    bp_status (*open_window)(const bp_host *host, void (*receive)(void *self, const void *bytes, uint64_t length) /* [locked] */,
+                             void (*throttle)(void *self, uint32_t on) /* [locked] */,
+                             void (*shown)(void *self, uint32_t columns, uint32_t rows) /* [locked] */);
 } bp_console_1;
 
 /* "host/1": the outside world; fixed by the machine file where runs must repeat. */
