@@ -91,6 +91,8 @@ let plugins = [
     backend("pty", "PseudoTerminal", "Master"),
     backend("ram-disk", "RAMContents", "Contents"),
     backend("raw-file", "RawImage", "Image"),
+    PluginFolder(
+        kind: "backends", name: "screen", model: "ScreenPainting", modelFolder: "Painting", shared: ["Pictures"]),
     backend("socket", "SocketEndpoint", "Endpoint"),
     backend("terminal"),
     PluginFolder(

@@ -8,13 +8,15 @@ the files, and that is all. --only: the checks whose outcome has this regular ex
 import argparse
 import pathlib
 import re
+import shlex
+import shutil
 import struct
 import subprocess
 import sys
 import tempfile
 
 import pc_boards
-from pc_machines import BOOT_SECTOR, DEBIAN, LASTING_SECTOR, PATIENCE, ROOT, SSH, Checks, Machine, Screen, boot_image, fetch, free_port
+from pc_machines import BOOT_SECTOR, DEBIAN, LASTING_SECTOR, PATIENCE, ROOT, SSH, Checks, Machine, Screen, Tmux, boot_image, fetch, free_port
 
 
 def main():
@@ -98,6 +100,44 @@ def main():
                 screen.tell("sendkey", "ctrl-alt-delete")
                 screen.wait_for(r"(?s)GNU GRUB +version.*executed automatically")
                 assert screen.quit() == 0
+
+        def screen_on_a_terminal():
+            """As a person has it: the VGA on the terminal, keys of every kind, the consoles, the monitor, a suspension, the end."""
+            shutil.copy(files["grub-rescue-pc"], work / "grub-screen.img")
+            with Tmux("screen") as window:
+                window.type("echo before the machine", "Enter")
+                window.type(shlex.join(command(work / "grub-screen.img")) + "; echo status $?", "Enter")
+                window.wait_for(r"GNU GRUB +version")
+                # The chosen entry's colours are the other way round.
+                window.wait_for(r"\x1b\[30m\x1b\[47m\*", "-e")
+                window.type("c")
+                window.wait_for(r"grub>")
+                window.type("echo typed: ~'Az_", "Home", "#", "Enter", "Up", "BSpace", "Home", "Delete", "C-k", "echo", "Space", "Hi42", "Enter")
+                window.wait_for(r"(?m)^Hi42")
+                window.type("C-a", "z")
+                assert "before the machine" in window.wait_for(r"status 148")
+                window.type("fg", "Enter")
+                window.wait_for(r"(?m)^Hi42")
+                window.tell("resize-window", "-t", "check", "-x", "50", "-y", "10")
+                window.wait_for(r"grub>\s*$")
+                window.tell("resize-window", "-t", "check", "-x", "90", "-y", "30")
+                window.type("C-a", "n")
+                window.wait_for_screen(False)
+                window.type("C-a", "c")
+                window.wait_for(r"\(backplane\)")
+                window.type("info status", "Enter")
+                window.wait_for(r"VM status: running")
+                window.type("C-a", "n")
+                window.wait_for_screen(True)
+                window.wait_for(r"(?m)^Hi42")
+                window.type("C-a", "h")
+                window.wait_for(r"a key brings the screen back")
+                window.type("q")
+                window.wait_for(r"(?m)^Hi42")
+                window.type("C-a", "x")
+                window.wait_for(r"ended by Ctrl-A x")
+                window.type("echo $((6 * 7)) after", "Enter")
+                window.wait_for(r"(?m)^(\$ )?42 after")
 
         def ipxe_loads_by_tftp():
             (work / "tftp").mkdir()
@@ -190,6 +230,7 @@ def main():
         checks.check("GRUB's rescue menu comes up and is driven by keys; its lspci sees the board", grub_is_driven)
         checks.check("SeaBIOS's boot menu comes up on the VGA at a key, and boots what a key chooses", boot_menu_by_keys)
         checks.check("GRUB's rescue menu is read from the cells and driven by keys, and by Ctrl-Alt-Delete comes again", grub_on_the_screen)
+        checks.check("the VGA's screen on a terminal: colours, keys, a small window, the consoles, the monitor, a suspension; the terminal as before at the end", screen_on_a_terminal)
         checks.check("iPXE in the card's ROM gets an address by DHCP and loads a script by TFTP", ipxe_loads_by_tftp)
         pc_boards.Boards(backplane, arguments.engine, files, work).run(checks)
         if DEBIAN.exists():

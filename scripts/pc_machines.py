@@ -95,7 +95,8 @@ class Machine:
         self.screen = TextTerminal()
         self.pid, self.terminal = pty.fork()
         if self.pid == 0:
-            os.execv(command[0], command)
+            # A dumb one, on which the backend `screen` does not paint: what comes is the serial port's.
+            os.execve(command[0], command, {**os.environ, "TERM": "dumb"})
 
     def wait_for(self, pattern):
         """Until it is on the screen."""
@@ -188,6 +189,43 @@ class Screen:
             self.process.kill()
         self.process.communicate()
         self.socket.unlink(missing_ok=True)
+
+
+class Tmux:
+    """A shell in a window of tmux, for what a person would see."""
+
+    def __init__(self, name):
+        self.name = f"{name}-{os.getpid()}"
+        self.tell("-f", "/dev/null", "new-session", "-d", "-s", "check", "-x", "90", "-y", "30", "env PS1='$ ' sh")
+
+    def tell(self, *words):
+        return subprocess.run(["tmux", "-L", self.name, *words], capture_output=True, text=True, check=True).stdout
+
+    def type(self, *keys):
+        """By tmux's names of keys."""
+        self.tell("send-keys", "-t", "check", *keys)
+
+    def wait_for(self, pattern, *options):
+        end, text = time.monotonic() + PATIENCE, ""
+        while time.monotonic() < end:
+            text = self.tell("capture-pane", "-p", "-t", "check", *options)
+            if re.search(pattern, text):
+                return text
+            time.sleep(0.2)
+        raise AssertionError(f"{pattern!r} was not shown; the window was\n{text}")
+
+    def wait_for_screen(self, is_alternate):
+        """Until the window has its alternate screen, or has left it."""
+        end = time.monotonic() + PATIENCE
+        while self.tell("display", "-p", "-t", "check", "#{alternate_on}").strip() != str(int(is_alternate)):
+            assert time.monotonic() < end, f"the alternate screen is not {'on' if is_alternate else 'left'}"
+            time.sleep(0.2)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        subprocess.run(["tmux", "-L", self.name, "kill-server"], capture_output=True)
 
 
 # xor ax, ax; mov ds, ax; mov si, text

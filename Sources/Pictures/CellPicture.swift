@@ -64,6 +64,34 @@ public struct CellPicture: Sendable {
         return (Int(form.cursor_column), Int(form.cursor_row))
     }
 
+    /// A cell as a terminal can show it. Colours are in the palette.
+    public struct Cell: Equatable, Sendable {
+        public var scalar: Unicode.Scalar
+        public var foreground: UInt8
+        public var background: UInt8
+        public var blinks: Bool
+        public var isUnderlined: Bool
+
+        /// What is beside every picture.
+        public static let dark = Cell(scalar: " ", foreground: 7, background: 0, blinks: false, isUnderlined: false)
+    }
+
+    /// `row` and `column`: inside of the picture.
+    public func cell(row: Int, column: Int) -> Cell {
+        let cell = cells[row * columns + column]
+        return Cell(
+            scalar: Self.scalar(cell.character), foreground: cell.colors & 0xF, background: cell.colors >> 4,
+            blinks: Int(cell.flags) & BP_CELL_BLINKS != 0, isUnderlined: Int(cell.flags) & BP_CELL_UNDERLINED != 0)
+    }
+
+    /// 16 colours, 0x00RRGGBB.
+    public var colors: [UInt32] { palette }
+
+    /// The cursor covers half of its cell or more.
+    public var hasBlockCursor: Bool {
+        form.cursor_last >= form.cursor_first && (form.cursor_last - form.cursor_first + 1) * 2 >= form.cell_height
+    }
+
     /// The dots. What blinks is shown, the cursor too.
     public var raster: Raster {
         let (width, height) = (Int(form.cell_width), Int(form.cell_height))

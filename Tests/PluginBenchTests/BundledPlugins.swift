@@ -49,6 +49,7 @@ struct BundledPlugin: Sendable, CustomTestStringConvertible {
         BundledPlugin(name: "ram-disk", properties: ["size": "1MiB"]),
         BundledPlugin(name: "raw-file", properties: ["path": "FILE:1048576"]),
         BundledPlugin(name: "raw-file", properties: ["path": "FILE:1048576", "mode": "read-only"]),
+        BundledPlugin(name: "screen"),
         BundledPlugin(name: "socket", properties: ["port": "0"]), BundledPlugin(name: "terminal"),
         BundledPlugin(name: "user"),
     ]
