@@ -123,6 +123,9 @@ let plugins = [
     PluginFolder(kind: "devices", name: "smbios", shared: ["ACPITables"]),
     PluginFolder(kind: "devices", name: "uart16550", model: "UART16550"),
     PluginFolder(kind: "devices", name: "vga", model: "VGA", shared: ["PCIConfiguration", "PCIKit", "ExpansionROM"]),
+    PluginFolder(
+        kind: "devices", name: "virtio-9p", model: "SharedFolder", modelFolder: "Folder",
+        shared: ["BackendSupport", "CBackendSupport", "Virtio", "VirtioKit"], modelUsesKit: true, isModelStrict: false),
     PluginFolder(kind: "devices", name: "virtio-blk", model: "VirtioBlock", shared: ["Virtio", "VirtioKit"]),
     PluginFolder(kind: "devices", name: "virtio-console", model: "VirtioConsole", shared: ["Virtio", "VirtioKit"]),
     PluginFolder(kind: "devices", name: "virtio-entropy", shared: ["Virtio", "VirtioKit"]),

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""check-net.py [--engine NAME] [BACKPLANE]: Debian talks virtio on machines/server.yaml, server-mmio.yaml and microvm.yaml.
+"""check-net.py [--engine NAME] [--only WORDS] [BACKPLANE]: Debian talks virtio on machines/server.yaml, server-mmio.yaml and microvm.yaml.
 
 Boots the disk of make-debian-disk.sh, of which each machine has a copy of its own: SeaBIOS and GRUB read it by virtio, Linux brings the devices up, and its sshd is
 reached from this host by a forwarded port. BACKPLANE: the program (default: .build-tests/release/backplane). Ends with `N passed, N failed`; status 1 where one
 failed."""
 
 import argparse
+import errno
 import hashlib
 import os
 import pathlib
@@ -14,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 from pc_machines import DEBIAN, ROOT, SSH, Checks, Screen, fetch, free_port
@@ -31,7 +33,7 @@ class Server:
         port = free_port()
         self.log = folder / "seabios.log"
         options = {"disk": self.disk, "forward": f"tcp:{port}:22"}
-        if file == "microvm.yaml":
+        if file != "server.yaml" and file != "server-mmio.yaml":
             options |= {"kernel": DEBIAN.parent / "vmlinuz", "initrd": DEBIAN.parent / "initrd.img"}
         else:
             options |= {"firmware": firmware, "debug": self.log}
@@ -67,12 +69,13 @@ def main():
     words = argparse.ArgumentParser(usage=__doc__)
     words.add_argument("backplane", nargs="?", type=pathlib.Path, default=ROOT / ".build-tests/release/backplane")
     words.add_argument("--engine", default="soft")
+    words.add_argument("--only", default="", help="checks whose words have this regular expression in them")
     arguments = words.parse_args()
     backplane = arguments.backplane.resolve()
     firmware = fetch(ROOT / ".build/guests/pc")["seabios"]
     if not DEBIAN.exists():
         sys.exit(f"check-net.py: there is no {DEBIAN}: scripts/make-debian-disk.sh makes it, as root")
-    checks = Checks()
+    checks = Checks(arguments.only)
     with tempfile.TemporaryDirectory() as work:
         work = pathlib.Path(work)
 
@@ -144,6 +147,88 @@ def main():
                 find([r"0x1042"], machine.ssh.run("cat /sys/bus/pci/devices/0000:00:02.0/device"))
                 machine.power_off()
 
+        def a_folder_is_shared():
+            shared, outside = work / "shared", work / "outside"
+            for folder in (shared, outside):
+                folder.mkdir()
+                (folder / "name").write_text(folder.name)
+            os.mkfifo(shared / "pipe")
+            (shared / "away").symlink_to(outside)
+            subprocess.run(["git", "clone", "-q", "--depth", "1", f"file://{ROOT}", shared / "clone"], check=True)
+            file = work / "shared.yaml"
+            file.write_text(f"""
+                machine: shared
+                extends: {ROOT}/machines/microvm.yaml
+                devices:
+                  - {{ id: slot-share, plugin: virtio-mmio, at: 0xfed00600, irq: gsi.19 }}
+                  - {{ id: share, plugin: virtio-9p, transport: slot-share, path: {shared} }}
+                  - {{ id: slot-look, plugin: virtio-mmio, at: 0xfed00800, irq: gsi.20 }}
+                  - {{ id: look, plugin: virtio-9p, transport: slot-look, path: {shared}, mode: read-only }}
+                """)
+            with server(file=file) as machine:
+                ssh = machine.ssh
+                ssh.run("mkdir /s /l && for s in share:/s look:/l; do "
+                        "mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 ${s%:*} ${s#*:} || exit 1; done")
+                a_clone_is_copied(ssh, shared)
+                names_lead_nowhere_else(ssh, shared, outside)
+                renames_during_walks(ssh, shared, outside)
+                told = ssh.run("cd /l && cat name; touch new 2>&1; rm -r clone/docs 2>&1; echo x >>name; true")
+                assert told.startswith("shared") and told.count("Read-only file system") > 1, told
+                assert (shared / "clone/docs").exists() and (shared / "name").read_text() == "shared"
+                ssh.run("umount /s /l")
+                machine.power_off()
+
+        def a_clone_is_copied(ssh, shared):
+            """By cp and by tar, modes, times and links with it: git on the host finds nothing changed. Then something is made of it."""
+            ssh.run("cd /s && cp -a clone copy && tar -cf copy.tar -C clone . && mkdir untarred && tar -xf copy.tar -C untarred && sync")
+            for folder in ("copy", "untarred"):
+                told = subprocess.run(["git", "-c", "safe.directory=*", "status", "--porcelain"], cwd=shared / folder, check=True, capture_output=True)
+                assert told.stdout == b"", told.stdout
+            ssh.run("cd /s/copy && find . -name '*.swift' | sort | while read f; do gzip -9n <$f >$f.gz && ln $f.gz $f.again && ln -s ${f##*/}.gz $f.link; done && "
+                    "find . -name '*.link' | sort | xargs zcat -f >../all && rm -r ../untarred")
+            sources = sorted(str(path.relative_to(shared / "copy")) for path in (shared / "copy").rglob("*.swift"))
+            expected = b"".join((shared / "copy" / name).read_bytes() for name in sorted(f"./{name}" for name in sources))
+            assert (shared / "all").read_bytes() == expected and not (shared / "untarred").exists()
+            assert all((shared / "copy" / f"{name}.again").stat().st_nlink == 2 for name in sources)
+
+        def names_lead_nowhere_else(ssh, shared, outside):
+            """A link is the guest's to follow, among its own files; a pipe is the guest's own too, and nobody here waits at it."""
+            assert "outside" not in ssh.run(f"cat /s/away/name {outside}/name /s/../../{outside}/name 2>/dev/null; true")
+            ssh.run("ln -s /etc/hostname /s/host && cat /s/host | grep -qx debian && echo mine >/s/away 2>/dev/null; true")
+            assert os.readlink(shared / "host") == "/etc/hostname" and (outside / "name").read_text() == "outside"
+            ssh.run("(timeout 3 cat /s/pipe & timeout 3 sh -c 'echo x >/s/pipe' & sleep 1)")
+            try:
+                os.close(os.open(shared / "pipe", os.O_WRONLY | os.O_NONBLOCK))
+                raise AssertionError("somebody on this host reads the pipe")
+            except OSError as error:
+                assert error.errno == errno.ENXIO, error
+            told = ssh.run("cd /s && mkfifo fifo && mknod null c 1 3 2>&1; stat -c %F pipe fifo away name")
+            assert "not permitted" in told and told.split("\n")[-5:-1] == ["fifo", "fifo", "symbolic link", "regular file"], told
+
+        def renames_during_walks(ssh, shared, outside):
+            """Directories that come and go under the guest's feet, and one that is a link out of the folder half of the time."""
+            tree = shared / "tree"
+            (tree / "a/b/c").mkdir(parents=True)
+            (tree / "a/b/c/name").write_text("inner")
+            ends = threading.Event()
+
+            def swap():
+                while not ends.is_set():
+                    (tree / "a").rename(tree / "kept")
+                    (tree / "a").symlink_to(outside)
+                    (tree / "a").unlink()
+                    (tree / "kept").rename(tree / "a")
+
+            swapper = threading.Thread(target=swap)
+            swapper.start()
+            try:
+                told = ssh.run("cd /s/tree; for i in $(seq 200); do cat a/b/c/name a/name; ls a/b; echo $i >a/new; done 2>/dev/null; true")
+            finally:
+                ends.set()
+                swapper.join()
+            assert "outside" not in told and "inner" in told, told[-2000:]
+            assert sorted(path.name for path in outside.iterdir()) == ["name"], "something was made outside"
+
         def killed_while_it_writes():
             """Each line is in the file, and the file on the disk, before its number is told."""
             with server() as machine:
@@ -164,6 +249,7 @@ def main():
         checks.check("the same by MMIO, which ACPI names: SeaBIOS boots from the disk, Linux has disk and network", debian_by_mmio)
         checks.check("microvm.yaml: without firmware and PCI, and fstrim makes holes in the disk's file", without_firmware)
         checks.check("it boots from devices that have no legacy interface", legacy_and_modern)
+        checks.check("a shared folder: a clone copied by cp and tar, links, pipes and renames lead nowhere else, read-only is", a_folder_is_shared)
         checks.check("what was synced before kill -9 is on the disk", killed_while_it_writes)
     print(f"{checks.passed} passed, {checks.failed} failed")
     sys.exit(1 if checks.failed else 0)

@@ -73,6 +73,7 @@ struct Run: ParsableCommand {
         let debuggers = try gdb.map(Run.debuggerAddress)
         if gdbWait, debuggers.isEmpty { throw ValidationError("--gdb-wait needs --gdb") }
         ch_report_exit()
+        Run.raiseDescriptorLimit()
         let finder = PluginFinder(paths: machineFile.plugins.pluginPath, isolation: .inProcess)
         let descriptions = try machineFile.load(finder).guests ?? []
         let pid = try pidFile.map { try PIDFile(path: $0) }
@@ -84,6 +85,15 @@ struct Run: ParsableCommand {
 }
 
 extension Run {
+    /// A shared folder holds a descriptor for each file that its guest knows: this process has as many as it may.
+    private static func raiseDescriptorLimit() {
+        let files = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+        var limit = rlimit()
+        guard getrlimit(files, &limit) == 0, limit.rlim_cur < limit.rlim_max else { return }
+        limit.rlim_cur = limit.rlim_max
+        setrlimit(files, &limit)
+    }
+
     /// As QEMU writes it; what a server does by itself may be said: unix:PATH,server=on,wait=off.
     private static func socketPath(_ text: String) throws -> String {
         var parts = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)

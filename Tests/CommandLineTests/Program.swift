@@ -22,8 +22,8 @@ enum Program {
         "flat", "fw-cfg", "gsi", "guard", "hotkey", "i440fx", "i8042", "ioapic", "lapic", "lfsr", "linux",
         "memory-watch", "multiboot", "null", "paravirt", "pic8259", "picture", "piix-ide", "piix3", "piix4-pm",
         "pit8254", "pty", "ram-disk", "raw-file", "reset-control", "rom", "rtc146818", "screen", "smbios", "socket",
-        "standard", "stats", "strict", "terminal", "trace", "uart16550", "user", "vga", "virtio-blk", "virtio-console",
-        "virtio-entropy", "virtio-mmio", "virtio-net", "virtio-pci", "watchpoint",
+        "standard", "stats", "strict", "terminal", "trace", "uart16550", "user", "vga", "virtio-9p", "virtio-blk",
+        "virtio-console", "virtio-entropy", "virtio-mmio", "virtio-net", "virtio-pci", "watchpoint",
     ]
 }
 

@@ -7,7 +7,7 @@ import Testing
 /// A plugin of the house, as it lies beside the tests' executable.
 struct BundledPlugin: Sendable, CustomTestStringConvertible {
     var name: String
-    /// Texts; `FILE:n` stands for a temporary file of n bytes, `PATH` for a name in a temporary directory.
+    /// Texts; `FILE:n` stands for a temporary file of n bytes, `PATH` for a name in a temporary directory, `DIRECTORY` for that.
     var properties: [String: String] = [:]
 
     var testDescription: String { name }
@@ -25,6 +25,7 @@ struct BundledPlugin: Sendable, CustomTestStringConvertible {
         BundledPlugin(name: "rtc146818"), BundledPlugin(name: "smbios"), BundledPlugin(name: "uart16550"),
         // Memory is copied at each save.
         BundledPlugin(name: "vga", properties: ["memory": "256KiB"]),
+        BundledPlugin(name: "virtio-9p", properties: ["path": "DIRECTORY"]),
         BundledPlugin(name: "virtio-blk"), BundledPlugin(name: "virtio-console"),
         BundledPlugin(name: "virtio-entropy"), BundledPlugin(name: "virtio-net"),
         BundledPlugin(name: "virtio-mmio", properties: ["at": "0xd0000000"]), BundledPlugin(name: "virtio-pci"),
@@ -88,6 +89,7 @@ final class TemporaryFiles {
             return make((0..<(Int(text.dropFirst(5)) ?? 0)).map { UInt8(truncatingIfNeeded: $0 * 5) })
         }
         if text == "PATH" { return make([]) }
+        if text == "DIRECTORY" { return directory }
         if text == "KERNEL" { return make(TemporaryFiles.kernel) }
         // At 2 MiB: the bench has little RAM.
         if text == "ELF" { return make(KernelELF([0xF4], physical: 0x20_0000, pvhEntry: 0x20_0000).bytes) }

@@ -242,7 +242,7 @@ open class VirtioDevice: Instance {
         finishQueues()
     }
 
-    public final override func disconnect() { abandon() }
+    open override func disconnect() { abandon() }
 
     // MARK: State
 
