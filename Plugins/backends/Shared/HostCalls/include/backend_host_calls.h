@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "backend_folder_calls.h"
+
 /* Descriptors */
 int bh_open(const char *path, int flags, unsigned mode);
 ssize_t bh_read(int descriptor, void *bytes, size_t count);
