@@ -6,6 +6,7 @@ the serial console and the cells of the VGA, and types on both keyboards. BACKPL
 the files, and that is all. --only: the checks whose outcome has this regular expression in it. Ends with `N passed, N failed`; status 1 where one failed."""
 
 import argparse
+import hashlib
 import pathlib
 import re
 import shlex
@@ -139,6 +140,17 @@ def main():
                 window.type("echo $((6 * 7)) after", "Enter")
                 window.wait_for(r"(?m)^(\$ )?42 after")
 
+        def a_disc_boots():
+            iso = files["grub-rescue-pc"].with_name("grub-rescue-cdrom.iso")
+            words = command(work / "none.img", "--set", f"iso={iso}", machine_file=ROOT / "machines/pc-cdrom.yaml")
+            with Screen(backplane, words, work) as screen:
+                screen.wait_for(r"(?s)GNU GRUB.*\*GNU/Linux")
+                screen.type("c")
+                screen.wait_for(r"grub>")
+                screen.type("ls\n")
+                screen.wait_for(r"\(cd\)")
+                assert screen.quit() == 0
+
         def ipxe_loads_by_tftp():
             (work / "tftp").mkdir()
             (work / "tftp/boot.ipxe").write_text("#!ipxe\necho a script has come\n")
@@ -200,7 +212,12 @@ def main():
             subprocess.run(["cp", "--sparse=always", str(DEBIAN), str(disk)], check=True)
             port = free_port()
             options = ("--set", "memory=512MiB", "--forward", f"tcp:{port}:22")
-            with Screen(backplane, command(disk, *options), work) as screen:
+            iso = files["grub-rescue-pc"].with_name("grub-rescue-cdrom.iso")
+            machine_file = work / "with-disc.yaml"
+            machine_file.write_text(
+                f"extends: {ROOT / 'machines/pc.yaml'}\ndevices:\n  - {{ id: cd0, plugin: ata, at: 0x170, control: 0x376, drive: cdrom, irq: gsi.15, "
+                f"block: disc, dma: ide.1 }}\nbackends:\n  - {{ id: disc, plugin: raw-file, path: {iso}, mode: read-only }}\n")
+            with Screen(backplane, command(disk, *options, machine_file=machine_file), work) as screen:
                 logs_in(screen)
                 ssh = SSH(port)
                 ssh.wait()
@@ -214,6 +231,8 @@ def main():
                 for line in (r"ACPI (BIOS )?(Error|Warning|Exception)", r"I/O error", r"loaded failed"):
                     assert not re.search(line, told), f"{line}: in\n{told[-3000:]}"
                 acpica_reads_the_tables(ssh)
+                told = ssh.run("sha256sum </dev/sr0; cat /sys/class/ata_device/dev2.0/dma_mode; mount -r /dev/sr0 /mnt && ls /mnt && umount /mnt")
+                assert hashlib.sha256(iso.read_bytes()).hexdigest() in told and "DMA" in told and "boot" in told, told
                 screen.type("reboot\n")
                 logs_in(screen)
                 screen.tell("system_powerdown")
@@ -231,10 +250,11 @@ def main():
         checks.check("SeaBIOS's boot menu comes up on the VGA at a key, and boots what a key chooses", boot_menu_by_keys)
         checks.check("GRUB's rescue menu is read from the cells and driven by keys, and by Ctrl-Alt-Delete comes again", grub_on_the_screen)
         checks.check("the VGA's screen on a terminal: colours, keys, a small window, the consoles, the monitor, a suspension; the terminal as before at the end", screen_on_a_terminal)
+        checks.check("GRUB's rescue disc boots from the CD-ROM drive", a_disc_boots)
         checks.check("iPXE in the card's ROM gets an address by DHCP and loads a script by TFTP", ipxe_loads_by_tftp)
         pc_boards.Boards(backplane, arguments.engine, files, work).run(checks)
         if DEBIAN.exists():
-            checks.check("Debian boots from its disk to a login by keys on the VGA; DMA, I/O APIC, ssh by a forwarded port, ACPI that iasl and acpiexec accept; it reboots, and the power button ends it", debian_to_its_prompt)
+            checks.check("Debian boots from its disk to a login by keys on the VGA; DMA, I/O APIC, a CD-ROM, ssh by a forwarded port, ACPI that iasl and acpiexec accept; it reboots, and the power button ends it", debian_to_its_prompt)
             checks.check("Debian boots from the disk that it has written, and poweroff by keys ends the machine with status 0", debian_powers_itself_off)
         else:
             print("SKIPPED Debian from its disk: scripts/make-debian-disk.sh makes it, as root")

@@ -120,9 +120,7 @@ struct LivePolicyTests {
         #expect(WatcherPolicy.count("replaced observed") == counted)
         #expect(try running.tally("gaps") == 0)
         #expect(WatcherPolicy.alive == before)
-        let pauses = running.machine.pauseTimes
-        #expect(pauses.count >= 500)
-        #expect(pauses.percentile(50) < 1_000_000)
+        #expect(running.machine.pauseTimes.count >= 500)
         _ = await running.end()
     }
 

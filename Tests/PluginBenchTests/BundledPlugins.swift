@@ -14,7 +14,8 @@ struct BundledPlugin: Sendable, CustomTestStringConvertible {
 
     static let all = [
         // Devices.
-        BundledPlugin(name: "acpi"), BundledPlugin(name: "ata"), BundledPlugin(name: "debug-console"),
+        BundledPlugin(name: "acpi"), BundledPlugin(name: "ata"),
+        BundledPlugin(name: "ata", properties: ["slave-drive": "cdrom"]), BundledPlugin(name: "debug-console"),
         BundledPlugin(name: "debug-exit"), BundledPlugin(name: "e1000"), BundledPlugin(name: "fw-cfg"),
         BundledPlugin(name: "gsi"), BundledPlugin(name: "i440fx"), BundledPlugin(name: "i8042"),
         BundledPlugin(name: "ioapic"), BundledPlugin(name: "lapic"), BundledPlugin(name: "lfsr"),

@@ -7,7 +7,9 @@
 /// DMA is there where the channel has a host controller with a bus master; where not, IDENTIFY DEVICE claims none and READ and WRITE
 /// DMA are aborted (ATA-6 makes them mandatory).
 ///
-/// Not modelled: queued commands, PACKET devices, Host Protected Area beyond READ NATIVE MAX ADDRESS, security, SMART, device
+/// A CD-ROM drive is a packet device (Packet.swift).
+///
+/// Not modelled: queued commands, overlapped packet commands, Host Protected Area beyond READ NATIVE MAX ADDRESS, security, SMART, device
 /// configuration overlay, removable media, CFA, READ and WRITE BUFFER and LONG, FORMAT TRACK, the standby timer (a
 /// drive goes to standby only when told), and the time that anything takes: what needs no medium is done at once.
 ///
@@ -53,13 +55,23 @@ public struct ATAChannel: Sendable {
         drive0 = device0
         drive1 = device1
         self.hasDMA = hasDMA
+        showPacketSignatures()
     }
 
     /// Power-on and RESET-: both devices as new, the transfer and what the host still has of it forgotten.
     public mutating func reset() {
+        // A reset opens no tray and closes none.
+        let areOpen = (state.device0.packet.isOpen, state.device1.packet.isOpen)
         state = State()
+        (state.device0.packet.isOpen, state.device1.packet.isOpen) = areOpen
         outstanding = nil
         forgetChannel()
+        showPacketSignatures()
+    }
+
+    /// As after power-on: the defaults of the state are a disk's.
+    private mutating func showPacketSignatures() {
+        for index: UInt8 in 0...1 where drive(index).isPacketDevice { state[index].resetPacketDevice() }
     }
 
     // MARK: Guest side: the Command Block, offsets 0...7
@@ -89,6 +101,7 @@ public struct ATAChannel: Sendable {
     public mutating func write(_ offset: UInt8, _ value: UInt8) {
         if offset == Register.data { return writeData(UInt32(value), width: 1) }
         state.control.remove(.highOrderByte)
+        if offset == Register.statusOrCommand, value == Opcode.deviceReset.rawValue, resetsPacketDevice() { return }
         guard anyPresent, state.transfer.phase == .idle, !state.control.contains(.softwareReset) else { return }
         switch offset {
         case Register.device: state.select = DeviceSelect(rawValue: value)
@@ -163,8 +176,9 @@ extension ATAChannel {
         forgetChannel()
         state.transfer = Transfer()
         state.select = DeviceSelect()
-        if drive0.isPresent { state.device0.softwareReset() }
-        if drive1.isPresent { state.device1.softwareReset() }
+        for index: UInt8 in 0...1 where isPresent(index) {
+            if drive(index).isPacketDevice { state[index].resetPacketDevice() } else { state[index].softwareReset() }
+        }
     }
 }
 
@@ -198,8 +212,8 @@ extension ATAChannel.Device {
     }
 
     /// The signature, which diagnostics leave as well: no command was executed, all tests passed.
-    mutating func showSignature() {
-        let fresh = Self()
+    mutating func showSignature(isPacketDevice: Bool = false) {
+        let fresh = isPacketDevice ? Self.packetDevice : Self()
         (status, error) = (fresh.status, fresh.error)
         (sectorCount, lbaLow, lbaMid, lbaHigh) = (fresh.sectorCount, fresh.lbaLow, fresh.lbaMid, fresh.lbaHigh)
         interruptPending = false

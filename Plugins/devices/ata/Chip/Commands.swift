@@ -8,7 +8,9 @@ extension ATAChannel {
         // An absent device executes nothing; one that sleeps wakes only by a reset.
         guard isPresent(index), state[index].power != .sleep else { return }
         begin(index)
-        if let opcode {
+        if drive(index).isPacketDevice {
+            executePacketDevice(opcode, index)
+        } else if let opcode {
             execute(opcode, index)
         } else if Opcode.recalibrate.contains(code) {
             state[index].power = .active
@@ -36,7 +38,9 @@ extension ATAChannel {
         case .writeDMAExt: startDMA(.dmaWrite, index, extended: true)
         case .verify, .verifyNoRetry: startVerify(index, extended: false)
         case .verifyExt: startVerify(index, extended: true)
-        case .identifyDevice: startIdentify(index)
+        case .identifyDevice:
+            identify(index)
+            offerIdentification()
         case .flushCache, .flushCacheExt: startFlush(.flush)
         case .standby, .standbyATA3, .standbyImmediate, .standbyImmediateATA3: startFlush(.standby)
         case .sleep, .sleepATA3: startFlush(.sleep)
@@ -44,7 +48,7 @@ extension ATAChannel {
         }
     }
 
-    private mutating func executeNonData(_ opcode: Opcode, _ index: UInt8) {
+    mutating func executeNonData(_ opcode: Opcode, _ index: UInt8) {
         switch opcode {
         case .initializeParameters: initializeParameters(index)
         case .setMultipleMode: setMultipleMode(index)
@@ -68,7 +72,7 @@ extension ATAChannel {
         state[index].interruptPending = false
     }
 
-    private mutating func noteDroppedInterrupt() {
+    mutating func noteDroppedInterrupt() {
         if interruptAsserted { interruptDrops &+= 1 }
     }
 
@@ -96,11 +100,10 @@ extension ATAChannel {
     private mutating func executeDiagnostic() {
         noteDroppedInterrupt()
         state.select = DeviceSelect()
-        if drive0.isPresent && state.device0.power != .sleep {
-            state.device0.showSignature()
-            state.device0.interruptPending = true
+        for index: UInt8 in 0...1 where isPresent(index) && state[index].power != .sleep {
+            state[index].showSignature(isPacketDevice: drive(index).isPacketDevice)
         }
-        if drive1.isPresent && state.device1.power != .sleep { state.device1.showSignature() }
+        if drive0.isPresent && state.device0.power != .sleep { state.device0.interruptPending = true }
     }
 
     private mutating func seek(_ index: UInt8) {

@@ -32,7 +32,7 @@ extension ATAChannel {
     public var dmaRequest: DMADirection? {
         guard state.transfer.phase == .requested else { return nil }
         switch state.transfer.kind {
-        case .dmaRead: return .toHost
+        case .dmaRead, .packetDMA, .replyDMA: return .toHost
         case .dmaWrite: return .toDevice
         default: return nil
         }
@@ -47,6 +47,11 @@ extension ATAChannel {
     /// - Returns: bytes of the last read request that go to memory, or that are wanted from there for the next write request.
     public mutating func takeMovement() -> (direction: DMADirection, byteCount: Int)? {
         guard isChannelReady, let direction = dmaRequest else { return nil }
+        if state.transfer.kind == .replyDMA {
+            guard dmaStep == .waiting else { return nil }
+            dmaStep = .moving(1)
+            return (direction, Int(state.transfer.filled))
+        }
         let sectors: UInt32
         switch dmaStep {
         case .read(let count): sectors = count
@@ -61,6 +66,8 @@ extension ATAChannel {
     /// channel's next start: hosts that follow the programming interface give lists that are long enough.
     public mutating func moved(_ byteCount: Int) {
         guard case .moving(let wanted) = dmaStep, let direction = dmaRequest else { return }
+        // A reply ends with the transfer, however much of it the host took.
+        if state.transfer.kind == .replyDMA { return finishPacket() }
         let sectors = min(wanted, UInt32(clamping: byteCount / Self.sectorSize))
         if sectors < wanted { isChannelReady = false }
         dmaStep = .waiting
@@ -82,7 +89,7 @@ extension ATAChannel {
 
     /// The request that a DMA command has for the medium now.
     func dmaMediumRequest(tag: UInt64) -> Request? {
-        let isRead = state.transfer.kind == .dmaRead
+        let isRead = state.transfer.kind != .dmaWrite
         let sectors: UInt32
         switch dmaStep {
         case .medium(let count): sectors = count
@@ -118,7 +125,7 @@ extension ATAChannel {
     private mutating func advanceDMA(_ sectors: UInt32) {
         advance(sectors)
         if state.transfer.remaining == 0 {
-            finish()
+            if state.transfer.kind.isPacket { finishPacket() } else { finish() }
         } else if state.transfer.next >= transferLimit {
             failAtEnd()
         }

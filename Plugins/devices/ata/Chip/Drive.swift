@@ -8,13 +8,19 @@ public struct Drive: Sendable {
         case geometryOutOfRange(CHS)
         /// The geometry names more sectors than the drive has.
         case geometryLargerThanDrive(CHS, sectors: UInt64)
+        /// A disc has 1 to 2^32 - 1 blocks of 2048 bytes.
+        case noDisc(sectors: UInt64)
     }
 
     public static let maximumSectors: UInt64 = 1 << 48
     /// No drive in this place.
     public static let absent = Drive()
 
-    /// 512-byte sectors; 0: not present.
+    /// What stands in the place: a disk by the ATA command set, or a CD-ROM drive by the packet commands of MMC.
+    public enum Kind: Sendable { case disk, cdrom }
+
+    public let kind: Kind
+    /// 512-byte sectors; 0: not present. Of a CD-ROM drive: of its disc, which has a quarter as many blocks.
     public let sectors: UInt64
     public let readOnly: Bool
     /// IDENTIFY DEVICE: up to 40, 20 and 8 characters of ASCII; longer is cut, what is not printable becomes `?`.
@@ -27,15 +33,19 @@ public struct Drive: Sendable {
     /// - Parameter geometry: the default translation; nil for the usual one, `CHS(sectors:)`.
     public init(
         sectors: UInt64, readOnly: Bool = false, model: String = "BACKPLANE DISK", serial: String = "",
-        firmware: String = "1.0", geometry: CHS? = nil
+        firmware: String = "1.0", geometry: CHS? = nil, kind: Kind = .disk
     ) throws(Problem) {
         guard sectors <= Self.maximumSectors else { throw .tooManySectors(sectors) }
+        if kind == .cdrom, sectors > 0, !(1...UInt64(UInt32.max)).contains(sectors / 4) {
+            throw .noDisc(sectors: sectors)
+        }
         if let geometry, sectors > 0 {
             guard geometry.isEncodable else { throw .geometryOutOfRange(geometry) }
             guard geometry.capacity <= sectors else { throw .geometryLargerThanDrive(geometry, sectors: sectors) }
         }
+        self.kind = kind
         self.sectors = sectors
-        self.readOnly = readOnly
+        self.readOnly = readOnly || kind == .cdrom
         self.model = model
         self.serial = serial
         self.firmware = firmware
@@ -43,11 +53,14 @@ public struct Drive: Sendable {
     }
 
     private init() {
-        (sectors, readOnly, model, serial, firmware) = (0, false, "", "", "")
+        (kind, sectors, readOnly, model, serial, firmware) = (.disk, 0, false, "", "", "")
         geometry = CHS(sectors: 0)
     }
 
     public var isPresent: Bool { sectors > 0 }
+    var isPacketDevice: Bool { kind == .cdrom }
+    /// Blocks of 2048 bytes on its disc.
+    var blocks: UInt64 { sectors / 4 }
 
     /// What IDENTIFY DEVICE words 60-61 report: 28-bit capacity stops at 0x0FFFFFFF.
     var sectorsLBA28: UInt32 { UInt32(truncatingIfNeeded: min(sectors, 0x0FFF_FFFF)) }

@@ -15,6 +15,32 @@ extension ATAChannel {
         putChecksum()
     }
 
+    /// IDENTIFY PACKET DEVICE (8.16).
+    mutating func identifyPacketDevice(_ index: UInt8) {
+        let drive = drive(index)
+        for i in 0..<Self.sectorSize { state.buffer[i] = 0 }
+        put(0, 0x85C0)  // CD-ROM, removable, DRQ soon after PACKET without an interrupt, packets of 12 bytes
+        putText(drive.serial, at: 10, words: 10)
+        putText(drive.firmware, at: 23, words: 4)
+        putText(drive.model, at: 27, words: 20)
+        put(49, 0x0E00 | (hasDMA ? 0x0100 : 0))
+        put(50, 0x4000)
+        put(53, hasDMA ? 0x0006 : 0x0002)
+        put(64, 0x0003)
+        put(67, 120)
+        put(68, 120)
+        if hasDMA { putDMA(state[index].settings.dmaMode) }
+        put(80, 0x0078)
+        put(82, 0x4218)  // NOP, DEVICE RESET, PACKET, power management
+        put(83, 0x5000)  // FLUSH CACHE
+        put(84, 0x4000)
+        put(85, 0x4218)
+        put(86, 0x1000)
+        put(87, 0x4000)
+        put(93, hardwareResetResult(index))
+        putChecksum()
+    }
+
     private mutating func putGeometry(_ drive: Drive, _ settings: Settings) {
         put(0, 0x0040)  // ATA device, not removable
         put(1, drive.geometry.cylinders)

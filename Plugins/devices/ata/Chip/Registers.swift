@@ -70,13 +70,14 @@ enum Register {
 /// The commands that are executed; every other code is aborted. The codes with `ATA3` are those of the power
 /// management commands before ATA-4, which drivers of that time try as well.
 enum Opcode: UInt8 {
-    case nop = 0x00
+    case nop = 0x00, deviceReset = 0x08
     case readSectors = 0x20, readSectorsNoRetry = 0x21, readSectorsExt = 0x24
     case readDMAExt = 0x25, readNativeMaxExt = 0x27, readMultipleExt = 0x29
     case writeSectors = 0x30, writeSectorsNoRetry = 0x31, writeSectorsExt = 0x34, writeDMAExt = 0x35
     case writeMultipleExt = 0x39
     case verify = 0x40, verifyNoRetry = 0x41, verifyExt = 0x42
     case executeDiagnostic = 0x90, initializeParameters = 0x91
+    case packet = 0xA0, identifyPacketDevice = 0xA1
     case standbyImmediateATA3 = 0x94, idleImmediateATA3 = 0x95, standbyATA3 = 0x96, idleATA3 = 0x97
     case checkPowerModeATA3 = 0x98, sleepATA3 = 0x99
     case readMultiple = 0xC4, writeMultiple = 0xC5, setMultipleMode = 0xC6

@@ -81,7 +81,9 @@ extension ATAChannel {
         case .write: stored(sectors)
         case .verify: verified(sectors)
         case .flush, .standby, .sleep: flushed()
-        case .identify, .dmaRead, .dmaWrite: break  // never requested; ended above
+        case .packetRead: fetchedBlocks(sectors, data)
+        // Never requested; ended above.
+        case .identify, .dmaRead, .dmaWrite, .packet, .reply, .replyDMA, .packetDMA: break
         }
         return true
     }
@@ -95,8 +97,12 @@ extension ATAChannel {
         let drive = Int(state.select.index)
         let limit = transferLimit
         switch transfer.kind {
-        case .identify: return nil
-        case .dmaRead, .dmaWrite: return dmaMediumRequest(tag: tag)
+        case .identify, .packet, .reply, .replyDMA: return nil
+        case .dmaRead, .dmaWrite, .packetDMA: return dmaMediumRequest(tag: tag)
+        case .packetRead:
+            return Request(
+                tag: tag, drive: drive, operation: .read, sector: transfer.next,
+                sectors: Int(min(transfer.remaining, UInt32(Self.bufferSectors))), writeThrough: false)
         case .flush, .standby, .sleep:
             return Request(tag: tag, drive: drive, operation: .flush, sector: 0, sectors: 0, writeThrough: false)
         case .read:
@@ -126,6 +132,9 @@ extension ATAChannel {
     }
 
     mutating func failRequest(_ outcome: Outcome, _ sectors: UInt32) {
+        if state.transfer.kind.isPacket {
+            return failPacket(outcome == .mediumError ? .unrecoveredRead : .internalFailure)
+        }
         if sectors > 1 {
             state.transfer.singles = UInt8(truncatingIfNeeded: sectors)
             return
@@ -133,7 +142,7 @@ extension ATAChannel {
         let kind = state.transfer.kind
         switch kind {
         case .read, .write, .verify, .dmaRead, .dmaWrite: showBadSector()
-        case .identify, .flush, .standby, .sleep: break
+        case .identify, .flush, .standby, .sleep, .packet, .reply, .replyDMA, .packetRead, .packetDMA: break
         }
         switch (kind, outcome) {
         case (.read, .mediumError), (.verify, .mediumError), (.dmaRead, .mediumError): fail(.uncorrectable)

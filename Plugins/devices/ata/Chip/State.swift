@@ -37,6 +37,22 @@ extension ATAChannel {
         public var interruptPending = false
         public var settings = Settings()
         public var power = PowerMode.active
+        public var packet = PacketState()
+        public init() {}
+    }
+
+    /// What a packet device has beside. The defaults are a disk's.
+    public struct PacketState: Equatable, Sendable {
+        /// What REQUEST SENSE tells, and the drive then forgets.
+        public var sense = Sense.none
+        /// What the next command but a few is refused with, once; none: nothing.
+        public var attention = Sense.none
+        /// PREVENT ALLOW MEDIUM REMOVAL.
+        public var isLocked = false
+        /// The disc is out.
+        public var isOpen = false
+        /// The button was pressed while the drive was locked: the guest is to hear of it.
+        public var isEjectWanted = false
         public init() {}
     }
 
@@ -69,6 +85,11 @@ extension ATAChannel {
         }
         public enum Kind: UInt8, Sendable {
             case identify, read, write, verify, flush, standby, sleep, dmaRead, dmaWrite
+            case packet  // the command packet itself
+            case reply, replyDMA  // what a packet command tells, from the buffer
+            case packetRead, packetDMA  // blocks of a disc
+
+            var isPacket: Bool { rawValue >= Self.packet.rawValue }
         }
         public enum Addressing: UInt8, Sendable { case chs, lba28, lba48 }
 
@@ -89,7 +110,11 @@ extension ATAChannel {
         public var blockEnd: UInt16 = 0
         /// End of the data that reads have fetched.
         public var filled: UInt16 = 0
+        /// Of a packet command: the most bytes in a DRQ data block, even. 0 for others.
+        public var limit: UInt16 = 0
         public init() {}
+
+        var isFlush: Bool { kind == .flush || kind == .standby || kind == .sleep }
     }
 
     /// Takes a saved state, which may be hostile. False, and nothing changed, where it breaks an invariant or does not
@@ -111,6 +136,9 @@ extension ATAChannel {
 
     private func isSound(_ device: Device, drive: Drive) -> Bool {
         guard drive.isPresent else { return device == Device() }
+        guard drive.isPacketDevice || device.packet == PacketState(), device.packet.sense.isSound,
+            [.none, .reset, .mediumChanged].contains(device.packet.attention)
+        else { return false }
         let settings = device.settings
         let own = settings.heads == 0 && settings.sectorsPerTrack == 0
         return Status([.ready, .seekComplete, .error, .deviceFault]).isSuperset(of: device.status)
@@ -126,6 +154,10 @@ extension ATAChannel {
         guard isPresent(index), saved[index].power != .sleep,
             Self.isBlockSize(transfer.block), transfer.position & 1 == 0
         else { return false }
+        if transfer.kind.isPacket { return drive(index).isPacketDevice && isSoundPacket(transfer, drive(index)) }
+        guard transfer.limit == 0, transfer.kind == .identify || !drive(index).isPacketDevice || transfer.isFlush else {
+            return false
+        }
         let isDMA = transfer.kind == .dmaRead || transfer.kind == .dmaWrite
         guard transfer.singles <= (isDMA ? Self.dmaSectors : Self.bufferSectors), hasDMA || !isDMA else { return false }
         let limit = limit(transfer.addressing, settings: saved[index].settings, drive: drive(index))
@@ -142,6 +174,7 @@ extension ATAChannel {
             plain.phase = .requested
             plain.kind = transfer.kind
             return transfer == plain
+        case .packet, .reply, .replyDMA, .packetRead, .packetDMA: return false
         }
     }
 

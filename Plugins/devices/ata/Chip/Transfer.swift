@@ -4,8 +4,8 @@
 extension ATAChannel {
     // MARK: Starting
 
-    mutating func startIdentify(_ index: UInt8) {
-        identify(index)
+    /// What the buffer holds of IDENTIFY DEVICE or IDENTIFY PACKET DEVICE.
+    mutating func offerIdentification() {
         state.transfer.kind = .identify
         state.transfer.remaining = 1
         state.transfer.filled = 512
@@ -81,6 +81,7 @@ extension ATAChannel {
     /// The guest has taken the last word of a data block.
     mutating func endReadBlock() {
         if state.transfer.kind == .identify { return finish(interrupt: false) }
+        if state.transfer.kind.isPacket { return endPacketBlock() }
         let sectors = blockSectors()
         state.transfer.next &+= UInt64(sectors)
         state.transfer.remaining &-= sectors
@@ -132,6 +133,7 @@ extension ATAChannel {
     /// The guest has written the last word of a data block. With the write cache on, blocks are gathered in the buffer
     /// before the medium is asked: WRITE SECTORS is then one host request for 16 sectors instead of 16.
     mutating func endWriteBlock() {
+        if state.transfer.kind == .packet { return executePacket() }
         let received = UInt32(state.transfer.blockEnd) / 512
         putProgress(
             sector: state.transfer.next &+ UInt64(received) &- 1, left: state.transfer.remaining &- received)

@@ -4,16 +4,22 @@ import PluginKit
 /// Connects the channel to its ports, its interrupt line and up to two block devices.
 final class ATAPlugin: Instance {
     static let definition = ClassDefinition.device(
-        "ata", summary: "ATA channel (ISA task file) with up to two disks",
+        "ata", summary: "ATA channel (ISA task file) with up to two disks or CD-ROM drives",
         properties: [
             Property("at", .port, default: "0x1f0", doc: "first of the eight command block ports"),
             Property("control", .port, default: "0x3f6", doc: "the control port: alternate status and device control"),
-            Property("model", .text, default: "BACKPLANE DISK", doc: "model of drive 0, up to 40 characters"),
+            Property(
+                "drive", .choice, default: "disk", choices: ["disk", "cdrom"],
+                doc: "what drive 0 is; the medium of a cdrom is an image as ISOs are"),
+            Property(
+                "model", .text, doc: "model of drive 0, up to 40 characters; else BACKPLANE DISK or BACKPLANE CD-ROM"),
             Property(
                 "serial", .text, default: "", doc: "serial number of drive 0, up to 20 characters; empty: its place"),
             Property(
                 "geometry", .text, doc: "drive 0's cylinders/heads/sectors, such as 1024/16/63; else the usual one"),
-            Property("slave-model", .text, default: "BACKPLANE DISK", doc: "model of drive 1"),
+            Property(
+                "slave-drive", .choice, default: "disk", choices: ["disk", "cdrom"], doc: "what drive 1 is"),
+            Property("slave-model", .text, doc: "model of drive 1"),
             Property("slave-serial", .text, default: "", doc: "serial number of drive 1"),
             Property("slave-geometry", .text, doc: "drive 1's cylinders/heads/sectors"),
         ],
@@ -25,9 +31,21 @@ final class ATAPlugin: Instance {
                 "dma", "dma-channel/1", optional: true,
                 doc: "the channel of the IDE controller's bus master; without it the drives know no DMA"),
         ],
+        methods: [
+            Method(
+                "eject", result: .status,
+                doc: "takes the disc out of the CD-ROM drive; a guest that has locked it is asked to let it go",
+                function: { (raw) in instance(raw, as: ATAPlugin.self).setOpen(true) }
+                    as @convention(c) (UnsafeMutableRawPointer?) -> Int32),
+            Method(
+                "insert", result: .status, doc: "puts it in again",
+                function: { (raw) in instance(raw, as: ATAPlugin.self).setOpen(false) }
+                    as @convention(c) (UnsafeMutableRawPointer?) -> Int32),
+        ],
         make: { (host, values) throws(PluginError) in try ATAPlugin(host, values) })
 
     private struct Options {
+        var kind: Drive.Kind
         var model: String
         var serial: String
         var geometry: CHS?
@@ -60,10 +78,12 @@ final class ATAPlugin: Instance {
         ports = (values.port("at"), values.port("control"))
         options = [
             Options(
-                model: values.text("model"), serial: ATAPlugin.serial(values.text("serial"), host, "0"),
+                kind: ATAPlugin.kind(values.text("drive")), model: ATAPlugin.model(values, ""),
+                serial: ATAPlugin.serial(values.text("serial"), host, "0"),
                 geometry: try ATAPlugin.geometry(values, "geometry")),
             Options(
-                model: values.text("slave-model"), serial: ATAPlugin.serial(values.text("slave-serial"), host, "1"),
+                kind: ATAPlugin.kind(values.text("slave-drive")), model: ATAPlugin.model(values, "slave-"),
+                serial: ATAPlugin.serial(values.text("slave-serial"), host, "1"),
                 geometry: try ATAPlugin.geometry(values, "slave-geometry")),
         ]
         buffer = .allocate(capacity: ATAChannel.bufferSize)
@@ -72,6 +92,13 @@ final class ATAPlugin: Instance {
     }
 
     deinit { buffer.deallocate() }
+
+    private static func kind(_ name: String) -> Drive.Kind { name == "cdrom" ? .cdrom : .disk }
+
+    private static func model(_ values: Values, _ drive: String) -> String {
+        if values.isSet(drive + "model") { return values.text(drive + "model") }
+        return kind(values.text(drive + "drive")) == .cdrom ? "BACKPLANE CD-ROM" : "BACKPLANE DISK"
+    }
 
     private static func serial(_ text: String, _ host: Host, _ place: String) -> String {
         text.isEmpty ? "BP-" + host.id + "-" + place : text
@@ -122,13 +149,16 @@ final class ATAPlugin: Instance {
         do {
             return try Drive(
                 sectors: info.sectors, readOnly: info.read_only != 0, model: options[index].model,
-                serial: options[index].serial, geometry: options[index].geometry)
+                serial: options[index].serial, geometry: options[index].geometry, kind: options[index].kind)
         } catch {
             switch error {
             case .tooManySectors(let count):
                 throw PluginError(slot + ": \(count) sectors are more than ATA can address")
             case .geometryOutOfRange:
                 throw PluginError(slot + ": a geometry has 1 to 65535 cylinders, 1 to 16 heads and 1 to 255 sectors")
+            case .noDisc(let sectors):
+                throw PluginError(
+                    slot + ": \(sectors) sectors of 512 bytes are no disc, which has 1 to 2^32 - 1 blocks of 2048")
             case .geometryLargerThanDrive(_, let sectors):
                 throw PluginError(slot + ": the geometry names more than the \(sectors) sectors that there are")
             }
@@ -259,6 +289,8 @@ final class ATAPlugin: Instance {
     private func settleChannel() {
         if chip.dmaRequest != requested { request(chip.dmaRequest) }
         guard underWay == nil, !isQuiet, let (direction, count) = chip.takeMovement() else { return }
+        var span = buffer.mutableSpan
+        _ = chip.copyReply(into: &span)
         switch direction {
         case .toHost: channel.write(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
         case .toDevice: channel.read(count)
@@ -313,6 +345,22 @@ final class ATAPlugin: Instance {
         }
     }
 
+    // MARK: Discs
+
+    /// Of every CD-ROM drive of the channel.
+    private func setOpen(_ isOpen: Bool) -> Int32 {
+        let drives = options.indices.filter { options[$0].kind == .cdrom && media[$0].isWired }
+        guard !drives.isEmpty else {
+            host.fail("there is no CD-ROM drive on this channel")
+            return PluginKit.Status.notFound.rawValue
+        }
+        for index in drives where !chip.press(UInt8(index), opens: isOpen) {
+            host.fail("the guest has locked the drive: it is asked to let the disc go")
+            return PluginKit.Status.refused.rawValue
+        }
+        return PluginKit.Status.ok.rawValue
+    }
+
     // MARK: State
 
     override func save(to state: StateWriter) throws(PluginError) { ATAState.put(chip.state, to: state) }
@@ -328,7 +376,8 @@ final class ATAPlugin: Instance {
 }
 
 let library = Library(
-    "ata", version: "1.0", summary: "ATA channel with up to two disks", needsMinor: 0, classes: [ATAPlugin.definition])
+    "ata", version: "1.0", summary: "ATA channel with up to two disks or CD-ROM drives", needsMinor: 0,
+    classes: [ATAPlugin.definition])
 
 @c(backplane_plugin)
 public func backplanePlugin(_ major: UInt32, _ minor: UInt32) -> UnsafePointer<bp_plugin>? {

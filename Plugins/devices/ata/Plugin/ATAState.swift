@@ -19,6 +19,7 @@ enum ATAState {
         state.put("position", transfer.position)
         state.put("block-end", transfer.blockEnd)
         state.put("filled", transfer.filled)
+        state.put("limit", transfer.limit, optional: true)
         state.put("buffer", channel.buffer)
     }
 
@@ -38,6 +39,8 @@ enum ATAState {
         channel.transfer.position = try state.get("position")
         channel.transfer.blockEnd = try state.get("block-end")
         channel.transfer.filled = try state.get("filled")
+        // States of before there were CD-ROM drives have none of theirs.
+        if state.has("limit") { channel.transfer.limit = try state.get("limit") }
         channel.buffer = try state.get("buffer", count: ATAChannel.bufferSize)
         return channel
     }
@@ -59,6 +62,23 @@ enum ATAState {
         state.put("heads", device.settings.heads)
         state.put("sectors", device.settings.sectorsPerTrack)
         state.put("power", device.power.rawValue)
+        put(device.packet.sense, "sense", to: state)
+        put(device.packet.attention, "attention", to: state)
+        state.put("locked", device.packet.isLocked, optional: true)
+        state.put("open", device.packet.isOpen, optional: true)
+        state.put("eject-wanted", device.packet.isEjectWanted, optional: true)
+    }
+
+    private static func put(_ sense: Sense, _ name: StaticString, to state: StateWriter) {
+        let word = UInt32(sense.key) << 16 | UInt32(sense.code) << 8 | UInt32(sense.qualifier)
+        state.put(name, word, optional: true)
+    }
+
+    private static func sense(_ name: StaticString, from state: StateReader) throws(PluginError) -> Sense {
+        guard state.has(name) else { return .none }
+        let word: UInt32 = try state.get(name)
+        guard word < 1 << 24 else { throw PluginError("the saved sense 0x\(String(word, radix: 16)) is none") }
+        return Sense(UInt8(word >> 16), UInt8(word >> 8 & 0xFF), UInt8(word & 0xFF))
     }
 
     private static func device(from state: StateReader) throws(PluginError) -> ATAChannel.Device {
@@ -80,6 +100,11 @@ enum ATAState {
         device.settings.heads = try state.get("heads")
         device.settings.sectorsPerTrack = try state.get("sectors")
         device.power = try state.get("power")
+        device.packet.sense = try sense("sense", from: state)
+        device.packet.attention = try sense("attention", from: state)
+        if state.has("locked") { device.packet.isLocked = try state.get("locked") }
+        if state.has("open") { device.packet.isOpen = try state.get("open") }
+        if state.has("eject-wanted") { device.packet.isEjectWanted = try state.get("eject-wanted") }
         return device
     }
 }
