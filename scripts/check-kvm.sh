@@ -5,7 +5,7 @@
 #
 # Parts, each a host of its own: tests (EngineKVM's, the witness, machines on KVM), guests (of kvm-checks.sh), debian
 # (check-linux.sh), and where it is named or with --soak pc (check-pc.py's firmware and GRUB). Boxes run at the same time, and have BOX_SECONDS for all
-# that they do (default: 900, with --soak 3600). --soak checks more of each.
+# that they do (default: 600, with --soak 3600). --soak checks more of each.
 set -u
 
 fail() { echo "check-kvm.sh: $*" >&2; exit 2; }
@@ -28,7 +28,7 @@ done
 : "${parts:=tests guests debian${soak:+ pc}}"
 logs=$repository/.build/box
 mkdir -p "$logs"
-if [ -n "$soak" ]; then : "${BOX_SECONDS:=3600}"; else : "${BOX_SECONDS:=900}"; fi
+if [ -n "$soak" ]; then : "${BOX_SECONDS:=3600}"; else : "${BOX_SECONDS:=600}"; fi
 export BOX_SECONDS
 
 # `engine: auto` knows: it takes KVM where supervisor code runs at native speed.
@@ -60,11 +60,20 @@ run_debian() {
 run_pc() { run "$repository/scripts/check-pc.py" --engine kvm "$backplane"; }
 run() {
     if [ $place = box ]; then set -- "$repository/scripts/kvm-box.sh" "$@"; fi
+    run_once "$@"
+    # The box itself has died, of a fault of its own.
+    if [ $place = box ] && [ $status = 99 ]; then
+        echo "the box of '$part' has died, and is started once more: $(grep -a -m 1 -e BUG: -e 'Kernel panic' "$logs/$part/console" | cut -c 1-120)"
+        run_once "$@"
+    fi
+    echo $status >"$logs/$part.status"
+}
+run_once() {
     BOX_DIR=$logs/$part "$@" >"$logs/$part.log" 2>&1 &
     child=$!
     trap 'kill $child' TERM
     wait $child
-    echo $? >"$logs/$part.status"
+    status=$?
 }
 
 # One line for each check: of the test bundle, for each test.

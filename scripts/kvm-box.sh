@@ -7,6 +7,8 @@
 # that BOX_OUT names to it: that is kvm-box.out/ of BOX_DIR here. Its output and its exit status are the box's. Needs what `setup.sh kvm`
 # installs and `fetch-linux.sh` gets.
 #
+# A box whose kernel dies or locks up ends with status 99: TCG loses a CPU now and then, which sits in HLT while the other waits for it.
+#
 # BOX_DIR: where the box puts its files (default: .build/box). BOX_SECONDS: how long it may take (default: 1800).
 set -eu
 
@@ -37,7 +39,7 @@ timeout -k 5 "${BOX_SECONDS:-1800}" qemu-system-x86_64 -accel tcg -M pc -cpu EPY
     -serial "file:$box/console" -chardev stdio,id=out,signal=off -serial chardev:out -monitor none \
     -fsdev local,id=outside,path=/,security_model=none,readonly=on,multidevs=remap -device virtio-9p-pci,fsdev=outside,mount_tag=outside \
     -fsdev "local,id=out,path=$box/out,security_model=none" -device virtio-9p-pci,fsdev=out,mount_tag=out \
-    -kernel "$linux/vmlinuz" -initrd "$box/initrd" -append "console=ttyS0 rdinit=/box loglevel=6 oops=panic panic=-1 no_timer_check" </dev/null 2>"$box/qemu" &
+    -kernel "$linux/vmlinuz" -initrd "$box/initrd" -append "console=ttyS0 rdinit=/box loglevel=6 oops=panic softlockup_panic=1 watchdog_thresh=30 panic=-1 no_timer_check" </dev/null 2>"$box/qemu" &
 machine=$!
 trap 'kill $machine; exit 143' INT TERM
 wait $machine ||

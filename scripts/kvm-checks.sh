@@ -240,7 +240,7 @@ limits() {
 cost() {
     what=$1
     shift
-    ctl call counts clear >/dev/null
+    ctl call counts clear >/dev/null 2>&1
     "$@" || return
     ctl call counts table | tr -d '\r' | awk -F '\t' -v what="$what" '
         $1 == "kind" { all += $3 } $1 == "port" { by[$5] += $3 } $1 == "kind" && $2 == "hlt" { by["hlt"] += $3 }
