@@ -38,7 +38,7 @@ extension MachineFileArguments {
     }
 
     /// In the installed tree, or in the checkout that the program was built in.
-    private static func pcPath() throws -> String {
+    static func pcPath() throws -> String {
         let here = PluginFinder.executableDirectory
         let up = (1...5).map { here + "/" + String(repeating: "../", count: $0) + "machines" }
         for folder in [here + "/../share/backplane/machines"] + up {

@@ -54,18 +54,38 @@ struct Run: ParsableCommand {
             valueName: "PROTOCOL:PORT:PORT"))
     var forward: [String] = []
 
+    @Option(
+        help: ArgumentHelp(
+            "A folder that the guest may mount: mount -t 9p -o trans=virtio,version=9p2000.L TAG /mnt. Its tag is 'share' unless given; ,ro: the guest changes nothing. For machines with a PCI bus 'pci'. Repeatable.",
+            valueName: "DIR[:TAG][,ro]"))
+    var share: [ShareOption] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "One more disk, by virtio: an image without a format. For machines with a PCI bus 'pci'. Repeatable.",
+            valueName: "FILE"),
+        completion: .file())
+    var disk: [String] = []
+
     @Flag(
         name: .customLong("print"),
-        help: "Print the machine file instead of running it: of a disk image, the one that it stands for.")
+        help:
+            "Print the machine file instead of running it: of a disk image, --share and --disk the one that they stand for."
+    )
     var printsFile = false
 
     mutating func run() throws {
+        let shorthands = Shorthands(shares: share, disks: disk, forwards: forward)
         if printsFile {
-            writeAll(STDOUT_FILENO, try machineFile.printed().utf8)
+            writeAll(STDOUT_FILENO, try machineFile.printed(shorthands).utf8)
             return
         }
-        if !forward.isEmpty { machineFile.settings.append("forward=" + forward.joined(separator: ",")) }
-        try machineFile.replaceImages()
+        if shorthands.isEmpty {
+            if !forward.isEmpty { machineFile.settings.append("forward=" + forward.joined(separator: ",")) }
+            try machineFile.replaceImages()
+        } else {
+            try machineFile.apply(shorthands)
+        }
         guard let level = LogLevel.named(logLevel) else {
             throw ValidationError("--log takes trace, debug, info, warning or error, and got '\(logLevel)'")
         }

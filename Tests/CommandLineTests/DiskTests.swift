@@ -40,6 +40,40 @@ extension Commands {
             #expect(both.status == 2 && both.error.contains("is a disk image: it is run alone"))
         }
 
+        /// --share and --disk stand for a machine file that extends the one that is named, and that `check` takes.
+        @Test func shorthandsStandForAMachineFile() async throws {
+            let folder = Folder()
+            var bytes = [UInt8](repeating: 0, count: 1024)
+            (bytes[510], bytes[511]) = (0x55, 0xaa)
+            let image = try folder.write("a $disk.img", bytes)
+            let end = try await backplane(
+                "run", "--print", "--forward", "tcp:2222:22", image, "--share", folder.path, "--share",
+                "\(folder.path):src,ro", "--disk", image)
+            let (path, name) = (folder.path, image.replacing("$", with: "$$"))
+            #expect(
+                end.output == """
+                    extends: "\(Program.root)/machines/pc.yaml"
+                    parameters:
+                      disk: "\(name)"
+                      forward: "tcp:2222:22"
+                    devices:
+                      - { id: share-slot, plugin: virtio-pci, bus: pci.16 }
+                      - { id: share, plugin: virtio-9p, transport: share-slot, path: "\(path)" }
+                      - { id: share-2-slot, plugin: virtio-pci, bus: pci.17 }
+                      - { id: share-2, plugin: virtio-9p, transport: share-2-slot, path: "\(path)", tag: "src", mode: read-only }
+                      - { id: disk-2-slot, plugin: virtio-pci, bus: pci.18 }
+                      - { id: disk-2, plugin: virtio-blk, transport: disk-2-slot, block: disk-2-file }
+                    backends:
+                      - { id: disk-2-file, plugin: raw-file, path: "\(name)" }
+
+                    """)
+            let file = try folder.write("printed.yaml", end.output)
+            let check = try await backplane("check", "--files-only", file)
+            #expect(check.status == 0, "\(check.error)")
+            let bare = try await backplane("run", Program.tourMachine, "--share", folder.path)
+            #expect(bare.status == 2 && bare.error.contains("'pci'"), "\(bare.error)")
+        }
+
         @Test func anImageShorterThanASectorIsRefused() async throws {
             let folder = Folder()
             let image = try folder.write("disk.img", "x")
