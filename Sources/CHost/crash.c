@@ -130,7 +130,8 @@ void ch_tty_restore(void) {
     sigemptyset(&stop);
     sigaddset(&stop, SIGTTOU);
     pthread_sigmask(SIG_BLOCK, &stop, &before);
-    if (tty_painted) { /* the alternate screen */
+    if (tty_painted) { /* the alternate screen; a terminal whose reader stands still must not hold us */
+        fcntl(fd, F_SETFL, tty_flags | O_NONBLOCK);
         ssize_t unused = write(fd, plain, sizeof plain - 1);
         (void)unused;
         tty_painted = false;

@@ -89,7 +89,8 @@ public struct CellPicture: Sendable {
 
     /// The cursor covers half of its cell or more.
     public var hasBlockCursor: Bool {
-        form.cursor_last >= form.cursor_first && (form.cursor_last - form.cursor_first + 1) * 2 >= form.cell_height
+        let lines = Int(form.cursor_last) - Int(form.cursor_first) + 1
+        return lines > 0 && lines * 2 >= Int(form.cell_height)
     }
 
     /// The dots. What blinks is shown, the cursor too.

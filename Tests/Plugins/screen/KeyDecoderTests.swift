@@ -59,6 +59,7 @@ import Testing
         #expect(decode("\u{1b}[99~a") == [KeyStroke(30)])
         #expect(decode("é\u{1b}[200~b") == [KeyStroke(48)])
         #expect(decode("\u{1b}[" + String(repeating: "1;", count: 40) + "~c") == [KeyStroke(46)])
+        #expect(decode("\u{1b}[;-9223372036854775808A") == [KeyStroke(103)])
         #expect(decode("\u{1b}[99999999999999999999A") == [KeyStroke(103)])
     }
 

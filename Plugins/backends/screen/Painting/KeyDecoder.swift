@@ -96,7 +96,7 @@ public struct KeyDecoder {
         let numbers = parameters.split(separator: UInt8(ascii: ";"), omittingEmptySubsequences: false).map {
             Int(String(decoding: $0, as: UTF8.self)) ?? 0
         }
-        let held = numbers.count > 1 ? UInt8(truncatingIfNeeded: max(numbers[1] - 1, 0)) & 7 : 0
+        let held = numbers.count > 1 ? UInt8(truncatingIfNeeded: max(numbers[1], 1) - 1) & 7 : 0
         let modifiers = KeyStroke.Modifiers(rawValue: held)
         if last == UInt8(ascii: "Z") { return KeyStroke(15, .shift) }
         let code = last == UInt8(ascii: "~") ? Self.numbers[numbers.first ?? 0] : letters[last]

@@ -72,6 +72,7 @@ final class ScreenBackend: Instance {
     override func start() throws(PluginError) {
         isRunning = true
         isTyping = false
+        awaitSequence()
         goOn()
         look(again: true)
     }
@@ -155,12 +156,17 @@ final class ScreenBackend: Instance {
 
     override func consoleReceived(_ bytes: UnsafeRawBufferPointer) {
         for byte in bytes { strokes += decoder.feed(byte) }
-        escapeTimer.set(at: decoder.isPending ? clock.now &+ Self.escapeTime : nil)
+        awaitSequence()
         goOn()
     }
 
+    /// ESC alone is a key, if nothing comes behind it.
+    private func awaitSequence() {
+        if isRunning { escapeTimer.set(at: decoder.isPending ? clock.now &+ Self.escapeTime : nil) }
+    }
+
     private func goOn() {
-        if isTyping { return }
+        guard isRunning, !isTyping else { return }
         if strokes.isEmpty { askForMore() } else { typeNext() }
     }
 
