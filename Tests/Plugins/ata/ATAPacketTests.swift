@@ -290,6 +290,35 @@ private final class DiscRig {
         #expect(disc.sense() == [6, 0x28, 0])
     }
 
+    @Test func deviceResetWakesADriveThatSleeps() throws {
+        let disc = try DiscRig(blocks: 10)
+        disc.rig.command(0xE6)
+        disc.rig.serve()
+        disc.rig.command(0xA1)
+        #expect(disc.rig.status & 0x08 == 0, "asleep")
+        disc.rig.chip.write(7, 0x08)
+        disc.rig.command(0xA1)
+        #expect(disc.rig.status & 0x08 != 0)
+    }
+
+    @Test func aStateOfAMachineWithDMAGoesOnWithoutIt() throws {
+        let with = try DiscRig(blocks: 10, hasDMA: true)
+        with.settle()
+        with.rig.command(0xA0, features: 1, mid: 0, high: 8)
+        let without = try DiscRig(blocks: 10)
+        #expect(without.restore(with.rig.chip.state))
+        without.rig.put([0x28, 0, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0])
+        without.rig.serve()
+        #expect(without.take().data == (4..<8).flatMap { Rig.pattern($0) })
+    }
+
+    @Test func aDriveWithoutAMediumIsNone() throws {
+        var chip = ATAChannel(device0: try Drive(sectors: 0, kind: .cdrom))
+        let state = chip.state
+        let isTaken = chip.restore(state)
+        #expect(isTaken && chip.peek(7) == 0xFF)
+    }
+
     @Test func aDiscHasAtLeastABlock() {
         #expect(throws: Drive.Problem.noDisc(sectors: 3)) { try Drive(sectors: 3, kind: .cdrom) }
         #expect(throws: Drive.Problem.noDisc(sectors: 1 << 36)) { try Drive(sectors: 1 << 36, kind: .cdrom) }

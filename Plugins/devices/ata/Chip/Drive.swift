@@ -58,7 +58,7 @@ public struct Drive: Sendable {
     }
 
     public var isPresent: Bool { sectors > 0 }
-    var isPacketDevice: Bool { kind == .cdrom }
+    var isPacketDevice: Bool { kind == .cdrom && isPresent }
     /// Blocks of 2048 bytes on its disc.
     var blocks: UInt64 { sectors / 4 }
 

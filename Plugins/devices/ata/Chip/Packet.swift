@@ -68,9 +68,9 @@ extension ATAChannel {
         forgetChannel()
         state.transfer = Transfer()
         noteDroppedInterrupt()
-        let power = state[index].power
         state[index].showSignature(isPacketDevice: true)
-        state[index].power = power
+        // It wakes a drive that sleeps.
+        if state[index].power == .sleep { state[index].power = .standby }
         return true
     }
 
@@ -100,6 +100,9 @@ extension ATAChannel {
 
     // MARK: Data
 
+    /// The packet command's data goes by the channel. A state from outside may ask for one that is not there: then it goes by the port.
+    private var movesByDMA: Bool { hasDMA && state[state.select.index].features & 1 != 0 }
+
     /// At most `limit` bytes of a reply; none of it: the command is done.
     mutating func reply(_ bytes: [UInt8], limit: Int) {
         let count = min(bytes.count, limit, Self.bufferSize)
@@ -108,7 +111,7 @@ extension ATAChannel {
         // Words go: an odd byte has one beside it.
         if count & 1 != 0 { state.buffer[count] = 0 }
         state.transfer.filled = UInt16(count + (count & 1))
-        if state[state.select.index].features & 1 != 0 {
+        if movesByDMA {
             state.transfer.kind = .replyDMA
             state.transfer.limit = 0
             state.transfer.phase = .requested
@@ -125,7 +128,7 @@ extension ATAChannel {
         state.transfer.next = block * 4
         state.transfer.remaining = count &* 4
         state.transfer.phase = .requested
-        if state[state.select.index].features & 1 != 0 {
+        if movesByDMA {
             state.transfer.kind = .packetDMA
             state.transfer.limit = 0
             forgetChannel()
