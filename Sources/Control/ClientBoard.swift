@@ -239,9 +239,17 @@ struct ClientBoard {
 
     var isPainted: Bool { painting.isOn }
 
+    /// The terminal is ours: it is not where the process is in the background, or has not begun.
+    var mayPaint = false {
+        didSet {
+            if mayPaint == oldValue { return }
+            if mayPaint { enterPainting() } else { leavePainting() }
+        }
+    }
+
     /// The window is the foreground's, where that paints; again where it was: all is painted anew.
     mutating func enterPainting() {
-        guard let client = foregroundClient, client.isPainter else { return }
+        guard mayPaint, let client = foregroundClient, client.isPainter else { return }
         if !painting.isOn { painting.wasMidLine = isMidLine }
         append(painting.enter().utf8)
         client.shown(window ?? .usual)

@@ -68,9 +68,18 @@ public final class LogWriter: Sendable {
     /// Lines as they are, whatever the level.
     func show(_ lines: [String]) { state.withLock { put(lines, &$0) } }
 
+    /// Nobody paints any more, and nobody will show what waited for that.
+    func showHeld() {
+        let lines = screen.setPainted(false)
+        if !lines.isEmpty { state.withLock { putOnScreen(lines, &$0) } }
+    }
+
     private func put(_ lines: [String], _ state: inout State) {
         if file >= 0 { LogWriter.append(lines, to: file) }
-        if screen.holds(lines) { return }
+        if !screen.holds(lines) { putOnScreen(lines, &state) }
+    }
+
+    private func putOnScreen(_ lines: [String], _ state: inout State) {
         var lines = lines
         if state.lost > 0 { lines.insert("backplane: warning: \(state.lost) lines of the log were lost here", at: 0) }
         let breaks = screen.breaks

@@ -86,6 +86,7 @@ final class OperatorDesk: TerminalOperator {
         case .end(let status, let reason): end(status, reason)
         case .exitNow(let status, let reason):
             ch_tty_restore()
+            log.showHeld()
             log.write(.error, nil, reason)
             ch_end_process(status)
         }

@@ -84,7 +84,10 @@ final class TerminalPump: @unchecked Sendable {
         }
         let isWaitingForForeground = isInputOpen && isTerminal && !canRead
         let count = poll(&entries, nfds_t(entries.count), isWaitingForForeground ? TerminalPump.foregroundPoll : -1)
-        if isWaitingForForeground { takeTerminal() }
+        if isWaitingForForeground {
+            updateSize()
+            takeTerminal()
+        }
         guard count > 0 else { return }
         if entries[0].revents != 0 { clearWakeUp() }
         if entries[1].revents != 0 { readSignals() }
@@ -111,10 +114,12 @@ final class TerminalPump: @unchecked Sendable {
         showOnScreen()
     }
 
-    /// The log's lines end as this terminal needs it, if they go there too.
+    /// The log's lines end as this terminal needs it, if they go there too. Nobody paints on a terminal that another process has.
     private func showOnScreen() {
         let shown = isOutputTerminal ? configuration.output : configuration.input
         owner.log.screen.set(terminal: shown, isRaw: terminal?.isRaw ?? false)
+        let isOurs = hasTerminal
+        owner.board.withLock { $0.mayPaint = isOurs }
     }
 
     private func updateSize() {
@@ -129,8 +134,9 @@ final class TerminalPump: @unchecked Sendable {
     }
 
     private func resume() {
-        takeTerminal()
         updateSize()
+        takeTerminal()
+        // What another process has left there meanwhile goes.
         owner.board.withLock { $0.enterPainting() }
     }
 

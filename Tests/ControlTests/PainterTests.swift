@@ -9,7 +9,11 @@ import Testing
     private static let leave = "\u{1b}[0m\u{1b}[0 q\u{1b}[?25h\u{1b}[?1049l"
     private static let size = WindowSize(columns: 100, rows: 40)
 
-    private var board = ClientBoard()
+    private let board = {
+        var board = ClientBoard()
+        board.mayPaint = true
+        return board
+    }()
     private let screen = FakeClient("pc: screen", isPainter: true)
     private let serial = FakeClient("pc: com1")
 
@@ -102,6 +106,24 @@ import Testing
         board.enterPainting()
         let written7 = next(&board)
         #expect(written7 == Self.enter)
+    }
+
+    /// As with `&`, or after Ctrl-A z and `bg`: the window is the shell's.
+    @Test func aProcessInTheBackgroundPaintsNothing() {
+        var board = ClientBoard()
+        board.window = Self.size
+        board.open(screen)
+        board.write(screen, "lost".utf8)
+        let before = next(&board)
+        #expect(before == "" && screen.windows == [])
+        board.mayPaint = true
+        let entered = next(&board)
+        #expect(entered == Self.enter && screen.windows == [Self.size])
+        board.mayPaint = false
+        let left = next(&board)
+        #expect(left == Self.leave && screen.windows == [Self.size, nil])
+        board.enterPainting()
+        #expect(!board.hasOutput)
     }
 
     @Test func aLineThatWasBegunEndsBeforeTheMultiplexersWords() {
