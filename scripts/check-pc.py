@@ -36,6 +36,7 @@ def main():
         work = pathlib.Path(work)
         boot_image(work / "boot.img", BOOT_SECTOR)
         boot_image(work / "lasting.img", LASTING_SECTOR)
+        iso = files["grub-rescue-pc"].with_name("grub-rescue-cdrom.iso")
 
         def command(disk, *more, machine_file=ROOT / "machines/pc.yaml"):
             settings = {
@@ -141,7 +142,6 @@ def main():
                 window.wait_for(r"(?m)^(\$ )?42 after")
 
         def a_disc_boots():
-            iso = files["grub-rescue-pc"].with_name("grub-rescue-cdrom.iso")
             words = command(work / "none.img", "--set", f"iso={iso}", machine_file=ROOT / "machines/pc-cdrom.yaml")
             with Screen(backplane, words, work) as screen:
                 screen.wait_for(r"(?s)GNU GRUB.*\*GNU/Linux")
@@ -212,7 +212,6 @@ def main():
             subprocess.run(["cp", "--sparse=always", str(DEBIAN), str(disk)], check=True)
             port = free_port()
             options = ("--set", "memory=512MiB", "--forward", f"tcp:{port}:22")
-            iso = files["grub-rescue-pc"].with_name("grub-rescue-cdrom.iso")
             machine_file = work / "with-disc.yaml"
             machine_file.write_text(
                 f"extends: {ROOT / 'machines/pc.yaml'}\ndevices:\n  - {{ id: cd0, plugin: ata, at: 0x170, control: 0x376, drive: cdrom, irq: gsi.15, "

@@ -122,7 +122,6 @@ static volatile pid_t tty_process; /* that has made the terminal raw */
 void ch_tty_painted(bool is_painted) { tty_painted = is_painted; }
 
 void ch_tty_restore(void) {
-    static const char plain[] = "\033[0m\033[0 q\033[?25h\033[?1049l";
     int fd = tty_fd, saved = errno;
     if (fd < 0 || tty_process != getpid()) return; /* a process that a plugin has forked ends too */
     /* A process in the background that changes the terminal gets SIGTTOU, and would stop here, unless it is blocked. */
@@ -132,7 +131,7 @@ void ch_tty_restore(void) {
     pthread_sigmask(SIG_BLOCK, &stop, &before);
     if (tty_painted) { /* the alternate screen; a terminal whose reader stands still must not hold us */
         fcntl(fd, F_SETFL, tty_flags | O_NONBLOCK);
-        ssize_t unused = write(fd, plain, sizeof plain - 1);
+        ssize_t unused = write(fd, CH_TTY_PLAIN, sizeof CH_TTY_PLAIN - 1);
         (void)unused;
         tty_painted = false;
     }

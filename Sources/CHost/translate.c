@@ -5,6 +5,9 @@
 #include <stdint.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 8U
@@ -49,9 +52,9 @@ __asm__(
 /* QEMU's TCG (7.2) reads the frame of an IRET in ring 3 with the rights of ring 0, which SMAP forbids: the kernel of such a host would oops. */
 static int host_is_tcg(void) {
     unsigned a, b, c, d;
-    __asm__("cpuid" : "=a"(a), "=b"(b), "=c"(c), "=d"(d) : "a"(1), "c"(0));
+    __cpuid(1, a, b, c, d);
     if (!(c >> 31)) return 0;
-    __asm__("cpuid" : "=a"(a), "=b"(b), "=c"(c), "=d"(d) : "a"(0x40000000), "c"(0));
+    __cpuid(0x40000000, a, b, c, d);
     return b == 0x54474354 && c == 0x43544743 && d == 0x47435447; /* "TCGTCGTCGTCG" */
 }
 

@@ -58,7 +58,7 @@ struct ClientBoard {
         if foreground == nil, !isGuided {
             foreground = index
             if let guest = client.guest { lastConsoles[guest] = index }
-            if client.isPainter { enterPainting() }
+            enterPainting()
         }
     }
 
@@ -247,7 +247,7 @@ struct ClientBoard {
         }
     }
 
-    /// The window is the foreground's, where that paints; again where it was: all is painted anew.
+    /// The window is the foreground's, if that paints; again where it was: all is painted anew.
     mutating func enterPainting() {
         guard mayPaint, let client = foregroundClient, client.isPainter else { return }
         if !painting.isOn { painting.wasMidLine = isMidLine }

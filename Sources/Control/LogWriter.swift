@@ -81,7 +81,7 @@ public final class LogWriter: Sendable {
 
     private func putOnScreen(_ lines: [String], _ state: inout State) {
         var lines = lines
-        if state.lost > 0 { lines.insert("backplane: warning: \(state.lost) lines of the log were lost here", at: 0) }
+        if state.lost > 0 { lines.insert(LogWriter.note(lost: state.lost), at: 0) }
         let breaks = screen.breaks
         let text = breaks.before + lines.map { $0 + breaks.after }.joined()
         if LogWriter.send(Array(text.utf8), &state) {
@@ -119,6 +119,8 @@ public final class LogWriter: Sendable {
     }
 
     // MARK: Text
+
+    fileprivate static func note(lost: Int) -> String { "backplane: warning: \(lost) lines of the log were lost here" }
 
     static func lines(_ level: LogLevel, _ instance: String?, _ text: String) -> [String] {
         let labels = [instance.map { clean($0[...]) }, name(level)].compactMap { $0 }
@@ -210,7 +212,7 @@ final class Screen: Sendable {
         return state.withLock { state in
             state.isPainted = isPainted
             guard !isPainted, !state.held.isEmpty else { return [] }
-            let note = state.lost > 0 ? ["backplane: warning: \(state.lost) lines of the log were lost here"] : []
+            let note = state.lost > 0 ? [LogWriter.note(lost: state.lost)] : []
             defer { (state.held, state.lost) = ([], 0) }
             return note + state.held
         }

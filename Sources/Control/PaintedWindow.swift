@@ -1,11 +1,11 @@
+import CHost
+
 /// The terminal's window while a client paints it (ECMA-48, and xterm's private modes): on its alternate screen, so that it is as before
 /// afterwards. Says what is to be written; the board writes it.
 struct PaintedWindow {
     private static let clear = "\u{1b}[0m\u{1b}[2J\u{1b}[H"
     /// Alternate screen, cleared.
     private static let enter = "\u{1b}[?1049h" + clear
-    /// Plain text, the usual cursor, shown; the screen from before.
-    private static let leave = "\u{1b}[0m\u{1b}[0 q\u{1b}[?25h\u{1b}[?1049l"
 
     /// The alternate screen is on.
     private(set) var isOn = false
@@ -33,7 +33,7 @@ struct PaintedWindow {
 
     mutating func leave() -> (sequence: String, held: [String]) {
         isOn = false
-        return (Self.leave, logScreen?.setPainted(false) ?? [])
+        return (CH_TTY_PLAIN, logScreen?.setPainted(false) ?? [])
     }
 }
 

@@ -49,6 +49,8 @@ int32_t ch_tty_save(int32_t fd);
 void ch_tty_restore(void);
 /* Restores, and forgets. */
 void ch_tty_release(void);
+/* What takes a terminal out of its alternate screen: plain text, the usual cursor, shown; the screen from before. */
+#define CH_TTY_PLAIN "\033[0m\033[0 q\033[?25h\033[?1049l"
 /* Whether the terminal shows its alternate screen: then it is left, too. */
 void ch_tty_painted(bool is_painted);
 

@@ -97,7 +97,8 @@ extension ATAChannel {
         guard packet[1] & 1 == 0, packet[2] == 0 else { return failPacket(.invalidField) }
         // CD-ROM, removable, no version of SPC claimed, response format 2 of ATAPI.
         var bytes: [UInt8] = [0x05, 0x80, 0x00, 0x21, 31, 0, 0, 0]
-        bytes += Self.text("BACKPLNE", 8) + Self.text(drive(index).model, 16) + Self.text(drive(index).firmware, 4)
+        bytes += Drive.characters("BACKPLNE", count: 8) + Drive.characters(drive(index).model, count: 16)
+        bytes += Drive.characters(drive(index).firmware, count: 4)
         reply(bytes, limit: Self.word(packet, 3))
     }
 
@@ -225,13 +226,5 @@ extension ATAChannel {
 
     private static func bytes16(_ value: Int) -> [UInt8] {
         [UInt8(truncatingIfNeeded: value >> 8), UInt8(truncatingIfNeeded: value)]
-    }
-
-    /// Printable ASCII, padded with spaces.
-    private static func text(_ text: String, _ count: Int) -> [UInt8] {
-        let bytes = text.unicodeScalars.prefix(count).map { scalar in
-            (0x20...0x7E).contains(scalar.value) ? UInt8(truncatingIfNeeded: scalar.value) : 0x3F
-        }
-        return bytes + [UInt8](repeating: 0x20, count: count - bytes.count)
     }
 }

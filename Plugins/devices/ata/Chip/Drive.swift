@@ -62,6 +62,14 @@ public struct Drive: Sendable {
     /// Blocks of 2048 bytes on its disc.
     var blocks: UInt64 { sectors / 4 }
 
+    /// A text as drives tell it: ASCII, padded with spaces; longer is cut, what is not printable becomes `?`.
+    static func characters(_ text: String, count: Int) -> [UInt8] {
+        let bytes = text.unicodeScalars.prefix(count).map { scalar in
+            (0x20...0x7E).contains(scalar.value) ? UInt8(truncatingIfNeeded: scalar.value) : 0x3F
+        }
+        return bytes + [UInt8](repeating: 0x20, count: count - bytes.count)
+    }
+
     /// What IDENTIFY DEVICE words 60-61 report: 28-bit capacity stops at 0x0FFFFFFF.
     var sectorsLBA28: UInt32 { UInt32(truncatingIfNeeded: min(sectors, 0x0FFF_FFFF)) }
     /// What words 100-103 report.

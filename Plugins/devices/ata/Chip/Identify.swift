@@ -6,9 +6,7 @@ extension ATAChannel {
         let settings = state[index].settings
         for i in 0..<Self.sectorSize { state.buffer[i] = 0 }
         putGeometry(drive, settings)
-        putText(drive.serial, at: 10, words: 10)
-        putText(drive.firmware, at: 23, words: 4)
-        putText(drive.model, at: 27, words: 20)
+        putNames(drive)
         putCapabilities(settings)
         putCapacity(drive)
         put(93, hardwareResetResult(index))
@@ -20,16 +18,11 @@ extension ATAChannel {
         let drive = drive(index)
         for i in 0..<Self.sectorSize { state.buffer[i] = 0 }
         put(0, 0x85C0)  // CD-ROM, removable, DRQ soon after PACKET without an interrupt, packets of 12 bytes
-        putText(drive.serial, at: 10, words: 10)
-        putText(drive.firmware, at: 23, words: 4)
-        putText(drive.model, at: 27, words: 20)
+        putNames(drive)
         put(49, 0x0E00 | (hasDMA ? 0x0100 : 0))
         put(50, 0x4000)
         put(53, hasDMA ? 0x0006 : 0x0002)
-        put(64, 0x0003)
-        put(67, 120)
-        put(68, 120)
-        if hasDMA { putDMA(state[index].settings.dmaMode) }
+        putTransferModes(state[index].settings)
         put(80, 0x0078)
         put(82, 0x4218)  // NOP, DEVICE RESET, PACKET, power management
         put(83, 0x5000)  // FLUSH CACHE
@@ -39,6 +32,19 @@ extension ATAChannel {
         put(87, 0x4000)
         put(93, hardwareResetResult(index))
         putChecksum()
+    }
+
+    private mutating func putNames(_ drive: Drive) {
+        putText(drive.serial, at: 10, words: 10)
+        putText(drive.firmware, at: 23, words: 4)
+        putText(drive.model, at: 27, words: 20)
+    }
+
+    private mutating func putTransferModes(_ settings: Settings) {
+        put(64, 0x0003)  // PIO modes 3 and 4
+        put(67, 120)  // PIO cycle, ns, without flow control and with IORDY
+        put(68, 120)
+        if hasDMA { putDMA(settings.dmaMode) }
     }
 
     private mutating func putGeometry(_ drive: Drive, _ settings: Settings) {
@@ -63,10 +69,7 @@ extension ATAChannel {
         put(51, 0x0200)  // PIO mode 2 for hosts that know no word 64
         put(53, hasDMA ? 0x0007 : 0x0003)  // words 54-58 and 64-70 are valid, with DMA word 88 too
         put(59, settings.multiple == 0 ? 0 : 0x0100 | UInt16(settings.multiple))
-        put(64, 0x0003)  // PIO modes 3 and 4
-        put(67, 120)  // PIO cycle, ns, without flow control and with IORDY
-        put(68, 120)
-        if hasDMA { putDMA(settings.dmaMode) }
+        putTransferModes(settings)
         put(80, 0x0078)  // ATA-3 to ATA/ATAPI-6
         put(82, 0x4068)  // NOP, read look-ahead, write cache, power management
         put(83, 0x7400)  // FLUSH CACHE EXT, FLUSH CACHE, 48-bit addresses
@@ -116,13 +119,10 @@ extension ATAChannel {
         put(word + 1, UInt16(truncatingIfNeeded: value &>> 16))
     }
 
-    /// Text is padded with spaces, and each word holds its first character in the high byte.
+    /// Each word holds its first character in the high byte.
     private mutating func putText(_ text: String, at word: Int, words: Int) {
-        var characters = text.unicodeScalars.makeIterator()
-        for i in 0..<(words * 2) {
-            let scalar = characters.next()?.value ?? 0x20
-            let byte = (0x20...0x7E).contains(scalar) ? UInt8(truncatingIfNeeded: scalar) : 0x3F
-            state.buffer[word * 2 + (i ^ 1)] = byte
+        for (index, byte) in Drive.characters(text, count: words * 2).enumerated() {
+            state.buffer[word * 2 + (index ^ 1)] = byte
         }
     }
 }

@@ -49,6 +49,16 @@ final class ATAPlugin: Instance {
         var model: String
         var serial: String
         var geometry: CHS?
+
+        /// `prefix`: of the drive's properties.
+        init(_ values: Values, _ host: Host, _ prefix: String, place: String) throws(PluginError) {
+            kind = values.text(prefix + "drive") == "cdrom" ? .cdrom : .disk
+            let usual = kind == .cdrom ? "BACKPLANE CD-ROM" : "BACKPLANE DISK"
+            model = values.isSet(prefix + "model") ? values.text(prefix + "model") : usual
+            let serial = values.text(prefix + "serial")
+            self.serial = serial.isEmpty ? "BP-" + host.id + "-" + place : serial
+            geometry = try ATAPlugin.geometry(values, prefix + "geometry")
+        }
     }
 
     private enum Cookie { static let (command, control) = (0 as UInt64, 1 as UInt64) }
@@ -76,33 +86,13 @@ final class ATAPlugin: Instance {
 
     init(_ host: Host, _ values: Values) throws(PluginError) {
         ports = (values.port("at"), values.port("control"))
-        options = [
-            Options(
-                kind: ATAPlugin.kind(values.text("drive")), model: ATAPlugin.model(values, ""),
-                serial: ATAPlugin.serial(values.text("serial"), host, "0"),
-                geometry: try ATAPlugin.geometry(values, "geometry")),
-            Options(
-                kind: ATAPlugin.kind(values.text("slave-drive")), model: ATAPlugin.model(values, "slave-"),
-                serial: ATAPlugin.serial(values.text("slave-serial"), host, "1"),
-                geometry: try ATAPlugin.geometry(values, "slave-geometry")),
-        ]
+        options = [try Options(values, host, "", place: "0"), try Options(values, host, "slave-", place: "1")]
         buffer = .allocate(capacity: ATAChannel.bufferSize)
         buffer.initialize(repeating: 0)
         super.init(host)
     }
 
     deinit { buffer.deallocate() }
-
-    private static func kind(_ name: String) -> Drive.Kind { name == "cdrom" ? .cdrom : .disk }
-
-    private static func model(_ values: Values, _ drive: String) -> String {
-        if values.isSet(drive + "model") { return values.text(drive + "model") }
-        return kind(values.text(drive + "drive")) == .cdrom ? "BACKPLANE CD-ROM" : "BACKPLANE DISK"
-    }
-
-    private static func serial(_ text: String, _ host: Host, _ place: String) -> String {
-        text.isEmpty ? "BP-" + host.id + "-" + place : text
-    }
 
     private static func geometry(_ values: Values, _ name: String) throws(PluginError) -> CHS? {
         guard values.isSet(name) else { return nil }
@@ -289,10 +279,11 @@ final class ATAPlugin: Instance {
     private func settleChannel() {
         if chip.dmaRequest != requested { request(chip.dmaRequest) }
         guard underWay == nil, !isQuiet, let (direction, count) = chip.takeMovement() else { return }
-        var span = buffer.mutableSpan
-        _ = chip.copyReply(into: &span)
         switch direction {
-        case .toHost: channel.write(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
+        case .toHost:
+            var span = buffer.mutableSpan
+            _ = chip.copyReply(into: &span)
+            channel.write(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
         case .toDevice: channel.read(count)
         }
     }

@@ -90,11 +90,7 @@ final class Virtio9P: VirtioDevice {
 
     /// tag_len[2] tag[tag_len]
     override func readConfig(_ offset: UInt32, width: UInt8) -> UInt32 {
-        let bytes = [UInt8(tag.count), 0] + tag
-        return (0..<UInt32(width)).reduce(0) { value, byte in
-            let place = Int(offset &+ byte)
-            return value | (place < bytes.count ? UInt32(bytes[place]) : 0xFF) &<< (byte &* 8)
-        }
+        VirtioConfiguration.read([UInt8(tag.count), 0] + tag, offset, width: width)
     }
 
     override func work(_ queue: Int, _ chain: Chain) throws(VirtQueue.Violation) -> Bool {

@@ -97,11 +97,7 @@ public struct VirtioBlock: Sendable {
     }
 
     public func readConfig(_ offset: UInt32, width: UInt8) -> UInt32 {
-        let bytes = configuration
-        return (0..<UInt32(width)).reduce(0) { value, byte in
-            let place = Int(offset &+ byte)
-            return value | (place < bytes.count ? UInt32(bytes[place]) : 0xFF) &<< (byte &* 8)
-        }
+        VirtioConfiguration.read(configuration, offset, width: width)
     }
 
     /// Only WRITEBACK can be written, where CONFIG_WCE was negotiated.

@@ -61,11 +61,7 @@ public struct VirtioNet: Sendable {
 
     /// 5.1.4: the address, and the status, of which bit 0 is the link.
     public func readConfig(_ offset: UInt32, width: UInt8) -> UInt32 {
-        let bytes = address + [hasLink ? 1 : 0, 0]
-        return (0..<UInt32(width)).reduce(0) { value, byte in
-            let place = Int(offset &+ byte)
-            return value | (place < bytes.count ? UInt32(bytes[place]) : 0xFF) &<< (byte &* 8)
-        }
+        VirtioConfiguration.read(address + [hasLink ? 1 : 0, 0], offset, width: width)
     }
 
     public mutating func writeConfig(_ offset: UInt32, width: UInt8, _ value: UInt32, _ features: VirtioFeatures) {
