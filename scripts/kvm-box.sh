@@ -4,7 +4,7 @@
 # slots and clocks; what an instruction does is TCG's.
 #
 # The command sees this machine's files (at the same paths, read through 9p), and what it writes is gone afterwards, but for files in the folder
-# that BOX_OUT names to it: that is kvm-box.out/ of BOX_DIR here. Its output and its exit status are the box's. Needs what `setup.sh kvm`
+# that BOX_OUT names to it: that is out/ of BOX_DIR here. Its output and its exit status are the box's. Needs what `setup.sh kvm`
 # installs and `fetch-linux.sh` gets.
 #
 # A box whose kernel dies or locks up ends with status 99: TCG loses a CPU now and then, which sits in HLT while the other waits for it.
@@ -14,7 +14,7 @@ set -eu
 
 fail() { echo "kvm-box.sh: $*" >&2; exit 99; }
 [ $# -gt 0 ] || fail "usage: kvm-box.sh COMMAND [ARGUMENT...]"
-repository=$(cd "$(dirname "$0")/.." && pwd)
+repository=$(cd "$(dirname "$0")/.." && pwd -P)
 linux=$repository/.build/guests/linux/amd64
 box=${BOX_DIR:-$repository/.build/box}
 command -v qemu-system-x86_64 >/dev/null || fail "there is no qemu-system-x86_64: scripts/setup.sh kvm installs it"
@@ -34,6 +34,7 @@ quoted() { printf %s "$1" | sed "s/'/'\\\\''/g; 1s/^/'/; \$s/\$/'/"; }
     for word; do printf '%s ' "$(quoted "$word")"; done
     echo
 } >"$box/out/command"
+echo "$repository" >"$box/out/repository"
 
 timeout -k 5 "${BOX_SECONDS:-1800}" qemu-system-x86_64 -accel tcg -M pc -cpu EPYC,+svm,+npt,-xsaves -smp 2 -m 4096 -display none -no-reboot -net none \
     -serial "file:$box/console" -chardev stdio,id=out,signal=off -serial chardev:out -monitor none \
