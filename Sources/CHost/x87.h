@@ -45,11 +45,12 @@ static inline bool underflow(x87 *x) { return !raise_flags(x, X_IE | X_SF, X_IE)
 static inline bool overflow(x87 *x) { return !raise_flags(x, X_IE | X_SF | X_C1, X_IE); }
 
 /* ---- The host's x87: its stack is empty between calls. The guest's masks are in force while it computes, so that results of
- * unmasked overflow and underflow are the chip's; the flags are cleared before anything waits. ---------------------------------- */
+ * unmasked overflow and underflow are the chip's; unmasked flags are cleared before anything waits. Flags that the guest has set and masks may be
+ * left from one operation to the next: they say nothing new, and FNCLEX costs as much as the operation. ---------------------- */
 static inline void enter(const x87 *x) {
     uint16_t status;
     __asm__ volatile("fnstsw %0" : "=a"(status));
-    if (status & 0x7f) __asm__ volatile("fnclex");
+    if (status & 0x7f & ~(x->status & x->control & 0x3f)) __asm__ volatile("fnclex");
     if ((x->control & 0x0f3f) != 0x033f) {
         uint16_t control = (uint16_t)((x->control & 0x1f3f) | 0x40);
         __asm__ volatile("fldcw %0" : : "m"(control));
@@ -61,11 +62,11 @@ static inline void leave(const x87 *x) {
         __asm__ volatile("fldcw %0" : : "m"(host));
     }
 }
-/* The status word, with flags cleared for what follows. */
+/* The status word; nothing is pending for what follows. */
 static inline unsigned taken(void) {
     uint16_t status;
     __asm__ volatile("fnstsw %0" : "=a"(status));
-    if (status & 0x7f) __asm__ volatile("fnclex");
+    if (status & X_ES) __asm__ volatile("fnclex");
     return status;
 }
 static inline void load(const uint8_t *value) { __asm__ volatile("fldt %0" : : "m"(*(const uint8_t(*)[10])value)); }
