@@ -81,6 +81,8 @@ struct RunState {
     var scratch2: UInt64 = 0
     var scratch3: UInt64 = 0
     var scratchCarry: UInt64 = 0
+    /// Host addresses, of groups of accesses (AccessGroups): good within a block.
+    var groups: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0, 0, 0)
     /// Where MXCSR is (`VectorControl`).
     var vectorControl: UInt32 = 0
     /// Where the interpreter goes on, beside the operation that is told.

@@ -1,6 +1,7 @@
 // Host code of one block, in one pass from its source. Guest registers are where HostRegisters.swift has them, before the block and behind it;
 // what the status flags follow from is known here while the block is emitted (`flags`), and in RunState behind it. An access whose page the TLB
-// does not have goes, out of line, to `missed` (MissedAccess.swift), which fills the TLB or goes on by the block's own operations.
+// does not have goes, out of line, to `missed` (MissedAccess.swift), which fills the TLB or goes on by the block's own operations. A block with accesses
+// near each other is emitted a second time, with fewer looks into the TLB (AccessGroups.swift).
 
 import CHost
 
@@ -18,12 +19,25 @@ struct BlockEmitter {
     let liveness: FlagLiveness
     var flags = FlagState()
     var vectors = VectorState()
+    var values = RegisterValues()
+    /// Where the memory operand of the last look into the TLB is.
+    var operand = HostAddress(.r10)
+    /// Of the first version, in order.
+    private var accesses: [Access] = []
+    /// In the second version: which accesses share a look, and the number of the next one.
+    private(set) var groups: AccessGroups?
+    private var accessNumber = 0
+    /// Both versions do not agree on what is where: there is no second one.
+    private var isUnlike = false
     /// The operations of the instruction that is emitted, and its place among the block's.
     private(set) var group = 0..<0
     private(set) var number = 0
     private var slowPaths: [SlowPath] = []
     /// Operations of instructions in a row that are not emitted.
     private var calls: [Range<Int>] = []
+    /// Copies of called operations, which both versions call, and the number of the next one.
+    private var copies: [UnsafeMutablePointer<Op>] = []
+    private var copyNumber = 0
     private var isOutOfRoom = false
     private var emitted = 0
     /// Nothing of the block is emitted.
@@ -41,9 +55,19 @@ struct BlockEmitter {
         var host: FlagSet = []
     }
 
+    /// An access of the first version, and what holds at `retry`.
+    private struct Access {
+        var retry: Assembler.Label
+        var grouping: AccessGroups.Access
+        var flags: FlagState
+        var vectors: VectorState
+    }
+
     private enum SlowPath {
         /// R10 ^ the TLB's tag at R11, which is compared at `retry`.
         case miss(entry: Assembler.Label, retry: Assembler.Label, tag: Int, MissedAccess, FlagState, VectorState)
+        /// As `miss`, at the lowest byte of a group, in the second version: the first one goes on at the access, `distance` bytes from there.
+        case goOnAlone(entry: Assembler.Label, access: Int, tag: Int, distance: Int, FlagState, VectorState)
         /// The instruction is the interpreter's, from its first operation on; no register has changed.
         case leave(entry: Assembler.Label, index: Int, FlagState, VectorState)
         /// MXCSR is not the host's yet.
@@ -70,6 +94,28 @@ struct BlockEmitter {
     /// nil: there is no room for the copies of operations.
     mutating func code(at address: UInt) -> [UInt8]? {
         begin()
+        emitInstructions()
+        if let groups = AccessGroups(accesses.map(\.grouping)), !isPointless, !isOutOfRoom {
+            let places = (entryPlace, bodyPlace)
+            startAgain(groups)
+            begin()
+            emitInstructions()
+            if isUnlike {
+                code.bind(entry, at: places.0)
+                code.bind(body, at: places.1)
+            }
+        }
+        emitSlowPaths()
+        return isOutOfRoom || isPointless ? nil : code.finish(at: address)
+    }
+
+    private mutating func startAgain(_ groups: AccessGroups) {
+        self.groups = groups
+        (flags, vectors, values) = (FlagState(), VectorState(), RegisterValues())
+        (accessNumber, copyNumber, calls, emitted) = (0, 0, [], 0)
+    }
+
+    private mutating func emitInstructions() {
         var index = 1
         for (number, instruction) in source.instructions.enumerated() {
             var end = index
@@ -87,6 +133,7 @@ struct BlockEmitter {
                     callOperations()
                     _ = emit(instruction)
                 }
+                track(instruction)
                 emitted += 1
             }
             index = end
@@ -97,19 +144,17 @@ struct BlockEmitter {
             }
         }
         if emitted == 0 { isPointless = true }
-        emitSlowPaths()
-        return isOutOfRoom || isPointless ? nil : code.finish(at: address)
     }
 
     /// A block is entered by jumps from others with their chain slot or jump entry in R11, where its count is taken off the budget; by the
     /// interpreter behind that.
     private mutating func begin() {
+        let count = code.label()
+        code.bind(count)
         code.quad(UInt64(source.instructions.count))
         code.bind(entry)
         code.mov(.quad, .r10, Self.at(\.left))
-        let count = code.label()
         code.arithmetic(.sub, .r10, count)
-        code.bind(count, at: 0)
         code.jump(.s, refusal)
         code.mov(.quad, Self.at(\.left), .r10)
         code.bind(body)
@@ -140,6 +185,7 @@ struct BlockEmitter {
         if calls.isEmpty { return }
         endBlock()
         (flags, vectors) = (FlagState(), VectorState())
+        values.forgetAll()
         guard let copy = copyOfCalls() else { return }
         code.load(.r10, UInt64(UInt(bitPattern: copy)))
         loadBlock()
@@ -148,6 +194,10 @@ struct BlockEmitter {
 
     private mutating func copyOfCalls() -> UnsafeMutablePointer<Op>? {
         defer { calls = [] }
+        if copyNumber < copies.count {
+            copyNumber += 1
+            return copies[copyNumber - 1]
+        }
         guard let copy = room(calls.reduce(0) { $0 + $1.count + 1 }) else {
             isOutOfRoom = true
             return nil
@@ -163,14 +213,44 @@ struct BlockEmitter {
             place.initialize(to: end)
             place += 1
         }
+        copies.append(copy)
+        copyNumber += 1
         return copy
     }
 
     /// The TLB's entry at R11 is not for R10, which is the exclusive or of address and tag.
-    mutating func miss(_ condition: HostCondition, retry: Assembler.Label, tag: Int, _ access: MissedAccess) {
+    mutating func miss(
+        _ condition: HostCondition, retry: Assembler.Label, tag: Int, _ access: MissedAccess, _ place: AccessPlace?
+    ) {
         let entry = code.label()
         code.jump(condition, entry)
         slowPaths.append(.miss(entry: entry, retry: retry, tag: tag, access, flags, vectors))
+        let grouping = AccessGroups.Access(place: place, size: access.size, isWrite: access.isWrite)
+        accesses.append(Access(retry: retry, grouping: grouping, flags: flags, vectors: vectors))
+    }
+
+    // MARK: The second version
+
+    /// How far below the next access the look for it is; nil: it needs none.
+    var distanceOfLook: Int? {
+        guard let groups, let member = groups.members[accessNumber] else { return 0 }
+        return member.isHead ? member.distance : nil
+    }
+
+    mutating func nextAccess() -> (AccessGroups.Member?, Int) {
+        accessNumber += 1
+        return (groups?.members[accessNumber - 1], accessNumber - 1)
+    }
+
+    /// The TLB's entry at R11 is not for what is at R10 and behind.
+    mutating func goOnAlone(_ condition: HostCondition, _ access: Int, tag: Int, distance: Int) {
+        let (known, entry) = (accesses[access], code.label())
+        // What the first version has in RunState can be brought there, but not the other way round.
+        if known.flags.recipe != nil, known.flags.recipe != flags.recipe { isUnlike = true }
+        if known.vectors.hasControl, !vectors.hasControl { isUnlike = true }
+        code.jump(condition, entry)
+        slowPaths.append(
+            .goOnAlone(entry: entry, access: access, tag: tag, distance: distance, flags, vectors))
     }
 
     /// Where the condition holds, the interpreter goes on with the instruction. No guest register has been changed by it before.
@@ -218,6 +298,18 @@ struct BlockEmitter {
                 code.call(missing)
                 load(vectors)
                 code.jump(retry)
+            case .goOnAlone(let entry, let number, let tag, let distance, let flags, let vectors):
+                let known = accesses[number]
+                code.bind(entry)
+                code.arithmetic(.xor, .quad, .r10, HostAddress(.r15, .r11, scale: 0, tag))
+                if distance != 0 { code.lea(addressWidth, .r10, HostAddress(.r10, distance)) }
+                if known.flags.recipe == nil { store(flags, .r11) }
+                var missing = vectors
+                missing.changed.subtract(known.vectors.changed)
+                store(missing)
+                missing.loaded = known.vectors.loaded.subtracting(vectors.loaded)
+                load(missing)
+                code.jump(known.retry)
             case .control(let entry, let back, let refused):
                 code.bind(entry)
                 let control = HostAddress(.r15, Int(CH_MXCSR))

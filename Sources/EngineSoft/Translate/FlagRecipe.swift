@@ -2,7 +2,7 @@
 // the flags makes them by the interpreter's own rules (State/Flags.swift), undefined ones included. In RunState: `flagKind`, `flagA`, `flagB`
 // and the carry in `flagC`; kind 0 says that CPUState has them.
 
-struct FlagRecipe {
+struct FlagRecipe: Equatable {
     enum Kind: UInt32, CaseIterable {
         // a: the first operand, b: the second.
         case subtract = 1, add, test

@@ -39,7 +39,7 @@ extension BlockEmitter {
             code.set(holds, Self.at(\.scratchCarry))
             memory(op, .byte, isWrite: true)
             code.mov(.byte, .r11, Self.at(\.scratchCarry))
-            code.mov(.byte, HostAddress(.r10), .r11)
+            code.mov(.byte, operand, .r11)
             return true
         }
         guard let number = Self.number(op.dst) else { return false }

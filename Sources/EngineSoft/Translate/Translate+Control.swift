@@ -96,7 +96,7 @@ extension BlockEmitter {
         endBlock()
         memoryOfPush(width)
         loadReturnAddress(op, width)
-        code.mov(width, HostAddress(.r10), .r11)
+        code.mov(width, operand, .r11)
         movePointer(width, by: -(1 << width.rawValue))
         chain(0, distance)
         return true
@@ -134,8 +134,7 @@ extension BlockEmitter {
     private mutating func ret(_ i: Instruction, _ op: Op) -> Bool {
         guard let width = stackWidth(i) else { return false }
         endBlock()
-        code.mov(width, .r10, .r9)
-        lookUp(1 << width.rawValue, isWrite: false)
+        stackMemory(width, isWrite: false)
         load(width, .r10)
         findTarget()
         movePointer(width, by: 1 << width.rawValue + Int(op.imm & 0xffff))
@@ -169,8 +168,7 @@ extension BlockEmitter {
     private mutating func callIndirect(_ i: Instruction, _ op: Op) -> Bool {
         guard let width = stackWidth(i), loadTarget(i, op) else { return false }
         code.mov(.quad, Self.at(\.scratch2), .r10)
-        code.lea(width, .r10, HostAddress(.r9, -(1 << width.rawValue)))
-        lookUp(1 << width.rawValue, isWrite: true, operation: group.upperBound - 1)
+        memoryOfPush(width, operation: group.upperBound - 1)
         code.mov(.quad, Self.at(\.scratch3), .r10)
         code.mov(.quad, .r10, Self.at(\.scratch2))
         findTarget()
@@ -178,7 +176,7 @@ extension BlockEmitter {
         code.mov(.quad, Self.at(\.scratch2), .r11)
         code.mov(.quad, .r10, Self.at(\.scratch3))
         loadReturnAddress(op, width)
-        code.mov(width, HostAddress(.r10), .r11)
+        code.mov(width, operand, .r11)
         movePointer(width, by: -(1 << width.rawValue))
         code.mov(.quad, .r11, Self.at(\.scratch2))
         jumpToTarget()

@@ -188,7 +188,7 @@ extension BlockEmitter {
             memory(op, width, isWrite: false)
             let isWhole = width == .double || width == .quad
             let to = isWhole ? target(number, .r11) : begin(number, .r11)
-            code.mov(width, to, HostAddress(.r10))
+            code.mov(width, to, operand)
             finish(number, to)
             return true
         }
@@ -272,7 +272,7 @@ extension BlockEmitter {
             code.bit(0, Self.at(\.scratchCarry))
         }
         arithmetic(operation, width, .r11, source)
-        code.mov(width, HostAddress(.r10), .r11)
+        code.mov(width, operand, .r11)
         code.mov(.quad, Self.at(\.flagA), .r11)
         setFlags(recipe(operation, width, .kept, source.input))
         return true
@@ -281,18 +281,18 @@ extension BlockEmitter {
     /// `[R10] = source`
     private mutating func store(_ width: Width, _ source: Source) {
         switch source {
-        case .register(let guest): code.mov(width, HostAddress(.r10), value(guest, in: .r11))
-        case .immediate(let value): code.mov(width, HostAddress(.r10), value)
-        case .host(let register): code.mov(width, HostAddress(.r10), register)
+        case .register(let guest): code.mov(width, operand, value(guest, in: .r11))
+        case .immediate(let value): code.mov(width, operand, value)
+        case .host(let register): code.mov(width, operand, register)
         }
     }
 
     /// `operation [R10], source`
     private mutating func change(_ operation: Assembler.Arithmetic, _ width: Width, _ source: Source) {
         switch source {
-        case .register(let guest): code.arithmetic(operation, width, HostAddress(.r10), value(guest, in: .r11))
-        case .immediate(let value): code.arithmetic(operation, width, HostAddress(.r10), value)
-        case .host(let register): code.arithmetic(operation, width, HostAddress(.r10), register)
+        case .register(let guest): code.arithmetic(operation, width, operand, value(guest, in: .r11))
+        case .immediate(let value): code.arithmetic(operation, width, operand, value)
+        case .host(let register): code.arithmetic(operation, width, operand, register)
         }
     }
 
@@ -300,7 +300,7 @@ extension BlockEmitter {
         if case .register(let guest) = source, Self.home(guest) == nil {
             code.mov(.quad, .r11, Self.place(guest))
             code.bit(0, Self.at(\.scratchCarry))
-            return code.arithmetic(operation, width, HostAddress(.r10), .r11)
+            return code.arithmetic(operation, width, operand, .r11)
         }
         code.bit(0, Self.at(\.scratchCarry))
         change(operation, width, source)
@@ -350,7 +350,7 @@ extension BlockEmitter {
         if keepsCarry, areFlagsSeen { keepCarryBehindAccess(.r11) }
         load(width, .r11)
         apply(i.mnemonic, width, .r11)
-        code.mov(width, HostAddress(.r10), .r11)
+        code.mov(width, operand, .r11)
         if i.mnemonic != .not, areFlagsSeen { code.mov(.quad, Self.at(\.flagA), .r11) }
         finishUnary(i, width, .kept, [])
         return true
@@ -364,7 +364,7 @@ extension BlockEmitter {
             willWrite(number)
             memory(op, from, isWrite: false)
             let to = target(number, .r11)
-            code.extend(signed: signed, from: from, width, to, HostAddress(.r10))
+            code.extend(signed: signed, from: from, width, to, operand)
             finish(number, to)
             return true
         }

@@ -2,9 +2,13 @@
 // host's kernel may refuse or slow down what others would have to wait for.
 
 extension BlockEmitter {
-    /// The address is in R10, the flags are lost.
+    /// The flags are lost.
     private mutating func mustBeAligned(_ width: Width) {
         guard width != .byte else { return }
+        if operand.displacement != 0 {
+            code.lea(.quad, .r10, operand)
+            operand = HostAddress(.r10)
+        }
         code.test(.byte, .r10, Int32(1 << width.rawValue) - 1)
         loseHostFlags()
         leave(.ne)
@@ -16,7 +20,7 @@ extension BlockEmitter {
         memory(op, width, isWrite: true)
         mustBeAligned(width)
         let a = begin(number, .r11)
-        code.xchg(width, HostAddress(.r10), a)
+        code.xchg(width, operand, a)
         finish(number, a)
         return true
     }
@@ -54,10 +58,10 @@ extension BlockEmitter {
         if let number, !isImmediate {
             let b = value(number, in: .r11)
             code.lock()
-            code.arithmetic(operation, width, HostAddress(.r10), b)
+            code.arithmetic(operation, width, operand, b)
         } else {
             code.lock()
-            code.arithmetic(operation, width, HostAddress(.r10), op.imm)
+            code.arithmetic(operation, width, operand, op.imm)
         }
         flags = FlagState()
         return true
@@ -73,7 +77,7 @@ extension BlockEmitter {
         code.mov(.quad, Self.at(\.flagB), .r11)
         if operation == .sub { code.unary(.neg, width, .r11) }
         code.lock()
-        code.xadd(width, HostAddress(.r10), .r11)
+        code.xadd(width, operand, .r11)
         code.mov(.quad, Self.at(\.flagA), .r11)
         let kind: FlagRecipe.Kind = operation == .add ? .add : .subtract
         setFlags(FlagRecipe(kind: kind, width: width, a: .kept, b: .kept), host: [])
@@ -87,14 +91,14 @@ extension BlockEmitter {
         mustBeAligned(width)
         guard areFlagsSeen else {
             code.lock()
-            if isIncrement { code.inc(width, HostAddress(.r10)) } else { code.dec(width, HostAddress(.r10)) }
+            if isIncrement { code.inc(width, operand) } else { code.dec(width, operand) }
             flags = FlagState()
             return true
         }
         keepCarryBehindAccess(.r11)
         code.mov(.quad, .r11, isIncrement ? 1 : -1)
         code.lock()
-        code.xadd(width, HostAddress(.r10), .r11)
+        code.xadd(width, operand, .r11)
         code.lea(.quad, .r11, HostAddress(.r11, isIncrement ? 1 : -1))
         code.mov(.quad, Self.at(\.flagA), .r11)
         let kind: FlagRecipe.Kind = isIncrement ? .increment : .decrement
@@ -109,7 +113,7 @@ extension BlockEmitter {
         let a = begin(number, .r11)
         if areFlagsSeen { code.mov(.quad, Self.at(\.flagB), a) }
         code.lock()
-        code.xadd(width, HostAddress(.r10), a)
+        code.xadd(width, operand, a)
         finish(number, a)
         setFlags(FlagRecipe(kind: .add, width: width, a: .register(number), b: .kept))
         return true
@@ -123,7 +127,7 @@ extension BlockEmitter {
         let b = value(number, in: .r11)
         if areFlagsSeen { code.mov(.quad, Self.at(\.flagA), .rax) }
         code.lock()
-        code.cmpxchg(width, HostAddress(.r10), b)
+        code.cmpxchg(width, operand, b)
         setFlags(FlagRecipe(kind: .subtract, width: width, a: .kept, b: .register(0)))
         return true
     }

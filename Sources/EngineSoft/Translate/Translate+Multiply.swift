@@ -16,7 +16,7 @@ extension BlockEmitter {
         let width = width(i)
         if i.isMemory {
             memory(op, width, isWrite: false)
-            code.multiply(operation, width, HostAddress(.r10))
+            code.multiply(operation, width, operand)
         } else {
             guard let number = Self.number(op.src) else { return false }
             if let home = Self.home(number) {
@@ -41,7 +41,7 @@ extension BlockEmitter {
         var source: HostAddress?
         if i.isMemory {
             memory(op, width, isWrite: false)
-            source = HostAddress(.r10)
+            source = operand
         } else {
             guard let from = Self.number(op.src) else { return false }
             if Self.home(from) == nil { source = Self.place(from) }

@@ -57,14 +57,14 @@ extension BlockEmitter {
         return isIndex && (op.base == Register.zero || Self.number(op.base) != nil)
     }
 
-    /// The offset of an operand, without its segment, in `to`, with the width of addresses or a smaller one. The host's flags stay; R10 and R11
-    /// are lost.
-    mutating func offset(_ op: Op, _ width: Width, to: HostRegister) {
+    /// The offset of an operand, without its segment, in `to`, with the width of addresses or a smaller one; `before` bytes below it. The host's flags
+    /// stay; R10 and R11 are lost.
+    mutating func offset(_ op: Op, _ width: Width, to: HostRegister, before: Int = 0) {
         if op.base == Register.rip {
             code.mov(.quad, .r10, Self.at(\.pageBase))
-            return code.lea(width, to, HostAddress(.r10, distance(op) ?? 0))
+            return code.lea(width, to, HostAddress(.r10, (distance(op) ?? 0) - before))
         }
-        let displacement = Int(op.disp)
+        let displacement = Int(op.disp) - before
         let base = Self.number(op.base).map { value($0, in: .r10) }
         let index = Self.number(op.index).map { value($0, in: .r11) }
         switch (base, index) {
@@ -80,30 +80,78 @@ extension BlockEmitter {
             code.mov(.quad, .r10, Int32(truncatingIfNeeded: displacement))
             code.lea(width, to, HostAddress(.r10, index, scale: op.scale))
         case (nil, nil):
-            let value = UInt64(bitPattern: Int64(op.disp))
+            let value = UInt64(bitPattern: Int64(displacement))
             code.load(to, width == .quad ? value : value & 0xffff_ffff)
         }
     }
 
     // MARK: Memory
 
-    /// The host's address of a memory operand in R10; goes the slow way where the TLB has no page for it. R11 is free then.
+    private func hasBase(_ op: Op) -> Bool { op.seg == UInt8(Segment.fs) || op.seg == UInt8(Segment.gs) }
+
+    /// What the operand's address is made of; nil: nothing that other accesses share.
+    func place(_ op: Op) -> AccessPlace? {
+        // Below 4 GiB they go round, but not the sum with a base.
+        if !is64, hasBase(op) { return nil }
+        let isRelative = op.base == Register.rip
+        guard let distance = isRelative ? distance(op) : Int(op.disp) else { return nil }
+        let segment: AccessPlace.Segment = !hasBase(op) ? .flat : op.seg == UInt8(Segment.fs) ? .fs : .gs
+        return values.place(
+            isRelative ? .page : Self.number(op.base).map { .register($0) } ?? .nothing, Self.number(op.index),
+            scale: op.scale, segment, distance: distance)
+    }
+
+    /// The linear address of a memory operand in R10, or of what is `before` bytes below it.
+    mutating func linear(_ op: Op, before: Int = 0) {
+        offset(op, addressWidth, to: .r10, before: before)
+        if hasBase(op) { code.arithmetic(.add, .quad, .r10, Self.segmentBase(Int(op.seg))) }
+    }
+
+    /// Makes a memory operand `operand`; goes the slow way where the TLB has no page for it. R10 has the host's address, R11 is free then.
     mutating func memory(_ op: Op, _ size: Int, isWrite: Bool, operation: Int? = nil) {
-        offset(op, addressWidth, to: .r10)
-        if op.seg == UInt8(Segment.fs) || op.seg == UInt8(Segment.gs) {
-            code.arithmetic(.add, .quad, .r10, Self.segmentBase(Int(op.seg)))
-        }
-        lookUp(size, isWrite: isWrite, operation: operation)
+        let before = distanceOfLook
+        if let before { linear(op, before: before) }
+        lookUp(size, isWrite: isWrite, operation: operation, place(op), before: before ?? 0)
     }
 
     mutating func memory(_ op: Op, _ width: Width, isWrite: Bool) {
         memory(op, 1 << width.rawValue, isWrite: isWrite)
     }
 
-    /// The same for the linear address in R10. `operation`: that which does the access, if not the instruction's first.
-    mutating func lookUp(_ size: Int, isWrite: Bool, operation: Int? = nil) {
+    /// The same for the linear address in R10, less `before`. `operation`: that which does the access, if not the instruction's first.
+    mutating func lookUp(
+        _ size: Int, isWrite: Bool, operation: Int? = nil, _ place: AccessPlace?, before: Int = 0
+    ) {
+        let access = MissedAccess(operation: operation ?? group.lowerBound, size: size, isWrite: isWrite)
+        if groups != nil { return lookUpGroup(access, before: before) }
         let retry = code.label()
         code.bind(retry)
+        let tag = compareTag(isWrite: isWrite, size)
+        miss(.a, retry: retry, tag: tag, access, place)
+        addHostPage()
+        operand = HostAddress(.r10)
+    }
+
+    /// The next access of a block whose accesses are in groups.
+    private mutating func lookUpGroup(_ access: MissedAccess, before: Int) {
+        let (member, number) = nextAccess()
+        if let member, !member.isHead {
+            code.mov(.quad, .r10, Self.group(member.slot))
+            operand = HostAddress(.r10, member.distance)
+            return
+        }
+        let distance = member?.distance ?? 0
+        if distance != before { code.lea(addressWidth, .r10, HostAddress(.r10, before - distance)) }
+        let tag = compareTag(isWrite: member?.isWrite ?? access.isWrite, member?.span ?? access.size)
+        goOnAlone(.a, number, tag: tag, distance: distance)
+        addHostPage()
+        if let member { code.mov(.quad, Self.group(member.slot), .r10) }
+        operand = HostAddress(.r10, distance)
+    }
+
+    /// Whether the TLB has the page of the `size` bytes at R10: above where not. R10 becomes the exclusive or of address and tag, and R11 the entry's
+    /// place. The result is the tag's, from there.
+    private mutating func compareTag(isWrite: Bool, _ size: Int) -> Int {
         if Self.rotates {
             code.rorx(.double, .r11, .r10, 7)
         } else {
@@ -116,8 +164,10 @@ extension BlockEmitter {
         code.arithmetic(.xor, .quad, .r10, HostAddress(.r15, .r11, scale: 0, tag))
         code.arithmetic(.cmp, .quad, .r10, Int32(4096 - size))
         loseHostFlags()
-        let access = MissedAccess(operation: operation ?? group.lowerBound, size: size, isWrite: isWrite)
-        miss(.a, retry: retry, tag: tag, access)
+        return tag
+    }
+
+    private mutating func addHostPage() {
         let hostPage = MemoryLayout<TLBEntry>.offset(of: \.hostPage).unsafelyUnwrapped + table
         code.arithmetic(.add, .quad, .r10, HostAddress(.r15, .r11, scale: 0, hostPage))
     }
@@ -132,9 +182,9 @@ extension BlockEmitter {
         return Layout.tlb + privilege.rawValue * TLBEntry.count * TLBEntry.stride
     }
 
-    /// What is at R10, zero-extended at least to 4 bytes.
+    /// The memory operand, zero-extended at least to 4 bytes.
     mutating func load(_ width: Width, _ to: HostRegister) {
-        code.extend(signed: false, from: width, width == .quad ? .quad : .double, to, HostAddress(.r10))
+        code.extend(signed: false, from: width, width == .quad ? .quad : .double, to, operand)
     }
 
     // MARK: Places in S
@@ -148,6 +198,11 @@ extension BlockEmitter {
     static func segmentBase(_ number: Int) -> HostAddress {
         let bases = at(\.segmentBase)
         return HostAddress(.r15, Int(bases.displacement) + number * 8)
+    }
+
+    static func group(_ slot: Int) -> HostAddress {
+        let first = at(\.groups)
+        return HostAddress(.r15, Int(first.displacement) + slot * 8)
     }
 
     static let carries = state(\.carries)

@@ -59,7 +59,7 @@ extension BlockEmitter {
         memory(op, width, isWrite: true)
         load(width, .r11)
         code.shift(operation, width, .r11, count)
-        code.mov(width, HostAddress(.r10), .r11)
+        code.mov(width, operand, .r11)
         if areFlagsSeen { code.mov(.quad, Self.at(\.flagA), .r11) }
         finishShift(operation, width, count, .kept)
         return true

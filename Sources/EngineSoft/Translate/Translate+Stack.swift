@@ -9,10 +9,26 @@ extension BlockEmitter {
 
     private static let stack = home(4).unsafelyUnwrapped
 
-    /// The host's address of a new top of the stack in R10.
-    mutating func memoryOfPush(_ width: Width) {
-        code.lea(width, .r10, HostAddress(Self.stack, -(1 << width.rawValue)))
-        lookUp(1 << width.rawValue, isWrite: true)
+    /// Makes what is `distance` bytes from RSP, or from RBP, `operand`.
+    mutating func stackMemory(
+        _ width: Width, _ distance: Int = 0, base: UInt8 = 4, isWrite: Bool, operation: Int? = nil
+    ) {
+        let before = distanceOfLook
+        if let before {
+            let register = Self.home(base) ?? Self.stack
+            if distance == before {
+                code.mov(width, .r10, register)
+            } else {
+                code.lea(width, .r10, HostAddress(register, distance - before))
+            }
+        }
+        let place = values.place(.register(base), distance: distance)
+        lookUp(1 << width.rawValue, isWrite: isWrite, operation: operation, place, before: before ?? 0)
+    }
+
+    /// Makes a new top of the stack `operand`.
+    mutating func memoryOfPush(_ width: Width, operation: Int? = nil) {
+        stackMemory(width, -(1 << width.rawValue), isWrite: true, operation: operation)
     }
 
     mutating func movePointer(_ width: Width, by distance: Int) {
@@ -27,9 +43,9 @@ extension BlockEmitter {
         willWrite(4)
         memoryOfPush(width)
         if let number, !isImmediate {
-            code.mov(width, HostAddress(.r10), value(number, in: .r11))
+            code.mov(width, operand, value(number, in: .r11))
         } else {
-            code.mov(width, HostAddress(.r10), Int32(truncatingIfNeeded: op.imm64))
+            code.mov(width, operand, Int32(truncatingIfNeeded: op.imm64))
         }
         movePointer(width, by: -(1 << width.rawValue))
         return true
@@ -42,10 +58,9 @@ extension BlockEmitter {
         memory(load, width, isWrite: false)
         self.load(width, .r11)
         code.mov(.quad, Self.at(\.scratch2), .r11)
-        code.lea(width, .r10, HostAddress(Self.stack, -(1 << width.rawValue)))
-        lookUp(1 << width.rawValue, isWrite: true, operation: group.lowerBound + 1)
+        memoryOfPush(width, operation: group.lowerBound + 1)
         code.mov(.quad, .r11, Self.at(\.scratch2))
-        code.mov(width, HostAddress(.r10), .r11)
+        code.mov(width, operand, .r11)
         movePointer(width, by: -(1 << width.rawValue))
         return true
     }
@@ -54,12 +69,11 @@ extension BlockEmitter {
         guard let width = stackWidth(i), !i.isMemory, let number = Self.number(op.dst) else { return false }
         willWrite(4)
         willWrite(number)
-        code.mov(width, .r10, Self.stack)
-        lookUp(1 << width.rawValue, isWrite: false)
+        stackMemory(width, isWrite: false)
         // POP RSP: the value wins.
         if number != 4 { movePointer(width, by: 1 << width.rawValue) }
         let to = target(number, .r11)
-        code.mov(width, to, HostAddress(.r10))
+        code.mov(width, to, operand)
         finish(number, to)
         return true
     }
@@ -69,10 +83,9 @@ extension BlockEmitter {
         guard let width = stackWidth(i) else { return false }
         willWrite(4)
         willWrite(5)
-        code.mov(width, .r10, .rbp)
-        lookUp(1 << width.rawValue, isWrite: false)
+        stackMemory(width, base: 5, isWrite: false)
         code.lea(width, Self.stack, HostAddress(.rbp, 1 << width.rawValue))
-        code.mov(width, .rbp, HostAddress(.r10))
+        code.mov(width, .rbp, operand)
         return true
     }
 }

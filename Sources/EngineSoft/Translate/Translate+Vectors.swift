@@ -145,14 +145,11 @@ extension BlockEmitter {
     private mutating func vectorMemory(_ i: Instruction, _ size: UInt8, isWrite: Bool) {
         let op = operations[group.lowerBound]
         guard size == 16, i.flags.contains(.aligned) else { return memory(op, Int(size), isWrite: isWrite) }
-        offset(op, addressWidth, to: .r10)
-        if op.seg == UInt8(Segment.fs) || op.seg == UInt8(Segment.gs) {
-            code.arithmetic(.add, .quad, .r10, Self.segmentBase(Int(op.seg)))
-        }
+        linear(op)
         code.test(.byte, .r10, 15)
         loseHostFlags()
         leave(.ne)
-        lookUp(16, isWrite: isWrite)
+        lookUp(16, isWrite: isWrite, place(op))
     }
 
     /// V, W: the first one is changed, or written as a whole.
@@ -161,7 +158,7 @@ extension BlockEmitter {
             // Stored once more where the access fails, it has the same value still.
             change(vector: i.reg)
             vectorMemory(i, i.operands.1.size(i.operandSize), isWrite: false)
-            again(i, .memory(HostAddress(.r10)))
+            again(i, .memory(operand))
         } else if i.reg == i.rm, [.pxor, .xorps, .xorpd].contains(i.mnemonic) {
             define(vector: i.reg)
             again(i, .register(i.rm))
@@ -179,7 +176,7 @@ extension BlockEmitter {
         use(vector: i.reg)
         if i.isMemory {
             memory(operations[group.lowerBound], width, isWrite: false)
-            again(i, .memory(HostAddress(.r10)))
+            again(i, .memory(operand))
             if areFlagsSeen {
                 load(width, .r11)
                 code.mov(.quad, Self.at(\.flagB), .r11)
@@ -204,7 +201,7 @@ extension BlockEmitter {
         change(vector: i.reg)
         if i.isMemory {
             memory(operations[group.lowerBound], Int(i.operands.1.size(i.operandSize)), isWrite: false)
-            again(i, .memory(HostAddress(.r10)))
+            again(i, .memory(operand))
         } else if let home = Self.home(i.rm) {
             again(i, .register(home.rawValue))
         } else {
@@ -218,7 +215,7 @@ extension BlockEmitter {
         let to = target(i.reg, .r11)
         if i.isMemory {
             memory(operations[group.lowerBound], Int(i.operands.1.size(i.operandSize)), isWrite: false)
-            again(i, .memory(HostAddress(.r10)), reg: to.rawValue)
+            again(i, .memory(operand), reg: to.rawValue)
         } else {
             use(vector: i.rm)
             again(i, .register(i.rm), reg: to.rawValue)
@@ -239,9 +236,9 @@ extension BlockEmitter {
             use(vector: i.reg)
             vectorMemory(i, size, isWrite: true)
             if size == 16 {
-                code.vector(prefix: nil, .two, 0x11, reg: i.reg, .memory(HostAddress(.r10)))
+                code.vector(prefix: nil, .two, 0x11, reg: i.reg, .memory(operand))
             } else {
-                again(i, .memory(HostAddress(.r10)))
+                again(i, .memory(operand))
             }
             return true
         }
@@ -249,9 +246,9 @@ extension BlockEmitter {
         if keepsRest { use(vector: i.reg) }
         vectorMemory(i, size, isWrite: false)
         if size == 16 {
-            code.vector(prefix: nil, .two, 0x10, reg: i.reg, .memory(HostAddress(.r10)))
+            code.vector(prefix: nil, .two, 0x10, reg: i.reg, .memory(operand))
         } else {
-            again(i, .memory(HostAddress(.r10)))
+            again(i, .memory(operand))
         }
         define(vector: i.reg)
         return true
@@ -274,7 +271,7 @@ extension BlockEmitter {
             if i.isMemory {
                 use(vector: i.reg)
                 memory(operations[group.lowerBound], size, isWrite: true)
-                again(i, .memory(HostAddress(.r10)))
+                again(i, .memory(operand))
                 return true
             }
             willWrite(i.rm)
@@ -286,7 +283,7 @@ extension BlockEmitter {
         }
         if i.isMemory {
             memory(operations[group.lowerBound], size, isWrite: false)
-            again(i, .memory(HostAddress(.r10)))
+            again(i, .memory(operand))
         } else if let home = Self.home(i.rm) {
             again(i, .register(home.rawValue))
         } else {
