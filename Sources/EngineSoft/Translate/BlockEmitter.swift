@@ -28,7 +28,7 @@ struct BlockEmitter {
     private(set) var groups: AccessGroups?
     private var accessNumber = 0
     /// Both versions do not agree on what is where: there is no second one.
-    private var isUnlike = false
+    private(set) var isUnlike = false
     /// The operations of the instruction that is emitted, and its place among the block's.
     private(set) var group = 0..<0
     private(set) var number = 0
@@ -84,6 +84,9 @@ struct BlockEmitter {
         liveness = FlagLiveness(builder.source.instructions)
         (entry, body, refusal, missing) = (code.label(), code.label(), code.label(), code.label())
     }
+
+    /// The block is entered in its second version.
+    var isGrouped: Bool { groups != nil && !isUnlike }
 
     /// Places in the code that is made, from its beginning.
     var entryPlace: Int { code.place(entry) }
@@ -149,6 +152,8 @@ struct BlockEmitter {
     /// A block is entered by jumps from others with their chain slot or jump entry in R11, where its count is taken off the budget; by the
     /// interpreter behind that.
     private mutating func begin() {
+        // The count is aligned, and so is the entry.
+        while code.count & 15 != 8 { code.byte(0) }
         let count = code.label()
         code.bind(count)
         code.quad(UInt64(source.instructions.count))

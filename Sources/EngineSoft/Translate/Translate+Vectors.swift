@@ -106,7 +106,8 @@ extension BlockEmitter {
         guard mode.isDisjoint(with: [.sseUndefined, .sseBlocked]), i.flags.isDisjoint(with: .mmx) else { return false }
         let kind = Self.kind(i)
         guard kind != .other, !i.isMemory || isReachable(operations[group.lowerBound]) else { return false }
-        if i.isMemory, i.addressSize != (is64 ? 8 : 4) { return false }
+        // An operation before has the operand's address, and its segment's checks.
+        if i.isMemory, group.contains(where: { operations[$0].base == Register.address }) { return false }
         if kind == .move { return move(i) }
         if kind == .underControl, !vectors.hasControl {
             loadVectorControl()

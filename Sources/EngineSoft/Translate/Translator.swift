@@ -21,6 +21,8 @@ final class Translator {
     private(set) var isFull = false
     /// Blocks that were translated, for `stats` and tests.
     private(set) var translated: UInt64 = 0
+    /// Of these, those with groups of accesses, and those that would have had some, had both versions agreed.
+    private(set) var grouped: (kept: UInt64, unlike: UInt64) = (0, 0)
 
     /// Throws where the host refuses memory for code.
     init(_ features: FeatureSet, _ blocks: BlockCache) throws(CodeArena.Refusal) {
@@ -70,6 +72,8 @@ final class Translator {
             return
         }
         translated += 1
+        if emitter.isGrouped { grouped.kept += 1 }
+        if emitter.isUnlike { grouped.unlike += 1 }
         let address = UInt(bitPattern: place)
         block.pointee.hostEntry = address + UInt(emitter.entryPlace)
         block.pointee.hostBody = address + UInt(emitter.bodyPlace)
