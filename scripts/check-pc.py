@@ -17,6 +17,7 @@ import sys
 import tempfile
 
 import pc_boards
+import pc_media
 from pc_machines import BOOT_SECTOR, DEBIAN, LASTING_SECTOR, PATIENCE, ROOT, SSH, Checks, Machine, Screen, Tmux, boot_image, fetch, free_port
 
 
@@ -251,6 +252,7 @@ def main():
         checks.check("the VGA's screen on a terminal: colours, keys, a small window, the consoles, the monitor, a suspension; the terminal as before at the end", screen_on_a_terminal)
         checks.check("GRUB's rescue disc boots from the CD-ROM drive", a_disc_boots)
         checks.check("iPXE in the card's ROM gets an address by DHCP and loads a script by TFTP", ipxe_loads_by_tftp)
+        pc_media.Media(backplane, arguments.engine, files, work).run(checks)
         pc_boards.Boards(backplane, arguments.engine, files, work).run(checks)
         if DEBIAN.exists():
             checks.check("Debian boots from its disk to a login by keys on the VGA; DMA, I/O APIC, a CD-ROM, ssh by a forwarded port, ACPI that iasl and acpiexec accept; it reboots, and the power button ends it", debian_to_its_prompt)

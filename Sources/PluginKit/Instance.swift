@@ -105,6 +105,10 @@ open class Instance {
     open func blockInfo(_ index: UInt32) -> bp_block_info? { nil }
     open func blockSubmitted(_ index: UInt32, _ request: BlockRequest) {}
     open func blockCancelAll(_ index: UInt32) {}
+    /// A drive with removable media wants that of another file. On failure the medium stays.
+    open func blockInsert(_ index: UInt32, path: String, isReadOnly: Bool) throws(PluginError) {
+        throw PluginError("the medium is fixed", status: .unsupported)
+    }
     /// The function at `index` (device << 3 | function) of the bus is wired.
     open func pciFunction(_ index: UInt32, is function: PCIFunctionClient) {}
     /// A function asserts INTA# to INTD# (pin 1 to 4), or takes it back.

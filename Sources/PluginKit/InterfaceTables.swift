@@ -87,6 +87,15 @@ enum Tables {
             cancel_all: { raw, index in
                 with(raw) { $0.blockCancelAll(index) }
                 return 0
+            },
+            insert: { raw, index, bytes, length, flags in
+                guard let path = String(validating: buffer(bytes, length), as: UTF8.self), !path.utf8.contains(0) else {
+                    return Status.invalid.rawValue
+                }
+                return reporting(raw) { (instance) throws(PluginError) in
+                    try instance.blockInsert(
+                        index, path: path, isReadOnly: flags & UInt32(BP_BLOCK_READ_ONLY) != 0)
+                }
             }))
 
     nonisolated(unsafe) static let pci = constant(

@@ -77,6 +77,18 @@ public struct BlockPeer: @unchecked Sendable {
     /// the call stack; the completions come as ever.
     @discardableResult
     public func cancelAll() -> Bool { table.map { $0.pointee.cancel_all(peer.`self`, peer.index) == 0 } ?? true }
+    /// Puts the medium of a file in the place of this one; `info` tells of it. Only with nothing submitted. Where it fails the medium stays;
+    /// `.unsupported`: it is a fixed one, or the host is older than ABI 1.8.
+    public func insert(_ path: String, isReadOnly: Bool) -> Status {
+        guard let table, table.has(\.insert) else { return .unsupported }
+        var path = path
+        return path.withUTF8 {
+            Status(
+                rawValue: table.pointee.insert(
+                    peer.`self`, peer.index, $0.baseAddress, UInt64($0.count),
+                    isReadOnly ? UInt32(BP_BLOCK_READ_ONLY) : 0))
+        }
+    }
 }
 
 public enum BlockOperation: UInt32, Sendable {

@@ -1,64 +1,106 @@
-// `backplane run disk.img`: an image in place of a machine file stands for the PC of machines/pc.yaml with this disk.
+// `backplane run disk.img`: an image in place of a machine file stands for a PC that boots from it: that of machines/pc.yaml with this disk, or the
+// one of a file beside it with this disc.
 
 import ArgumentParser
 import FoundationEssentials
 import Glibc
 import MachineFile
 
-/// An image of a disk that a PC boots from.
+/// An image of a medium that a PC boots from.
 struct DiskImage {
-    let path: String
+    /// What the image is; each has a machine file of its own, with a parameter for it.
+    enum Kind { case disk, disc }
 
-    /// nil: it is none. One begins with a sector that ends in 55H AAH (the BIOS Boot Specification's signature), which no text does.
+    let path: String
+    let kind: Kind
+
+    /// nil: it is none.
     init?(_ path: String) {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { return nil }
         defer { close(descriptor) }
-        var sector = [UInt8](repeating: 0, count: 512)
-        guard pread(descriptor, &sector, 512, 0) == 512, sector[510] == 0x55, sector[511] == 0xaa else { return nil }
+        guard let kind = DiskImage.kind(descriptor) else { return nil }
+        self.kind = kind
         self.path = URL(fileURLWithPath: path).standardizedFileURL.path
+    }
+
+    /// A disc has a volume descriptor in its block 16 (ECMA-119, 8.1), and may well begin as a disk does, for those who write it to one. A
+    /// disk begins with a sector that ends in 55H AAH (the BIOS Boot Specification's signature), which no text does.
+    private static func kind(_ descriptor: Int32) -> Kind? {
+        if read(descriptor, at: 0x8001, count: 5).elementsEqual("CD001".utf8) { return .disc }
+        return read(descriptor, at: 510, count: 2) == [0x55, 0xaa] ? .disk : nil
+    }
+
+    private static func read(_ descriptor: Int32, at offset: off_t, count: Int) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: count)
+        return pread(descriptor, &bytes, count, offset) == count ? bytes : []
+    }
+
+    /// The machine file that it stands for.
+    var file: String {
+        switch kind {
+        case .disk: "pc.yaml"
+        case .disc: "pc-cdrom.yaml"
+        }
+    }
+
+    /// That file's parameter for the image.
+    var parameter: String {
+        switch kind {
+        case .disk: "disk"
+        case .disc: "iso"
+        }
+    }
+
+    var noun: String {
+        switch kind {
+        case .disk: "a disk image"
+        case .disc: "an image of a disc"
+        }
     }
 }
 
 extension MachineFileArguments {
-    /// The machine file that images stand for.
-    static let pcFile = "pc.yaml"
-
     /// Images are replaced by the PC that they stand for, which is said.
     mutating func replaceImages() throws {
         guard let image = files.lazy.compactMap(DiskImage.init).first else { return }
         guard files.count == 1 else {
-            throw ValidationError("\(image.path) is a disk image: it is run alone, or by a machine file that names it")
+            throw ValidationError("\(image.path) is \(image.noun): it is run alone, or by a machine file that names it")
         }
-        let file = try MachineFileArguments.pcPath()
+        let file = try MachineFileArguments.path(of: image)
         complain(
-            "\(files[0]) is a disk image: it runs on \(file) (--print shows the machine file that this stands for)")
+            "\(files[0]) is \(image.noun): it runs on \(file) (--print shows the machine file that this stands for)")
         files = [file]
-        settings.insert("disk=" + image.path, at: 0)
+        settings.insert(image.parameter + "=" + image.path, at: 0)
     }
 
     /// In the installed tree, or in the checkout that the program was built in.
-    static func pcPath() throws -> String {
+    static func path(of image: DiskImage) throws -> String {
         let here = PluginFinder.executableDirectory
         let up = (1...5).map { here + "/" + String(repeating: "../", count: $0) + "machines" }
         for folder in [here + "/../share/backplane/machines"] + up {
-            let path = URL(fileURLWithPath: folder + "/" + pcFile).standardizedFileURL.path
+            let path = URL(fileURLWithPath: folder + "/" + image.file).standardizedFileURL.path
             if access(path, R_OK) == 0 { return path }
         }
-        complain("there is no \(pcFile), which disk images run on: neither installed nor beside \(here)")
+        complain("there is no \(image.file), on which \(image.noun) runs: neither installed nor beside \(here)")
         throw ExitCode(2)
     }
 
-    /// The text of the machine file that the arguments stand for: of an image the PC with its disk named.
+    /// The text of the machine file that the arguments stand for: of an image the PC with it named.
     func printed() throws -> String {
-        guard files.count == 1 else { throw ValidationError("--print takes one machine file or disk image") }
+        guard files.count == 1 else { throw ValidationError("--print takes one machine file or image") }
         guard let image = DiskImage(files[0]) else { return try MachineFileArguments.text(of: files[0]) }
-        let file = try MachineFileArguments.pcPath()
-        let text = try MachineFileArguments.text(of: file)
+        let file = try MachineFileArguments.path(of: image)
         let name = "default: " + JSON.quoted(image.path)
+        let text = try MachineFileArguments.text(of: file)
         let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
-            line.hasPrefix("  disk: {")
-                ? line.replacing(/default: [^,}]*[^,} ]/, with: name, maxReplacements: 1) : line[...]
+            if line.hasPrefix("  \(image.parameter): {") {
+                return line.replacing(/default: [^,}]*[^,} ]/, with: name, maxReplacements: 1)
+            }
+            guard line.hasPrefix("extends: ") else { return line[...] }
+            // It will be read elsewhere.
+            let base = URL(fileURLWithPath: file).deletingLastPathComponent().path
+            return "extends: " + JSON.quoted(base + "/" + line.dropFirst("extends: ".count))
         }
         return lines.joined(separator: "\n")
     }

@@ -9,7 +9,7 @@ struct Run: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Run machines, each with its own memory, engine, policies and console.",
         discussion: """
-            A disk image in place of a machine file runs on machines/pc.yaml. \
+            A disk image in place of a machine file runs on machines/pc.yaml, an ISO image on pc-cdrom.yaml. \
             Ctrl-A 1, Ctrl-A 2 and so on, and Ctrl-A n, give the terminal to another machine. \
             Exit status: 0 powered off, 2 bad input, 4 a plugin's fault, 6 the engine failed or the guest halted for ever, \
             8 stopped by a policy; odd ones are the guest's own, (value << 1) | 1. Of several machines, the first that is not 0.
@@ -50,7 +50,7 @@ struct Run: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "A port of this host that leads to the guest, where the machine file has the parameter 'forward', as that of disk images has: tcp:2222:22. Repeatable.",
+            "A port of this host that leads to the guest, where the machine file has the parameter 'forward', as those of images have: tcp:2222:22. Repeatable.",
             valueName: "PROTOCOL:PORT:PORT"))
     var forward: [String] = []
 
@@ -70,7 +70,7 @@ struct Run: ParsableCommand {
     @Flag(
         name: .customLong("print"),
         help:
-            "Print the machine file instead of running it: of a disk image, --share and --disk the one that they stand for."
+            "Print the machine file instead of running it: of an image, --share and --disk the one that they stand for."
     )
     var printsFile = false
 

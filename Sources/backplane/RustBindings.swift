@@ -25,7 +25,7 @@ extension ScaffoldRust {
         }
 
         pub const BP_ABI_MAJOR: u32 = 1;
-        pub const BP_ABI_MINOR: u32 = 7;
+        pub const BP_ABI_MINOR: u32 = 8;
         pub const BP_NO_VCPU: u32 = u32::MAX;
         pub const BP_REQUESTER_HOST: u32 = u32::MAX;
         pub const BP_WANT_ALL: u32 = 0xffff;
@@ -132,8 +132,9 @@ extension ScaffoldRust {
         pub const BP_BLOCK_FLUSH: u32 = 2;
         pub const BP_BLOCK_DISCARD: u32 = 3;
         pub const BP_BLOCK_WRITE_ZEROES: u32 = 4;
-        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_block { pub size: u32, pub reserved: u32, pub info: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, out: *mut bp_block_info) -> bp_status>, pub submit: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, request: *const bp_block_request)>, pub cancel_all: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32) -> bp_status>, }
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_block { pub size: u32, pub reserved: u32, pub info: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, out: *mut bp_block_info) -> bp_status>, pub submit: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, request: *const bp_block_request)>, pub cancel_all: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32) -> bp_status>, pub insert: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, path: *const c_void, length: u64, flags: u32) -> bp_status>, }
         whole!(bp_block);
+        pub const BP_BLOCK_READ_ONLY: u32 = 1;
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_block_client { pub size: u32, pub reserved: u32, pub complete: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, tag: u64, status: u32)>, }
         whole!(bp_block_client);
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_net { pub size: u32, pub reserved: u32, pub send: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, frame: *const c_void, length: u64)>, pub ready: Option<unsafe extern "C" fn(self_: *mut c_void, index: u32, frames: u64)>, }
@@ -375,7 +376,7 @@ extension ScaffoldRust {
         const _: () = assert!(core::mem::size_of::<bp_stream_client>() == 32);
         const _: () = assert!(core::mem::size_of::<bp_block_info>() == 32);
         const _: () = assert!(core::mem::size_of::<bp_block_request>() == 40);
-        const _: () = assert!(core::mem::size_of::<bp_block>() == 32);
+        const _: () = assert!(core::mem::size_of::<bp_block>() == 40);
         const _: () = assert!(core::mem::size_of::<bp_block_client>() == 16);
         const _: () = assert!(core::mem::size_of::<bp_net>() == 24);
         const _: () = assert!(core::mem::size_of::<bp_net_client>() == 24);

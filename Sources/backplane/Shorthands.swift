@@ -39,13 +39,13 @@ struct Shorthands {
     private static let (firstFunction, mostFunctions) = (16, 16)
 
     /// The machine file that they stand for.
-    /// - Parameter image: the disk in place of the file's own parameter `disk`.
+    /// - Parameter image: in place of what the file's own parameter for it says.
     func text(extending file: String, image: DiskImage?) throws -> String {
         guard shares.count + disks.count <= Shorthands.mostFunctions else {
             throw ValidationError("--share and --disk: at most \(Shorthands.mostFunctions) together")
         }
         var parameters: [String] = []
-        if let image { parameters.append("  disk: \(Shorthands.quoted(image.path))") }
+        if let image { parameters.append("  \(image.parameter): \(Shorthands.quoted(image.path))") }
         if !forwards.isEmpty { parameters.append("  forward: \(Shorthands.quoted(forwards.joined(separator: ",")))") }
         var (devices, backends): ([String], [String]) = ([], [])
         func slot(_ id: String) {
@@ -82,9 +82,9 @@ extension MachineFileArguments {
     /// The text of the machine file that the arguments and `shorthands` stand for.
     func printed(_ shorthands: Shorthands) throws -> String {
         guard !shorthands.isEmpty else { return try printed() }
-        guard files.count == 1 else { throw ValidationError("--share and --disk take one machine file or disk image") }
+        guard files.count == 1 else { throw ValidationError("--share and --disk take one machine file or image") }
         let image = DiskImage(files[0])
-        let file = try image == nil ? files[0] : MachineFileArguments.pcPath()
+        let file = try image.map(MachineFileArguments.path) ?? files[0]
         return try shorthands.text(extending: file, image: image)
     }
 

@@ -40,6 +40,26 @@ extension Commands {
             #expect(both.status == 2 && both.error.contains("is a disk image: it is run alone"))
         }
 
+        /// A volume descriptor in block 16 of 2048 bytes makes an image a disc (ECMA-119, 8.1), one that begins as a disk does too; what is cut off
+        /// before it is none.
+        @Test func anISOImageInPlaceOfAMachineFileIsThePCWithADrive() async throws {
+            let folder = Folder()
+            var bytes = [UInt8](repeating: 0, count: 40 << 10)
+            (bytes[510], bytes[511]) = (0x55, 0xaa)
+            bytes.replaceSubrange(32769..<32774, with: "CD001".utf8)
+            let image = try folder.write("a disc.iso", bytes)
+            let end = try await backplane("run", "--print", image)
+            #expect(end.status == 0 && end.output.contains("iso: { default: \"\(image)\", doc:"))
+            #expect(end.output.contains("\nextends: \"\(Program.root)/machines/pc.yaml\"\n"))
+            let file = try folder.write("printed.yaml", end.output)
+            let check = try await backplane("check", "--files-only", file)
+            #expect(check.status == 0, "\(check.error)")
+            let shared = try await backplane("run", "--print", image, "--share", folder.path)
+            #expect(shared.output.contains("parameters:\n  iso: \"\(image)\"\n"), "\(shared.output)")
+            let cut = try folder.write("cut.iso", Array(bytes[..<32772]))
+            #expect(try await backplane("run", "--print", cut).output.contains("\n  disk: { default: \"\(cut)\""))
+        }
+
         /// --share and --disk stand for a machine file that extends the one that is named, and that `check` takes.
         @Test func shorthandsStandForAMachineFile() async throws {
             let folder = Folder()

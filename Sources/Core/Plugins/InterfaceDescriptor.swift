@@ -49,7 +49,10 @@ public struct InterfaceDescriptor: Sendable, Equatable {
                 client: [async("receive", .inBuffer, .u64), async("throttle", .u32), async("event", .u32)]),
             InterfaceDescriptor(
                 name: "block/1",
-                provider: [sync("info", .outStruct), async("submit", .inStruct), sync("cancel_all")],
+                provider: [
+                    sync("info", .outStruct), async("submit", .inStruct), sync("cancel_all"),
+                    sync("insert", .inBuffer, .u64, .u32).appended(8),
+                ],
                 client: [async("complete", .u64, .u32)]),
             InterfaceDescriptor(
                 name: "net/1", provider: [async("send", .inBuffer, .u64), async("ready", .u64)],

@@ -113,6 +113,7 @@ extension PluginInstance {
             converted.append(argument)
         }
         failure = ""
+        for provider in wiredProviders { provider.failure = "" }
         reply = []
         let bits = call(ch_activity_method) { callThroughFFI(function, method, converted) }
         guard let bits else { throw MethodError("\(method.signature): its signature cannot be called") }
@@ -128,8 +129,12 @@ extension PluginInstance {
         switch method.result {
         case .status:
             let code = Int32(truncatingIfNeeded: bits)
-            if code != 0 { throw MethodError("\(id).\(method.name): \(statusText(code))") }
-            return .nothing
+            guard code != 0 else { return .nothing }
+            // Whom the method asked in its turn may have said why.
+            if let provider = wiredProviders.first(where: { !$0.failure.isEmpty }) {
+                throw MethodError("\(id).\(method.name): \(provider.id): \(provider.failure)")
+            }
+            throw MethodError("\(id).\(method.name): \(statusText(code))")
         case .bool: return .bool(UInt8(truncatingIfNeeded: bits) != 0)
         case .u8: return .unsigned(bits & 0xff)
         case .u16: return .unsigned(bits & 0xffff)
@@ -140,6 +145,10 @@ extension PluginInstance {
         case .text: return .text(String(decoding: reply, as: UTF8.self))
         default: return .nothing
         }
+    }
+
+    private var wiredProviders: [PluginInstance] {
+        description.wires.compactMap { machine.instance(named: $0.target.instance) }
     }
 
     private func callThroughFFI(

@@ -21,6 +21,9 @@ private final class DiscRig {
 
     func interrupt() -> Bool { rig.interrupt() }
     func setOpen(_ isOpen: Bool) -> Bool { rig.chip.press(0, opens: isOpen) }
+    func change(sectors: UInt64) throws -> Bool { try rig.chip.change(0, sectors: sectors) }
+    func takeRequest() -> ATAChannel.Request? { rig.chip.takeRequest() }
+    func complete(_ tag: UInt64) -> Bool { rig.chip.complete(tag, .mediumError) }
     func restore(_ state: ATAChannel.State) -> Bool { rig.chip.restore(state) }
 
     var reason: UInt8 { rig.chip.peek(2) }
@@ -271,11 +274,60 @@ private final class DiscRig {
         #expect(disc.sense() == [2, 0x3A, 0])
     }
 
+    @Test func anotherDiscIsAnnouncedAndRead() throws {
+        let disc = try DiscRig(blocks: 10)
+        disc.settle()
+        #expect(try disc.change(sectors: 80))
+        #expect(disc.ask([0x4A, 1, 0, 0, 0x10, 0, 0, 0, 8])[4] == 2, "new media")
+        disc.send([0x00])
+        #expect(disc.sense() == [6, 0x28, 0], "not ready to ready change, medium may have changed")
+        #expect(disc.ask([0x25]) == [0, 0, 0, 19, 0, 0, 8, 0])
+        #expect(disc.ask([0x28, 0, 0, 0, 0, 19, 0, 0, 1]) == (76..<80).flatMap { Rig.pattern($0) })
+        // An open drive is closed by it.
+        #expect(disc.setOpen(true))
+        #expect(try disc.change(sectors: 40))
+        disc.send([0x00])
+        #expect(disc.sense() == [6, 0x28, 0])
+        disc.send([0x28, 0, 0, 0, 0, 19, 0, 0, 1])
+        #expect(disc.sense() == [5, 0x21, 0], "beyond the end of the smaller disc")
+    }
+
+    @Test func aReadOfADiscThatIsChangedEndsWithoutIt() throws {
+        let disc = try DiscRig(blocks: 10)
+        disc.settle()
+        // While a data block is taken.
+        disc.send([0x28, 0, 0, 0, 0, 0, 0, 0, 9], limit: 2048)
+        _ = disc.rig.words(100)
+        #expect(try disc.change(sectors: 8))
+        #expect(disc.rig.status & 0x89 == 0x01 && disc.interrupt())
+        #expect(disc.sense() == [2, 0x3A, 0], "no medium")
+        disc.send([0x00])
+        #expect(disc.sense() == [6, 0x28, 0])
+        // While the medium is asked: its late answer is of no use.
+        disc.rig.command(0xA0, mid: 0, high: 8)
+        disc.rig.put([0x28, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0])
+        let request = try #require(disc.takeRequest())
+        #expect(try disc.change(sectors: 8))
+        #expect(!disc.complete(request.tag))
+        #expect(disc.rig.status & 0x89 == 0x01 && disc.sense() == [2, 0x3A, 0])
+        #expect(disc.restore(disc.rig.chip.state))
+    }
+
+    @Test func whatIsNoDiscLeavesTheDriveOpen() throws {
+        let disc = try DiscRig(blocks: 10)
+        disc.settle()
+        #expect(throws: Drive.Problem.noDisc(sectors: 3)) { try disc.change(sectors: 3) }
+        #expect(throws: Drive.Problem.noDisc(sectors: 0)) { try disc.change(sectors: 0) }
+        disc.send([0x00])
+        #expect(disc.sense() == [2, 0x3A, 0])
+    }
+
     @Test func aLockedDriveKeepsItsDisc() throws {
         let disc = try DiscRig(blocks: 10)
         disc.settle()
         disc.send([0x1E, 0, 0, 0, 1])
         #expect(!disc.setOpen(true))
+        #expect(try !disc.change(sectors: 80))
         #expect(disc.ask([0x4A, 1, 0, 0, 0x10, 0, 0, 0, 8])[4] == 1, "the operator wants it")
         #expect(disc.ask([0x4A, 1, 0, 0, 0x10, 0, 0, 0, 8])[4] == 0)
         disc.send([0x1B, 0, 0, 0, 2])
@@ -356,6 +408,7 @@ private final class DiscRig {
                 if dice.chance(10) { disc.rig.chip.writeControl(dice.byte()) }
                 disc.rig.chip.writeControl(0)
                 if dice.chance(20) { _ = disc.setOpen(dice.chance(50)) }
+                if dice.chance(20) { _ = try? disc.change(sectors: UInt64(dice.below(240))) }
             default:
                 var copy = disc.rig.chip
                 copy.reset()

@@ -33,9 +33,11 @@ final class RawFile: Instance {
     /// Virtual ns from a request to its completion where runs repeat exactly.
     private static let latency: UInt64 = 100_000
 
-    private let path: String
-    private let mode: ImageMode
-    private let geometry: ImageGeometry
+    /// As the machine file has it.
+    private let properties: (mode: ImageMode, sectorSize: UInt32)
+    private var path: String
+    private var mode: ImageMode
+    private var geometry: ImageGeometry
     private var client: BlockClient?
     /// nil after disconnect: the image is closed, and its lock released.
     private var worker: DiskWorker?
@@ -58,18 +60,24 @@ final class RawFile: Instance {
     }
 
     init(_ host: Host, _ values: Values) throws(PluginError) {
-        mode = RawFile.mode(values)
+        properties = (RawFile.mode(values), RawFile.sectorSize(values))
+        mode = properties.mode
         path = values.text("path")
+        (worker, geometry) = try RawFile.open(path, mode, properties.sectorSize, host)
+        super.init(host)
+    }
+
+    private static func open(
+        _ path: String, _ mode: ImageMode, _ sectorSize: UInt32, _ host: Host
+    ) throws(PluginError) -> (DiskWorker, ImageGeometry) {
         do throws(ImageError) {
-            let image = try ImageFile(path: path, mode: mode, sectorSize: RawFile.sectorSize(values))
-            geometry = image.geometry
-            let medium = try ImageMedium(image, directory: RawFile.temporaryDirectory)
-            worker = DiskWorker(medium, link: HostLink(host), postArgument: RawFile.news)
+            let image = try ImageFile(path: path, mode: mode, sectorSize: sectorSize)
+            let medium = try ImageMedium(image, directory: temporaryDirectory)
             for warning in image.warnings { host.log(.warning, warning) }
+            return (DiskWorker(medium, link: HostLink(host), postArgument: news), image.geometry)
         } catch {
             throw PluginError(error.text)
         }
-        super.init(host)
     }
 
     private var statistics: String {
@@ -81,8 +89,10 @@ final class RawFile: Instance {
 
     // MARK: Lifecycle
 
-    override func connect() throws(PluginError) {
-        do throws(HostCallError) { try worker?.start() } catch {
+    override func connect() throws(PluginError) { if let worker { try RawFile.start(worker) } }
+
+    private static func start(_ worker: DiskWorker) throws(PluginError) {
+        do throws(HostCallError) { try worker.start() } catch {
             throw PluginError("a thread cannot be started: " + error.text)
         }
     }
@@ -91,6 +101,10 @@ final class RawFile: Instance {
 
     override func disconnect() {
         client = nil
+        close()
+    }
+
+    private func close() {
         if let worker, !worker.stop() {
             host.log(.error, "the host's disk under '\(path)' does not answer: what was being written may be lost")
         }
@@ -155,6 +169,14 @@ final class RawFile: Instance {
 
     override func blockCancelAll(_ index: UInt32) {
         if worker?.cancelAll() == true { (try? host.events)?.forget(RawFile.news) }
+    }
+
+    override func blockInsert(_ index: UInt32, path: String, isReadOnly: Bool) throws(PluginError) {
+        let mode = isReadOnly ? .readOnly : properties.mode
+        let (worker, geometry) = try RawFile.open(path, mode, properties.sectorSize, host)
+        try RawFile.start(worker)
+        close()
+        (self.worker, self.path, self.mode, self.geometry) = (worker, path, mode, geometry)
     }
 
     override func posted(_ argument: UInt) {

@@ -34,8 +34,8 @@
 /// - With the write cache on, the interrupt after a block of a write may come before the block is on the medium, but
 ///   never that after the last one: a command that ended well is stored, and an error names its sector, if it is late.
 public struct ATAChannel: Sendable {
-    let drive0: Drive
-    let drive1: Drive
+    private(set) var drive0: Drive
+    private(set) var drive1: Drive
     /// A host controller moves data by DMA.
     public let hasDMA: Bool
     public internal(set) var state = State()
@@ -149,6 +149,7 @@ public struct ATAChannel: Sendable {
 
 extension ATAChannel {
     func drive(_ index: UInt8) -> Drive { index == 0 ? drive0 : drive1 }
+    mutating func setDrive(_ index: UInt8, _ drive: Drive) { if index == 0 { drive0 = drive } else { drive1 = drive } }
 
     func isPresent(_ index: UInt8) -> Bool { index == 0 ? drive0.isPresent : drive1.isPresent }
 

@@ -1,4 +1,4 @@
-/// A drive as the machine describes it: nothing here changes while the machine runs, and none of it is in a snapshot.
+/// A drive as the machine describes it: nothing here changes while the machine runs but a drive's disc, and none of it is in a snapshot.
 public struct Drive: Sendable {
     /// Why a drive cannot be as described.
     public enum Problem: Error, Equatable, Sendable {
@@ -55,6 +55,13 @@ public struct Drive: Sendable {
     private init() {
         (kind, sectors, readOnly, model, serial, firmware) = (.disk, 0, false, "", "", "")
         geometry = CHS(sectors: 0)
+    }
+
+    /// The same CD-ROM drive with another disc in it, of so many sectors of 512 bytes.
+    func holding(_ sectors: UInt64) throws(Problem) -> Drive {
+        guard sectors > 0 else { throw .noDisc(sectors: sectors) }
+        return try Drive(
+            sectors: sectors, readOnly: readOnly, model: model, serial: serial, firmware: firmware, kind: kind)
     }
 
     public var isPresent: Bool { sectors > 0 }

@@ -199,12 +199,15 @@ extension ATAChannel {
     /// - Returns: false where the drive is none, or locked: then its guest is asked to let the disc go.
     public mutating func press(_ index: UInt8, opens: Bool) -> Bool {
         guard drive(index).isPacketDevice else { return false }
-        if opens, state[index].packet.isLocked, !state[index].packet.isOpen {
+        if opens, isLocked(index) {
             state[index].packet.isEjectWanted = true
             return false
         }
         return setOpen(index, opens)
     }
+
+    /// The guest keeps the disc in the drive.
+    public func isLocked(_ index: UInt8) -> Bool { state[index].packet.isLocked && !state[index].packet.isOpen }
 
     /// - Returns: false where the drive is locked.
     mutating func setOpen(_ index: UInt8, _ isOpen: Bool) -> Bool {
@@ -214,6 +217,19 @@ extension ATAChannel {
         state[index].packet.isOpen = isOpen
         if !isOpen { state[index].packet.attention = .mediumChanged }
         return true
+    }
+
+    /// The operator puts another disc in the place of this one, through the tray. A command that was reading the old one ends as one without a disc.
+    /// - Parameter sectors: of the new disc, in 512 bytes. Throws where it is no disc; then the drive stays open.
+    /// - Returns: false where the drive is none, or locked, as `press`; nothing has changed.
+    public mutating func change(_ index: UInt8, sectors: UInt64) throws(Drive.Problem) -> Bool {
+        guard press(index, opens: true) else { return false }
+        if state.select.index == index, state.transfer.kind == .packetRead || state.transfer.kind == .packetDMA {
+            outstanding = nil
+            failPacket(.noDisc)
+        }
+        setDrive(index, try drive(index).holding(sectors))
+        return setOpen(index, false)
     }
 
     // MARK: A state from outside

@@ -88,6 +88,9 @@ extension ATAChannel {
         return true
     }
 
+    /// The host has dropped the request that it had: it is asked for again, under a new tag.
+    public mutating func requestAgain() { outstanding = nil }
+
     // MARK: Inside
 
     /// The request that the state stands for; nil: it stands for none.

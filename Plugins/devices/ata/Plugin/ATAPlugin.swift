@@ -41,6 +41,13 @@ final class ATAPlugin: Instance {
                 "insert", result: .status, doc: "puts it in again",
                 function: { (raw) in instance(raw, as: ATAPlugin.self).setOpen(false) }
                     as @convention(c) (UnsafeMutableRawPointer?) -> Int32),
+            Method(
+                "change", [(name: "path", kind: .text)], result: .status,
+                doc:
+                    "puts the disc of another image into the channel's first CD-ROM drive, in the place of the one that is in it",
+                function: { (raw, path) in
+                    instance(raw, as: ATAPlugin.self).change(path.map { String(cString: $0) } ?? "")
+                } as @convention(c) (UnsafeMutableRawPointer?, UnsafePointer<CChar>?) -> Int32),
         ],
         make: { (host, values) throws(PluginError) in try ATAPlugin(host, values) })
 
@@ -338,16 +345,44 @@ final class ATAPlugin: Instance {
 
     // MARK: Discs
 
+    private var discDrives: [Int] { options.indices.filter { options[$0].kind == .cdrom && media[$0].isWired } }
+
+    private func fail(_ sentence: String, _ status: PluginKit.Status) -> Int32 {
+        host.fail(sentence)
+        return status.rawValue
+    }
+
+    private func failWithoutDrive() -> Int32 { fail("there is no CD-ROM drive on this channel", .notFound) }
+    private func failLocked() -> Int32 {
+        fail("the guest has locked the drive: it is asked to let the disc go", .refused)
+    }
+
     /// Of every CD-ROM drive of the channel.
     private func setOpen(_ isOpen: Bool) -> Int32 {
-        let drives = options.indices.filter { options[$0].kind == .cdrom && media[$0].isWired }
-        guard !drives.isEmpty else {
-            host.fail("there is no CD-ROM drive on this channel")
-            return PluginKit.Status.notFound.rawValue
+        let drives = discDrives
+        guard !drives.isEmpty else { return failWithoutDrive() }
+        for index in drives where !chip.press(UInt8(index), opens: isOpen) { return failLocked() }
+        return PluginKit.Status.ok.rawValue
+    }
+
+    private func change(_ path: String) -> Int32 {
+        guard let index = discDrives.first else { return failWithoutDrive() }
+        if chip.isLocked(UInt8(index)) {
+            _ = chip.press(UInt8(index), opens: true)
+            return failLocked()
         }
-        for index in drives where !chip.press(UInt8(index), opens: isOpen) {
-            host.fail("the guest has locked the drive: it is asked to let the disc go")
-            return PluginKit.Status.refused.rawValue
+        if underWay?.drive == index {
+            abandon()
+            chip.requestAgain()
+            if isQuiet { host.quiesced() }
+        }
+        defer { settle() }
+        let status = media[index].insert(path, isReadOnly: true)
+        guard status == .ok else { return status.rawValue }
+        do throws(Drive.Problem) {
+            _ = try chip.change(UInt8(index), sectors: media[index].info?.sectors ?? 0)
+        } catch {
+            return fail("\(path) is no disc, which has 1 to 2^32 - 1 blocks of 2048 bytes: the drive is open", .invalid)
         }
         return PluginKit.Status.ok.rawValue
     }

@@ -35,7 +35,7 @@ extern "C" {
 #endif
 
 #define BP_ABI_MAJOR 1
-#define BP_ABI_MINOR 7
+#define BP_ABI_MINOR 8
 
 /* ---- Status ------------------------------------------------------------------------------------------------------ */
 
@@ -265,7 +265,12 @@ typedef struct bp_block {
     void (*submit)(void *self, uint32_t index, const bp_block_request *request);   /* asynchronous; each gets one `complete` */
     bp_status (*cancel_all)(void *self, uint32_t index);      /* synchronous; when it returns, no buffer is touched any more
                                                                  and no completion of an earlier submit will come */
+    /* Since 1.8, synchronous: the medium is that of another file from now on - a path of the host, UTF-8 without NUL, `length` bytes - and `info`
+     * tells of it. For drives with removable media, which ask in a method and have nothing submitted then. Where it fails - the provider says
+     * why with `fail` - the medium stays. BP_UNSUPPORTED: this provider's media are fixed. */
+    bp_status (*insert)(void *self, uint32_t index, const void *path, uint64_t length, uint32_t flags /* BP_BLOCK_READ_ONLY */);
 } bp_block;
+enum { BP_BLOCK_READ_ONLY = 1 }; /* the file is not written, whatever it allows */
 typedef struct bp_block_client {
     uint32_t size, reserved;
     void (*complete)(void *self, uint32_t index, uint64_t tag, uint32_t status); /* a bp_status; never inside its submit */
@@ -385,7 +390,9 @@ enum {
  *   the controller  ready(1): the guest has programmed the channel in this direction and started it; 0: it runs no more
  *   the device      while it is ready, one at a time: write(bytes) or read(length), at most BP_DMA_MOST bytes
  *   the controller  one answer to each, moved(length) or data(bytes). Fewer bytes than were asked for, 0 too: the channel came to its end,
- *                   or memory did not answer; ready(0) came before it, and what was not moved waits for the next ready(1). */
+ *                   or memory did not answer; ready(0) came before it, and what was not moved waits for the next ready(1).
+ * A controller that counts (an 8237) also says ready(0) before the answer that takes it to its end exactly, its terminal count, and ready(1) after it
+ * where it starts anew by itself: bytes were moved and the channel is not ready, so that was the last of them. */
 typedef struct bp_dma_channel {
     uint32_t size, reserved;
     void (*request)(void *self, uint32_t index, uint32_t direction);
