@@ -71,7 +71,7 @@ public final class SoftCPU: CountedCPU {
     private func startTranslator() {
         guard options.translation != .off else { return }
         do throws(CodeArena.Refusal) {
-            translator = try Translator(model.features, memory.blocks)
+            translator = try Translator(model.features, memory.blocks, interpreted: options.interpreted)
         } catch {
             let why =
                 error.errno == 0 ? "no host code is made for this processor" : String(cString: strerror(error.errno))

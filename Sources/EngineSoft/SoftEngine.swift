@@ -59,5 +59,7 @@ public struct SoftOptions: Sendable {
     public var translation = Translation.on
     /// Runs of a block before it is translated, where not all are at once.
     public var translatesAfter: UInt32 = 64
+    /// What is never translated.
+    public var interpreted: Set<TranslationFamily> = []
     public init() {}
 }

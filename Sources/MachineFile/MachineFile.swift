@@ -65,7 +65,7 @@ struct MachineAssembly {
         var description = MachineDescription(
             name: options.name ?? reader.name(), engine: cpu.engine, interrupts: interrupts, cpuCount: cpu.count,
             memory: reader.memory(), instances: instances(drafts, resolved, connections), clock: reader.clock(cpu))
-        description.translation = cpu.translation
+        (description.translation, description.interpreted) = (cpu.translation, cpu.interpreted)
         if let watchdog = reader.watchdog() { description.watchdog = watchdog }
         return description
     }

@@ -18,6 +18,7 @@ struct MachineReader {
     struct CPU {
         var engine = EngineChoice.auto
         var translation = Translation.on
+        var interpreted: Set<TranslationFamily> = []
         var engineLocation: SourceLocation?
         var interrupts: (text: String, location: SourceLocation)?
         var count = 1
@@ -73,13 +74,21 @@ struct MachineReader {
 
     func cpu() -> CPU {
         var cpu = CPU()
-        guard let keys = mapping("cpu", known: ["engine", "interrupts", "count", "translate"]) else { return cpu }
+        guard let keys = mapping("cpu", known: ["engine", "interrupts", "count", "translate", "interpret"]) else {
+            return cpu
+        }
         if let node = keys.value("engine") {
             cpu.engine = Choice.read(node, "\"engine\" of the CPU", reporter) ?? .auto
             cpu.engineLocation = node.location
         }
         if let node = keys.value("translate") {
             cpu.translation = Choice.read(node, "\"translate\" of the CPU", reporter) ?? .on
+        }
+        if let node = keys.value("interpret") {
+            let families: [TranslationFamily] = (node.sequence ?? [node]).compactMap {
+                Choice.read($0, "\"interpret\" of the CPU", reporter)
+            }
+            cpu.interpreted = Set(families)
         }
         if let node = keys.value("interrupts"), let text = scalar(node, "\"interrupts\" of the CPU")?.text {
             cpu.interrupts = (text, node.location)

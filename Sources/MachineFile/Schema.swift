@@ -86,10 +86,16 @@ private struct MachineSchema {
                 "translate": PropertySchema.choice(Translation.allCases.map(\.rawValue)).with([
                     ("description", "When the software CPU makes host code: never, after a while, at once.")
                 ]),
+                "interpret": [
+                    "description": "Instructions of which no host code is made, to find a fault.",
+                    "anyOf": [Self.families, ["type": "array", "items": Self.families]],
+                ],
                 "count": ["anyOf": [["const": .integer(1)], PropertySchema.substitution]],
             ],
         ]
     }
+
+    private static let families = PropertySchema.choice(TranslationFamily.allCases.map(\.rawValue))
 
     private var clock: JSON {
         [

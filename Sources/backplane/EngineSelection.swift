@@ -8,6 +8,7 @@ struct EngineSelection {
     var choice: EngineChoice
     var cpuCount: Int
     var translation = Translation.on
+    var interpreted: Set<TranslationFamily> = []
     /// Gets the one line that says which engine runs, and why where `auto` had to take the slower one: that at level info.
     var explain: (LogLevel, String) -> Void
 
@@ -65,7 +66,7 @@ struct EngineSelection {
         _ requirements: EngineRequirements, _ level: LogLevel, _ line: String
     ) throws(MachineError) -> any Engine {
         var options = SoftOptions()
-        options.translation = translation
+        (options.translation, options.interpreted) = (translation, interpreted)
         let engine = SoftEngine(options: options)
         if let demand = requirements.unmet(by: engine.abilities).first { throw undeliverable(demand) }
         explain(level, line)

@@ -21,7 +21,8 @@ struct GuestRunner {
             for (index, description) in descriptions.enumerated() {
                 let logger = GuestRunner.logger(log, descriptions.count > 1 ? description.name : nil)
                 let selection = EngineSelection(
-                    choice: description.engine, cpuCount: description.cpuCount, translation: description.translation
+                    choice: description.engine, cpuCount: description.cpuCount, translation: description.translation,
+                    interpreted: description.interpreted
                 ) { level, line in logger(level, nil, line) }
                 var options = MachineOptions(
                     makeEngine: { (requirements) throws(MachineError) in try selection.make(requirements) },

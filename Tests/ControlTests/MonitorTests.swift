@@ -161,5 +161,16 @@ import Testing
         #expect(lines.contains { $0.hasPrefix("post ") })
         #expect(lines.contains { $0.hasPrefix("port 0x80") && $0.hasSuffix("post") })
         #expect(!TopTable.lines(from: after, to: after, rows: 5).contains { $0.hasPrefix("io") })
+        #expect(!lines.contains { $0.hasPrefix("instructions") })
+    }
+
+    @Test func theTranslatorsShareIsOfTheInstructionsOfThePeriod() {
+        var before = TopTable.Sample(time: 0, halted: 0, kinds: [], addresses: [])
+        var after = TopTable.Sample(time: 2_000_000_000, halted: 0, kinds: [], addresses: [])
+        before.translator = .init(instructions: 1000, translated: 0, codeBytes: 0, drops: 5)
+        after.translator = .init(instructions: 5000, translated: 3000, codeBytes: 8192, drops: 25)
+        #expect(
+            TopTable.lines(from: before, to: after, rows: 5)[1]
+                == "instructions: 2000/s   translated 75.0%   host code 8 KiB   blocks dropped 10/s")
     }
 }

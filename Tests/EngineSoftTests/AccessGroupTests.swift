@@ -3,7 +3,6 @@
 // the same faults in the same order, and the same count.
 
 import Glibc
-import NativeCPU
 import Testing
 
 @testable import Core
@@ -75,11 +74,11 @@ struct AccessGroupTests {
     @Test(arguments: [true, false]) func programsFaultAndEndAsInterpreted(is64: Bool) throws {
         var interpreting = SoftOptions()
         interpreting.translation = .off
-        let interpreted = try Guest(interpreting)
+        let interpreted = try PagedGuest(interpreting, Self.program)
         let others = try [(Translation.always, UInt32(0)), (.on, 1), (.on, 16)].map { translation, runs in
             var options = SoftOptions()
             (options.translation, options.translatesAfter) = (translation, runs)
-            return try Guest(options)
+            return try PagedGuest(options, Self.program)
         }
         var faults: UInt64 = 0
         for number in 0..<(150 * Soak.factor) {
@@ -89,10 +88,11 @@ struct AccessGroupTests {
             faults += expected.faults
             for (index, guest) in others.enumerated() {
                 let found = guest.run(seed, is64: is64)
-                let sameMemory = memcmp(interpreted.ram, guest.ram, Int(Guest.length)) == 0
+                let sameMemory = memcmp(interpreted.ram, guest.ram, Int(PagedGuest.length)) == 0
                 guard found != expected || !sameMemory else { continue }
+                let place = PagedGuest.firstDifference(seed, is64: is64, interpreted, guest)
                 Issue.record(
-                    "\(is64 ? 64 : 32) bits, seed \(seed), way \(index): \(found.difference(from: expected)), memory \(sameMemory ? "the same" : "not")"
+                    "\(is64 ? 64 : 32) bits, seed \(seed), way \(index): \(found.difference(from: expected)), memory \(sameMemory ? "the same" : "not"); \(place)"
                 )
                 return
             }
@@ -125,7 +125,7 @@ extension AccessGroupTests {
         for (translation, runs) in [(Translation.off, UInt32(0)), (.always, 0), (.on, 1), (.on, 8)] {
             var options = SoftOptions()
             (options.translation, options.translatesAfter) = (translation, runs)
-            let guest = try Guest(options)
+            let guest = try PagedGuest(options, Self.program)
             let end = guest.run(1, is64: true, [(0x4000, code), (place, function)])
             #expect(end.how == "halted")
             #expect(end.registers[6] == sum, "\(translation) after \(runs)")
@@ -140,241 +140,57 @@ extension AccessGroupTests {
         for translation in [Translation.off, .always] {
             var options = SoftOptions()
             options.translation = translation
-            let guest = try Guest(options)
+            let guest = try PagedGuest(options, Self.program)
             let end = guest.run(1, is64: false, [(0x4000, instruction + [0xf4])])
             #expect(end.how == "by a shutdown", "\(translation)")
         }
     }
 }
 
-/// Flat, paged and in ring 0, with a handler that makes good the page that a fault was about.
-private final class Guest {
-    struct End: Equatable {
-        var how = ""
-        var registers: [UInt64] = []
-        var faults: UInt64 = 0
-
-        func difference(from other: End) -> String {
-            if how != other.how { return "ends \(how) and not \(other.how)" }
-            for (index, pair) in zip(registers, other.registers).enumerated() where pair.0 != pair.1 {
-                return "register \(index) is \(String(pair.0, radix: 16)) and not \(String(pair.1, radix: 16))"
-            }
-            return "\(faults) faults, \(other.faults)"
-        }
+extension AccessGroupTests {
+    static func program(_ guest: PagedGuest) {
+        for _ in 0..<(4 + guest.random.below(30)) { instruction(guest) }
+        guest.appendLoop(to: 0)
     }
 
-    static let length: UInt64 = 0x40000
-    private let machine: Machine
-    private let engine: SoftEngine
-    let cpu: SoftCPU
-    /// SAFETY: `length` bytes between guard pages.
-    let ram: UnsafeMutableRawPointer
-    private var random = Randomness(seed: 0)
-    private var code: [UInt8] = []
-    private var is64 = true
-
-    init(_ options: SoftOptions) throws {
-        engine = SoftEngine(options: options)
-        machine = try Machine(
-            MachineDescription(
-                name: "groups", cpuCount: 1, memory: 0, instances: [], clock: .init(mode: .counted), watchdog: 0),
-            options: MachineOptions(makeEngine: nil, log: { _, _, _ in }))
-        ram = nc_guarded(Self.length)
-        try engine.setMemory([MappedMemory(address: 0, length: Self.length, host: ram, isReadOnly: false)])
-        cpu = try engine.makeCPU(machine.vcpus[0]) as! SoftCPU
-        cpu.takeMail()
-    }
-
-    deinit {
-        machine.tearDown()
-        munmap(ram - 4096, Int(Self.length) + 8192)
-    }
-
-    /// Of a random program, or of one that is told, by place.
-    func run(_ seed: UInt64, is64: Bool, _ told: [(place: Int, bytes: [UInt8])] = []) -> End {
-        self.is64 = is64
-        random = Randomness(seed: seed)
-        memset(ram, 0, Int(Self.length))
-        cpu.resetState()
-        tables()
-        handler()
-        code = []
-        program()
-        put(code, at: 0x4000)
-        for part in told { put(part.bytes, at: part.place) }
-        registers()
-        cpu.emptyArena()
-        cpu.flushTranslations(keepsGlobal: false)
-        cpu.updateMode()
-        machine.vcpus[0].set(0)
-        let begun = cpu.s.run.pointee.executed
-        cpu.setDeadline(begun + 200_000)
-        var end = End()
-        switch cpu.run() {
-        case .halted: end.how = "halted"
-        case .attention: end.how = "by its deadline"
-        case .shutdown: end.how = "by a shutdown"
-        default: end.how = "otherwise"
-        }
-        let state = cpu.s.cpu
-        end.registers = (0..<16).map { cpu.s[UInt8($0 * 8)] }
-        end.registers += [cpu.s.rip, state.rflags, state.pointee.cr2, cpu.s.run.pointee.executed - begun]
-        end.faults = ram.load(fromByteOffset: 0x7000, as: UInt64.self)
-        return end
-    }
-
-    private func put(_ bytes: [UInt8], at place: Int) {
-        bytes.withUnsafeBytes { ram.advanced(by: place).copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
-    }
-
-    private func put(_ value: UInt64, _ place: UInt64) {
-        ram.storeBytes(of: value, toByteOffset: Int(place), as: UInt64.self)
-    }
-
-    // MARK: The machine
-
-    /// Every page is itself; those of data may be absent or read-only, and none has been accessed.
-    private func tables() {
-        for page in 0..<64 as Range<UInt64> {
-            let isData = (0x20..<0x30).contains(page)
-            let rights: UInt64 = isData ? random.pick([0, 1, 3, 3, 3]) : 3
-            let entry = page << 12 | rights
-            if is64 {
-                put(entry, 0xb000 + page * 8)
-            } else {
-                ram.storeBytes(of: UInt32(entry), toByteOffset: 0xb000 + Int(page) * 4, as: UInt32.self)
-            }
-        }
-        put(0xb003, is64 ? 0xa000 : 0x8000)
-        if is64 {
-            put(0xa003, 0x9000)
-            put(0x9003, 0x8000)
-        }
-        put(is64 ? 0xaf_9a00_0000_ffff : 0xcf_9a00_0000_ffff, 0x1008)
-        put(0xcf_9200_0000_ffff, 0x1010)
-        // #PF by the first stack of the interrupt stack table, since the program's own stack may be what is absent.
-        let gate: UInt64 = 0x6000 | 8 << 16 | 0x8e00 << 32
-        put(is64 ? gate | 1 << 32 : gate, is64 ? 0x20e0 : 0x2070)
-        put(0x10000, 0x3024)
-        let state = cpu.s.cpu
-        for number in 0..<6 {
-            let attributes: UInt16 = number != 1 ? 0xc093 : is64 ? 0xa09b : 0xc09b
-            let selector: UInt16 = number == 1 ? 8 : 16
-            cpu.s.segment(number).pointee = SegmentRegister(
-                base: 0, limit: .max, selector: selector, attributes: attributes)
-        }
-        cpu.s.segment(Segment.fs).pointee = SegmentRegister(base: 0, limit: 0xfff, selector: 16, attributes: 0x4093)
-        cpu.s.segment(Segment.tr).pointee = SegmentRegister(base: 0x3000, limit: 0x67, selector: 0x18, attributes: 0x8b)
-        state.pointee.gdt = DescriptorTable(base: 0x1000, limit: 0xff)
-        state.pointee.idt = DescriptorTable(base: 0x2000, limit: 0xfff)
-        state.pointee.cr0 = 0x8001_0031
-        state.pointee.cr4 = is64 ? 0x620 : 0x600
-        state.pointee.efer = is64 ? 0x500 : 0
-        state.pointee.cr3 = 0x8000
-        state.pointee.cpl = 0
-    }
-
-    private func handler() {
-        let wide: [UInt8] = is64 ? [0x48] : []
-        var bytes: [UInt8] = [0x50]  // push rax
-        bytes += is64 ? [0xff, 0x04, 0x25, 0x00, 0x70, 0, 0] : [0xff, 0x05, 0x00, 0x70, 0, 0]  // inc dword [0x7000]
-        bytes += [0x0f, 0x20, 0xd0]  // mov rax, cr2
-        bytes += wide + [0xc1, 0xe8, 12]  // shr rax, 12
-        bytes += wide + [0x83, 0x0c, is64 ? 0xc5 : 0x85, 0x00, 0xb0, 0, 0, 3]  // or [0xb000 + rax * size], 3
-        bytes += [0x0f, 0x20, 0xd0, 0x0f, 0x01, 0x38]  // mov rax, cr2; invlpg [rax]
-        bytes += [0x58] + wide + [0x83, 0xc4, is64 ? 8 : 4]  // pop rax; add rsp, 8
-        bytes += wide + [0xcf]  // iretq
-        put(bytes, at: 0x6000)
-    }
-
-    private func registers() {
-        let s = cpu.s
-        for number in 0..<16 as Range<UInt8> {
-            // Bases lie around the end of a page.
-            s[number * 8] = 0x21000 + UInt64(random.below(13)) << 12 &+ UInt64(random.below(160)) &- 80
-        }
-        if !is64 {
-            for number in 8..<16 as Range<UInt8> { s[number * 8] = 0 }
-            s[Register.rsp] = 0x1e000 + UInt64(random.below(8)) * 4
-        }
-        s[Register.rdi] = 40
-        s.rip = 0x4000
-        s.cpu.rflags = 2
-    }
-
-    // MARK: The program
-
-    private static let bases: [UInt8] = [3, 5, 6]
-    private var base: UInt8 { is64 && random.chance(30) ? random.pick([4, 8, 10, 12, 13]) : random.pick(Self.bases) }
-    private var value: UInt8 { is64 && random.chance(20) ? random.pick([9, 11]) : random.pick([0, 1, 2]) }
-
-    private func program() {
-        for _ in 0..<(4 + random.below(30)) { instruction() }
-        code += [0xff, 0xcf]  // dec edi
-        let distance = Int32(-(code.count + 6))
-        // jne the beginning
-        code += [0x0f, 0x85] + (0..<4).map { UInt8(truncatingIfNeeded: distance >> Int32($0 * 8)) }
-        code += [0xf4]
-    }
-
-    /// `opcode` with a ModRM of `reg` and memory near a base.
-    private func memory(_ opcode: [UInt8], _ reg: UInt8, wide: Bool? = nil, prefix: [UInt8] = []) {
-        let base = base
-        code += prefix
-        let isWide = is64 && (wide ?? random.chance(70))
-        let rex: UInt8 = 0x40 | (isWide ? 8 : 0) | (reg >> 3) << 2 | base >> 3
-        if rex != 0x40 { code.append(rex) }
-        code += opcode
-        // What counts the rounds is an index too.
-        let hasIndex = random.chance(20)
-        code.append(0x40 | (reg & 7) << 3 | (hasIndex ? 4 : base & 7))
-        if hasIndex {
-            code.append(UInt8(random.below(4)) << 6 | 7 << 3 | base & 7)
-        } else if base & 7 == 4 {
-            code.append(0x24)
-        }
-        code.append(UInt8(bitPattern: Int8(random.below(48) - 24)))
-    }
-
-    private func register(_ opcode: UInt8, _ reg: UInt8, _ rm: UInt8, wide: Bool = true) {
-        let rex: UInt8 = 0x40 | (is64 && wide ? 8 : 0) | (reg >> 3) << 2 | rm >> 3
-        if rex != 0x40 { code.append(rex) }
-        code += [opcode, 0xc0 | (reg & 7) << 3 | rm & 7]
-    }
-
-    private func instruction() {
-        switch random.below(28) {
-        case 0, 1, 2: memory([0x8b], value)  // mov
-        case 3, 4, 5: memory([0x89], value)
-        case 6: memory([0x03], value)  // add
-        case 7: memory([0x01], value)
-        case 8: memory([random.pick([0x39, 0x3b])], value)  // cmp
-        case 9: memory([random.pick([0x13, 0x11, 0x1b])], value)  // adc, sbb
-        case 10: memory([0xff], UInt8(random.below(2)))  // inc, dec
-        case 11: memory([0x0f, 0xb6], value)  // movzx
-        case 12: memory([0x88], random.pick([0, 1, 2]), wide: false)  // mov of a byte
-        case 13: memory([random.pick([0x87, 0x85])], value)  // xchg, test
-        case 14: memory([0x0f, UInt8(0x40 + random.below(16))], value)  // cmov
-        case 15: memory([0x0f, random.pick([0x10, 0x11])], UInt8(random.below(8)), wide: false)  // movups
-        case 16: code.append(0x50 | random.pick([0, 1, 2]))  // push
-        case 17: code.append(0x58 | random.pick([0, 1, 2]))  // pop
-        case 18: memory([0x8d], random.pick(Self.bases), wide: true)  // lea
-        case 19: register(0x89, random.pick(Self.bases), random.pick(Self.bases))  // mov
+    private static func instruction(_ guest: PagedGuest) {
+        let value = guest.value
+        switch guest.random.below(28) {
+        case 0, 1, 2: guest.memory([0x8b], value)  // mov
+        case 3, 4, 5: guest.memory([0x89], value)
+        case 6: guest.memory([0x03], value)  // add
+        case 7: guest.memory([0x01], value)
+        case 8: guest.memory([guest.random.pick([0x39, 0x3b])], value)  // cmp
+        case 9: guest.memory([guest.random.pick([0x13, 0x11, 0x1b])], value)  // adc, sbb
+        case 10: guest.memory([0xff], UInt8(guest.random.below(2)))  // inc, dec
+        case 11: guest.memory([0x0f, 0xb6], value)  // movzx
+        case 12: guest.memory([0x88], guest.random.pick([0, 1, 2]), wide: false)  // mov of a byte
+        case 13: guest.memory([guest.random.pick([0x87, 0x85])], value)  // xchg, test
+        case 14: guest.memory([0x0f, UInt8(0x40 + guest.random.below(16))], value)  // cmov
+        case 15:
+            // movups
+            guest.memory([0x0f, guest.random.pick([0x10, 0x11])], UInt8(guest.random.below(8)), wide: false)
+        case 16: guest.append([0x50 | guest.random.pick([0, 1, 2])])  // push
+        case 17: guest.append([0x58 | guest.random.pick([0, 1, 2])])  // pop
+        case 18: guest.memory([0x8d], guest.random.pick(PagedGuest.bases), wide: true)  // lea
+        case 19: guest.register(0x89, guest.random.pick(PagedGuest.bases), guest.random.pick(PagedGuest.bases))  // mov
         case 20:
-            register(0x83, random.pick([0, 5]), base)  // add, sub
-            code.append(UInt8(random.below(16)))
-        case 21: memory([random.pick([0x01, 0x29, 0x21])], value, prefix: [0xf0])  // lock add, sub, and
-        case 22: memory([0x0f, random.pick([0xc1, 0xb1])], value, prefix: [0xf0])  // lock xadd, cmpxchg
-        case 23: memory([0x0f, UInt8(0x90 + random.below(16))], 0, wide: false)  // setcc
-        case 24: code.append(random.pick([0xf5, 0xf8, 0xf9, 0x9e, 0x9f, 0xfc]))  // cmc, clc, stc, sahf, lahf, cld
-        case 25: register(0xff, UInt8(random.below(2)), value)  // inc, dec
+            guest.register(0x83, guest.random.pick([0, 5]), guest.base)  // add, sub
+            guest.append([UInt8(guest.random.below(16))])
+        case 21: guest.memory([guest.random.pick([0x01, 0x29, 0x21])], value, prefix: [0xf0])  // lock add, sub, and
+        case 22: guest.memory([0x0f, guest.random.pick([0xc1, 0xb1])], value, prefix: [0xf0])  // lock xadd, cmpxchg
+        case 23: guest.memory([0x0f, UInt8(0x90 + guest.random.below(16))], 0, wide: false)  // setcc
+        case 24:
+            // cmc, clc, stc, sahf, lahf, cld
+            guest.append([guest.random.pick([0xf5, 0xf8, 0xf9, 0x9e, 0x9f, 0xfc])])
+        case 25: guest.register(0xff, UInt8(guest.random.below(2)), value)  // inc, dec
         case 26:
-            register(0xc1, random.pick([0, 1, 4, 5, 7]), value)  // rol, ror, shl, shr, sar
-            code.append(UInt8(1 + random.below(7)))
+            guest.register(0xc1, guest.random.pick([0, 1, 4, 5, 7]), value)  // rol, ror, shl, shr, sar
+            guest.append([UInt8(1 + guest.random.below(7))])
         default:
             // Over a short instruction.
-            let condition = UInt8(0x70 + random.below(16))
-            code += [condition, 3, 0x0f, 0xaf, 0xc1]  // jcc; imul eax, ecx
+            let condition = UInt8(0x70 + guest.random.below(16))
+            guest.append([condition, 3, 0x0f, 0xaf, 0xc1])  // jcc; imul eax, ecx
         }
     }
 }

@@ -263,13 +263,24 @@ import Testing
             head + "cpu: { count: §0 }\n",
             "\"count\" of the CPU: \"0\" is out of range: a machine has one CPU in this version")
         try expectErrors(
-            head + "cpu: §kvm\n", "\"cpu\" is a mapping of engine, interrupts, count, translate, not a single value")
+            head + "cpu: §kvm\n",
+            "\"cpu\" is a mapping of engine, interrupts, count, translate, interpret, not a single value")
     }
 
     @Test func translationIsOffOnOrAlways() throws {
         try expectErrors(
             head + "cpu: { translate: §never }\n",
             "\"translate\" of the CPU: \"never\" is not one of off, on, always")
+    }
+
+    @Test func familiesOfInstructionsAreLeftToTheInterpreter() throws {
+        #expect(try machine(head + "cpu: { interpret: x87 }\n").interpreted == [.x87])
+        #expect(try machine(head + "cpu: { interpret: [sse, control] }\n").interpreted == [.sse, .control])
+        #expect(try machine(head).interpreted == [])
+        try expectErrors(
+            head + "cpu: { interpret: [x87, §see] }\n",
+            "\"interpret\" of the CPU: \"see\" is not one of integer, shift, multiply, stack, control, locked, sse, x87: did you mean \"sse\"?"
+        )
     }
 
     @Test func hardwareCannotCountTime() throws {

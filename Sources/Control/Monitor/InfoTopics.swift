@@ -119,6 +119,9 @@ struct InfoTopic: Sendable {
                     return [hex(part.first), hex(part.last), reads, reads == writes ? "" : writes]
                 })
         },
+        InfoTopic(name: "translator", help: "what the software CPU has made host code of, and what not") { call in
+            try TranslatorWords.summary(call)
+        },
         InfoTopic(name: "pci", help: "the functions on PCI buses, and where the guest has put them") { call in
             try call.machine().pciFunctionSummaries().map(pciFunction).joined()
         },

@@ -108,6 +108,11 @@ struct MonitorCommand: Sendable {
                 try call.machine().registers(vcpu: call.monitor.vcpu)
             }
         },
+        MonitorCommand(
+            "explain", "ADDRESS", "the software CPU's block with that instruction, guest and host code side by side"
+        ) { call in
+            try TranslatorWords.explain(call)
+        },
         MonitorCommand("stop", "", "the guest and its clock stand still") { call in
             let machine = try call.machine()
             machine.setStopped(true)

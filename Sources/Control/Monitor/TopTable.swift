@@ -22,6 +22,15 @@ public final class TopTable {
         var halted: UInt64
         var kinds: [Row]
         var addresses: [Row]
+        /// nil: the engine translates nothing.
+        var translator: Translator?
+    }
+
+    struct Translator: Equatable {
+        var instructions: UInt64
+        var translated: UInt64
+        var codeBytes: UInt64
+        var drops: UInt64
     }
 
     /// `process`: makes the policy's id this viewer's own.
@@ -59,6 +68,7 @@ public final class TopTable {
         var sample = Sample(
             time: statistics["virtual-time"]?.unsignedValue ?? 0, halted: statistics["halted-time"]?.unsignedValue ?? 0,
             kinds: [], addresses: [])
+        sample.translator = try? translator()
         for line in table.split(separator: "\n") {
             let cells = line.split(separator: "\t", omittingEmptySubsequences: false).map(String.init)
             guard cells.count == 5, let count = UInt64(cells[2]), let nanoseconds = UInt64(cells[3]) else { continue }
@@ -67,6 +77,27 @@ public final class TopTable {
             if cells[0] == "kind" { sample.kinds.append(row) } else { sample.addresses.append(row) }
         }
         return sample
+    }
+
+    private func translator() throws -> Translator? {
+        let answer = try execute("query-translator")
+        guard let instructions = answer["instructions"]?.unsignedValue else { return nil }
+        var drops: UInt64 = 0
+        if case .array(let causes)? = answer["drops"] {
+            drops = causes.reduce(0) { $0 &+ ($1["count"]?.unsignedValue ?? 0) }
+        }
+        return Translator(
+            instructions: instructions, translated: answer["translated-instructions"]?.unsignedValue ?? 0,
+            codeBytes: answer["code-bytes"]?.unsignedValue ?? 0, drops: drops)
+    }
+
+    /// Of what has run since the last look.
+    private static func line(_ last: Translator, _ now: Translator, _ period: UInt64) -> String {
+        let run = now.instructions &- min(now.instructions, last.instructions)
+        let translated = min(run, now.translated &- min(now.translated, last.translated))
+        let drops = now.drops &- min(now.drops, last.drops)
+        return "instructions: \(rate(run, period))/s   translated \(share(translated, max(1, run)))   "
+            + "host code \(now.codeBytes / 1024) KiB   blocks dropped \(rate(drops, period))/s"
     }
 
     static func lines(from last: Sample, to now: Sample, rows limit: Int) -> [String] {
@@ -89,6 +120,7 @@ public final class TopTable {
         var lines = [
             "exits: \(rate(exits, period))/s   guest \(share(guest, period))   VMM \(share(spent, period))   halted \(share(halted, period))"
         ]
+        if let before = last.translator, let after = now.translator { lines.append(line(before, after, period)) }
         func section(_ title: String, _ rows: [Row], owners: Bool = false) {
             guard !rows.isEmpty else { return }
             let sorted = rows.sorted { ($0.count, $1.name) > ($1.count, $0.name) }.prefix(limit)

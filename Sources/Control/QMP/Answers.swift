@@ -132,6 +132,20 @@ enum Answers {
             ))
     }
 
+    static func translation(_ report: TranslationReport) -> JSONValue {
+        func counts(_ counts: [TranslationReport.Count]) -> JSONValue {
+            .array(counts.map { .members(("cause", .string($0.cause)), ("count", .number($0.count))) })
+        }
+        return .members(
+            ("mode", .string(report.mode)), ("interpreted", .texts(report.interpreted)),
+            ("instructions", .number(report.retiredInstructions)),
+            ("translated-instructions", .number(report.translatedInstructions)),
+            ("blocks", .number(report.decodedBlocks)), ("translated-blocks", .number(report.translatedBlocks)),
+            ("grouped-blocks", .number(report.groupedBlocks)),
+            ("code-bytes", .number(UInt64(report.codeBytes))), ("code-room", .number(UInt64(report.codeRoom))),
+            ("drops", counts(report.drops)), ("refusals", counts(report.refusals)))
+    }
+
     static func registers(_ registers: bp_registers) -> JSONValue {
         .object(RegisterNames.list(registers).map { JSONMember(key: $0.name, value: .number($0.value)) })
     }

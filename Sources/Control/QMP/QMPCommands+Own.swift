@@ -42,6 +42,13 @@ extension QMPCommand {
         QMPCommand("query-statistics", ["machine?"], doc: "exits, pauses and the clock") { call in
             Answers.statistics(try call.machine)
         },
+        QMPCommand(
+            "query-translator", ["machine?", "cpu-index?"],
+            doc: "what the software CPU has made host code of; null where the CPU itself runs the guest"
+        ) { call in
+            let vcpu = Int(clamping: try call.optionalUnsigned("cpu-index") ?? 0)
+            return try call.machine.translationReport(vcpu: vcpu).map(Answers.translation) ?? .null
+        },
         QMPCommand("query-registers", ["machine?", "cpu-index?"], doc: "the CPU's registers") { call in
             let vcpu = Int(clamping: try call.optionalUnsigned("cpu-index") ?? 0)
             return Answers.registers(try call.machine.registers(vcpu: vcpu))

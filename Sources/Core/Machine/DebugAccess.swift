@@ -40,7 +40,7 @@ extension Machine {
         }
     }
 
-    private func onCPU(
+    func onCPU(
         _ index: Int, _ what: String, _ body: @escaping (any CPU) throws(EngineError) -> Void
     ) throws(MachineError) {
         try whileDebugging { [self] () throws(MachineError) in

@@ -42,6 +42,20 @@ public enum Translation: String, Sendable, CaseIterable {
     case always
 }
 
+/// Instructions of one kind: which of them the software CPU's translator leaves to the interpreter can be told, to find out whose fault something is.
+public enum TranslationFamily: String, Sendable, CaseIterable {
+    /// Moves, arithmetic, logic, conditions.
+    case integer
+    case shift
+    case multiply
+    case stack
+    /// Jumps, calls and returns: blocks end in the interpreter.
+    case control
+    case locked
+    case sse
+    case x87
+}
+
 /// What happens to a machine when a plugin's callback answers BP_FAULT.
 public enum FaultPolicy: String, Sendable, CaseIterable {
     case stop, reset
@@ -54,6 +68,8 @@ public struct MachineDescription: Sendable {
     public var name: String
     public var engine: EngineChoice
     public var translation = Translation.on
+    /// What is never translated.
+    public var interpreted: Set<TranslationFamily> = []
     /// What answers the CPU's INTA cycle; nil: no external interrupts.
     public var interrupts: Endpoint?
     public var cpuCount: Int

@@ -45,11 +45,12 @@ struct Block {
     /// SAFETY: in the code arena, which is emptied with the block arena.
     var hostCount: UnsafeMutablePointer<UInt64>?
 
-    /// Host code can be made of it: its bytes are kept, and nobody looks at its operands or stops in it.
-    var mayTranslate: Bool {
-        isKept && isValid && secondPage == Block.noPage
-            && mode.isDisjoint(with: [.single, .alignment, .dataBreakpoints])
-            && (mode.contains(.code64) || mode.isSuperset(of: [.flat, .code32]))
+    /// Why no host code can be made of it; nil: it can. Its bytes are kept then, and nobody looks at its operands or stops in it.
+    var obstacle: Translator.Obstacle? {
+        if !isKept || !isValid { return .notKept }
+        if secondPage != Block.noPage { return .twoPages }
+        if !mode.isDisjoint(with: [.single, .alignment, .dataBreakpoints]) { return .watched }
+        return mode.contains(.code64) || mode.isSuperset(of: [.flat, .code32]) ? nil : .segmented
     }
 }
 

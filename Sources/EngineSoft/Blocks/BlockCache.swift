@@ -18,8 +18,22 @@ final class BlockCache {
     /// Other CPUs set the same flags for code of theirs: they are never taken back then.
     var sharesFlags = false
     private var pages: [UInt64: CodePage] = [:]
-    /// Counts blocks that were dropped, for `stats` and tests.
-    private(set) var dropped: UInt64 = 0
+    /// Blocks that were made.
+    private(set) var made: UInt64 = 0
+    /// Blocks that were dropped, by cause.
+    private(set) var dropped = [UInt64](repeating: 0, count: Cause.allCases.count)
+
+    enum Cause: Int, CaseIterable {
+        case written, interrupted, emptied
+
+        var text: String {
+            switch self {
+            case .written: "their bytes were written"
+            case .interrupted: "an exit ended them"
+            case .emptied: "all were dropped: for room, or for breakpoints"
+            }
+        }
+    }
 
     private struct CodePage {
         /// A bit for each 64 bytes that a block covers.
@@ -68,6 +82,14 @@ final class BlockCache {
         return nil
     }
 
+    /// Those that have a byte at `place`.
+    func blocks(at place: UInt64) -> [UnsafeMutablePointer<Block>] {
+        (pages[place >> 12]?.blocks ?? []).filter { block in
+            block.pointee.isValid
+                && Self.parts(of: block, on: place >> 12).contains { $0.first <= place && place - $0.first < $0.size }
+        }
+    }
+
     // MARK: Making
 
     /// Room for a block of `operations` and `bytes` of code; nil: the arena is full.
@@ -93,6 +115,7 @@ final class BlockCache {
         let bucket = Self.bucket(block.pointee.address, block.pointee.mode)
         block.pointee.nextInBucket = buckets[bucket]
         buckets[bucket] = block
+        made += 1
         let first = block.pointee.address
         let room = 4096 - (first & 0xfff)
         note(block, first, min(UInt64(block.pointee.length), room))
@@ -128,7 +151,7 @@ final class BlockCache {
         for block in code.blocks where block.pointee.isValid {
             let parts = Self.parts(of: block, on: page)
             if parts.contains(where: { $0.first < end && place < $0.first + $0.size }) {
-                retire(block)
+                retire(block, .written)
             } else {
                 kept.append(block)
                 for part in parts { code.chunks |= Self.chunks(part.first, part.size) }
@@ -160,12 +183,12 @@ final class BlockCache {
 
     /// The block runs no further than its present instruction, and is never entered again.
     func drop(_ block: UnsafeMutablePointer<Block>) {
-        if block.pointee.isValid { retire(block) }
+        if block.pointee.isValid { retire(block, .interrupted) }
     }
 
     /// A running block leaves before its next instruction; chains that still lead here do so at once.
-    private func retire(_ block: UnsafeMutablePointer<Block>) {
-        dropped += 1
+    private func retire(_ block: UnsafeMutablePointer<Block>, _ cause: Cause) {
+        dropped[cause.rawValue] += 1
         block.pointee.isValid = false
         block.pointee.hostCount?.pointee = droppedHostCount
         block.pointee.hostEntry = 0
@@ -190,7 +213,7 @@ final class BlockCache {
 
     func dropAll() {
         for code in pages.values {
-            for block in code.blocks where block.pointee.isValid { retire(block) }
+            for block in code.blocks where block.pointee.isValid { retire(block, .emptied) }
         }
         for page in pages.keys { unmark(page) }
         pages = [:]

@@ -156,7 +156,8 @@ extension SoftCPU {
             block.pointee.isKept = true
             memory.blocks.insert(block)
             if !bytes.isEmpty {
-                translator?.prepare(block, after: options.translation == .on ? options.translatesAfter : 0)
+                let runs = options.translation == .on ? options.translatesAfter : 0
+                translator?.prepare(block, after: runs, s.cpu.pointee.x87)
             }
         }
         return block

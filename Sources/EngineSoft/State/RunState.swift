@@ -81,6 +81,10 @@ struct RunState {
     var scratch2: UInt64 = 0
     var scratch3: UInt64 = 0
     var scratchCarry: UInt64 = 0
+    /// Retired instructions of blocks that were entered as host code.
+    var translatedCount: UInt64 = 0
+    /// The C library's x87 control word, which the host has outside of generated code.
+    var hostControlWord: UInt16 = 0x37f
     /// Host addresses, of groups of accesses (AccessGroups): good within a block.
     var groups: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0, 0, 0)
     /// Where MXCSR is (`VectorControl`).

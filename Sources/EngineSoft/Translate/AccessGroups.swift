@@ -173,6 +173,7 @@ extension BlockEmitter {
         case _ where i.flags.contains(.sse):
             if [.Gy, .Gd].contains(i.operands.0) { values.forget(i.reg) }
             if i.operands.0 == .Ey, !i.isMemory { values.forget(i.rm) }
+        case _ where i.flags.contains(.x87): if i.mnemonic == .fnstsw, !i.isMemory { values.forget(0) }
         case .mov, .add, .or, .adc, .sbb, .and, .sub, .xor, .inc, .dec, .neg, .not, .shl, .shr, .sar, .rol, .ror, .set:
             if writesMemory(i) { break }
             trackRegister(i, op)

@@ -280,6 +280,16 @@ struct Assembler {
 
     /// SF, ZF, AF, PF and CF from AH.
     mutating func sahf() { bytes.append(0x9e) }
+    mutating func lahf() { bytes.append(0x9f) }
+
+    /// SF, ZF, PF and CF from bits 15:8 of a place, OF clear. R11 is lost.
+    mutating func flagsOfImage(_ place: HostAddress) {
+        mov(.quad, .r11, .rax)
+        mov(.quad, .rax, place)
+        test(.double, .r11, .r11)
+        sahf()
+        mov(.quad, .rax, .r11)
+    }
 
     /// Rotates without flags (BMI2).
     mutating func rorx(_ width: Width, _ to: HostRegister, _ from: HostRegister, _ count: UInt8) {

@@ -4,6 +4,7 @@
 // near each other is emitted a second time, with fewer looks into the TLB (AccessGroups.swift).
 
 import CHost
+import Core
 
 struct BlockEmitter {
     var code = Assembler()
@@ -15,10 +16,13 @@ struct BlockEmitter {
     let operations: UnsafeMutablePointer<Op>
     private let operationCount: Int
     let stubs: Translator.Stubs
+    let interpreted: Set<TranslationFamily>
     private let room: (Int) -> UnsafeMutablePointer<Op>?
     let liveness: FlagLiveness
+    private let stackAtEntry: FloatingStack
     var flags = FlagState()
     var vectors = VectorState()
+    var stack: FloatingStack
     var values = RegisterValues()
     /// Where the memory operand of the last look into the TLB is.
     var operand = HostAddress(.r10)
@@ -36,9 +40,11 @@ struct BlockEmitter {
     /// Operations of instructions in a row that are not emitted.
     private var calls: [Range<Int>] = []
     /// Copies of called operations, which both versions call, and the number of the next one.
-    private var copies: [UnsafeMutablePointer<Op>] = []
+    private var copies: [(calls: [Range<Int>], place: UnsafeMutablePointer<Op>)] = []
     private var copyNumber = 0
     private var isOutOfRoom = false
+    /// Of the version that is entered: where the code of each instruction lies, in order; what is called lies with what is emitted next.
+    private(set) var places: [Range<Int>] = []
     private var emitted = 0
     /// Nothing of the block is emitted.
     private(set) var isPointless = false
@@ -61,27 +67,31 @@ struct BlockEmitter {
         var grouping: AccessGroups.Access
         var flags: FlagState
         var vectors: VectorState
+        var stack: FloatingStack
     }
 
     private enum SlowPath {
         /// R10 ^ the TLB's tag at R11, which is compared at `retry`.
-        case miss(entry: Assembler.Label, retry: Assembler.Label, tag: Int, MissedAccess, FlagState, VectorState)
+        case miss(
+            entry: Assembler.Label, retry: Assembler.Label, tag: Int, MissedAccess, FlagState, VectorState,
+            FloatingStack)
         /// As `miss`, at the lowest byte of a group, in the second version: the first one goes on at the access, `distance` bytes from there.
         case goOnAlone(entry: Assembler.Label, access: Int, tag: Int, distance: Int, FlagState, VectorState)
         /// The instruction is the interpreter's, from its first operation on; no register has changed.
-        case leave(entry: Assembler.Label, index: Int, FlagState, VectorState)
+        case leave(entry: Assembler.Label, index: Int, FlagState, VectorState, FloatingStack)
         /// MXCSR is not the host's yet.
         case control(entry: Assembler.Label, back: Assembler.Label, refused: Assembler.Label)
     }
 
     init(
-        _ builder: BlockBuilder, _ block: UnsafeMutablePointer<Block>, _ stubs: Translator.Stubs,
-        room: @escaping (Int) -> UnsafeMutablePointer<Op>?
+        _ builder: BlockBuilder, _ block: UnsafeMutablePointer<Block>, _ stubs: Translator.Stubs, _ x87: X87Control,
+        interpreted: Set<TranslationFamily>, room: @escaping (Int) -> UnsafeMutablePointer<Op>?
     ) {
         (mode, is64, source) = (builder.mode, builder.is64, builder.source)
-        (self.block, self.stubs, self.room) = (block, stubs, room)
+        (self.block, self.stubs, self.interpreted, self.room) = (block, stubs, interpreted, room)
         (operations, operationCount) = (builder.operations, builder.count)
         liveness = FlagLiveness(builder.source.instructions)
+        (stack, stackAtEntry) = (FloatingStack(x87), FloatingStack(x87))
         (entry, body, refusal, missing) = (code.label(), code.label(), code.label(), code.label())
     }
 
@@ -99,13 +109,14 @@ struct BlockEmitter {
         begin()
         emitInstructions()
         if let groups = AccessGroups(accesses.map(\.grouping)), !isPointless, !isOutOfRoom {
-            let places = (entryPlace, bodyPlace)
+            let (first, entries) = (places, (entryPlace, bodyPlace))
             startAgain(groups)
             begin()
             emitInstructions()
             if isUnlike {
-                code.bind(entry, at: places.0)
-                code.bind(body, at: places.1)
+                code.bind(entry, at: entries.0)
+                code.bind(body, at: entries.1)
+                places = first
             }
         }
         emitSlowPaths()
@@ -114,8 +125,8 @@ struct BlockEmitter {
 
     private mutating func startAgain(_ groups: AccessGroups) {
         self.groups = groups
-        (flags, vectors, values) = (FlagState(), VectorState(), RegisterValues())
-        (accessNumber, copyNumber, calls, emitted) = (0, 0, [], 0)
+        (flags, vectors, stack, values) = (FlagState(), VectorState(), stackAtEntry, RegisterValues())
+        (accessNumber, copyNumber, calls, emitted, places) = (0, 0, [], 0, [])
     }
 
     private mutating func emitInstructions() {
@@ -124,12 +135,16 @@ struct BlockEmitter {
             var end = index
             while end < operationCount, Int(operations[end].number) == number { end += 1 }
             (group, self.number) = (index..<end, number)
+            let start = code.count
+            defer { places.append(start..<code.count) }
             if end == operationCount {
                 callOperations()
                 if emitEnd(instruction) { emitted += 1 } else { leave(at: index) }
                 break
             }
             if !canEmit(instruction) {
+                if calls.isEmpty { closeStack() }
+                stack.follow(instruction)
                 calls.append(group)
             } else {
                 if !calls.isEmpty {
@@ -169,6 +184,8 @@ struct BlockEmitter {
     private mutating func canEmit(_ i: Instruction) -> Bool {
         if calls.isEmpty { return emit(i) }
         var trial = self
+        // As behind the calls.
+        (trial.flags, trial.vectors) = (FlagState(), VectorState())
         return trial.emit(i)
     }
 
@@ -199,9 +216,13 @@ struct BlockEmitter {
 
     private mutating func copyOfCalls() -> UnsafeMutablePointer<Op>? {
         defer { calls = [] }
-        if copyNumber < copies.count {
+        if groups != nil {
+            guard copyNumber < copies.count, copies[copyNumber].calls == calls else {
+                isUnlike = true
+                return nil
+            }
             copyNumber += 1
-            return copies[copyNumber - 1]
+            return copies[copyNumber - 1].place
         }
         guard let copy = room(calls.reduce(0) { $0 + $1.count + 1 }) else {
             isOutOfRoom = true
@@ -218,8 +239,7 @@ struct BlockEmitter {
             place.initialize(to: end)
             place += 1
         }
-        copies.append(copy)
-        copyNumber += 1
+        copies.append((calls, copy))
         return copy
     }
 
@@ -229,30 +249,38 @@ struct BlockEmitter {
     ) {
         let entry = code.label()
         code.jump(condition, entry)
-        slowPaths.append(.miss(entry: entry, retry: retry, tag: tag, access, flags, vectors))
+        slowPaths.append(.miss(entry: entry, retry: retry, tag: tag, access, flags, vectors, stack))
         let grouping = AccessGroups.Access(place: place, size: access.size, isWrite: access.isWrite)
-        accesses.append(Access(retry: retry, grouping: grouping, flags: flags, vectors: vectors))
+        accesses.append(Access(retry: retry, grouping: grouping, flags: flags, vectors: vectors, stack: stack))
     }
 
     // MARK: The second version
 
     /// How far below the next access the look for it is; nil: it needs none.
     var distanceOfLook: Int? {
-        guard let groups, let member = groups.members[accessNumber] else { return 0 }
+        guard let groups, accessNumber < groups.members.count, let member = groups.members[accessNumber] else {
+            return 0
+        }
         return member.isHead ? member.distance : nil
     }
 
     mutating func nextAccess() -> (AccessGroups.Member?, Int) {
+        guard let groups, accessNumber < groups.members.count else {
+            isUnlike = true
+            return (nil, 0)
+        }
         accessNumber += 1
-        return (groups?.members[accessNumber - 1], accessNumber - 1)
+        return (groups.members[accessNumber - 1], accessNumber - 1)
     }
 
     /// The TLB's entry at R11 is not for what is at R10 and behind.
     mutating func goOnAlone(_ condition: HostCondition, _ access: Int, tag: Int, distance: Int) {
+        if isUnlike { return }
         let (known, entry) = (accesses[access], code.label())
         // What the first version has in RunState can be brought there, but not the other way round.
         if known.flags.recipe != nil, known.flags.recipe != flags.recipe { isUnlike = true }
         if known.vectors.hasControl, !vectors.hasControl { isUnlike = true }
+        if known.stack != stack { isUnlike = true }
         code.jump(condition, entry)
         slowPaths.append(
             .goOnAlone(entry: entry, access: access, tag: tag, distance: distance, flags, vectors))
@@ -263,7 +291,7 @@ struct BlockEmitter {
 
     private mutating func wayOut() -> Assembler.Label {
         let entry = code.label()
-        slowPaths.append(.leave(entry: entry, index: group.lowerBound, flags, vectors))
+        slowPaths.append(.leave(entry: entry, index: group.lowerBound, flags, vectors, stack))
         return entry
     }
 
@@ -282,11 +310,13 @@ struct BlockEmitter {
     mutating func endBlock() {
         storeFlags()
         storeVectors()
+        closeStack()
     }
 
-    /// Calls a stub that may lose the host's vector registers.
+    /// Calls a stub that may lose the host's vector and x87 registers.
     mutating func call(stub: UInt) {
         storeVectors()
+        closeStack()
         vectors.loaded = []
         code.call(outside: stub)
     }
@@ -294,14 +324,16 @@ struct BlockEmitter {
     private mutating func emitSlowPaths() {
         for path in slowPaths {
             switch path {
-            case .miss(let entry, let retry, let tag, let access, let flags, let vectors):
+            case .miss(let entry, let retry, let tag, let access, let flags, let vectors, let stack):
                 code.bind(entry)
                 code.arithmetic(.xor, .quad, .r10, HostAddress(.r15, .r11, scale: 0, tag))
                 store(flags, .r11)
                 store(vectors)
+                store(stack)
                 code.mov(.double, Self.at(\.missedAccess), Int32(bitPattern: access.rawValue))
                 code.call(missing)
                 load(vectors)
+                load(stack)
                 code.jump(retry)
             case .goOnAlone(let entry, let number, let tag, let distance, let flags, let vectors):
                 let known = accesses[number]
@@ -325,10 +357,11 @@ struct BlockEmitter {
                 code.loadVectorControl(control)
                 code.mov(.double, Self.at(\.vectorControl), VectorControl.loaded)
                 code.jump(back)
-            case .leave(let entry, let index, let flags, let vectors):
+            case .leave(let entry, let index, let flags, let vectors, let stack):
                 code.bind(entry)
                 store(flags, .r11)
                 store(vectors)
+                store(stack)
                 code.load(.r10, UInt64(UInt(bitPattern: block.operations + index)))
                 loadBlock()
                 code.jump(outside: index == 1 ? stubs.leaveFirst : stubs.leave)

@@ -10,6 +10,8 @@ struct FlagRecipe: Equatable {
         case addResult, subtractResult
         // Of numbers of the width, as UCOMISS and UCOMISD compare them.
         case compareFloats
+        // a: SF, ZF, PF and CF as LAHF has them, in bits 15:8; OF and AF are clear.
+        case image
         // a: the result.
         case logic, negate
         // And the carry: one that was added or taken off too; that of a shift's last step; of a product that does not fit.
@@ -56,6 +58,7 @@ struct FlagRecipe: Equatable {
         s.run.pointee.flagKind = 0
         guard code != 0, let kind = Kind(rawValue: code >> 2) else { return }
         let (a, b) = (s.run.pointee.flagA, s.run.pointee.flagB)
+        if kind == .image { return s.cpu.setStatusFlags(a >> 8 & (RFLAGS.zf | RFLAGS.pf | RFLAGS.cf)) }
         if kind == .compareFloats { return settleFloats(s, a, b, isDouble: code & 3 == 3) }
         switch code & 3 {
         case 0: settle(s, kind, UInt8.self)
@@ -78,7 +81,7 @@ struct FlagRecipe: Equatable {
         case .test: cpu.setLogic(a & b)
         case .addResult: cpu.setAdd(a &- b, b, a)
         case .subtractResult: cpu.setSubtract(a &+ b, b, a)
-        case .compareFloats: break
+        case .compareFloats, .image: break
         case .logic: cpu.setLogic(a)
         case .negate: cpu.setSubtract(0, 0 &- a, a)
         case .addCarry: cpu.setAdd(a &- b &- one, b, a)

@@ -71,9 +71,13 @@ extension Translator {
         code.mov(.quad, HostAddress(.r15, Int(Register.rip)), .rax)
     }
 
+    /// RAX and RCX are lost.
     private static func storeExecuted(_ code: inout Assembler) {
         code.mov(.quad, .rax, run(\.limit))
         code.arithmetic(.sub, .quad, .rax, run(\.left))
+        code.mov(.quad, .rcx, .rax)
+        code.arithmetic(.sub, .quad, .rcx, run(\.executed))
+        code.arithmetic(.add, .quad, run(\.translatedCount), .rcx)
         code.mov(.quad, run(\.executed), .rax)
         // The vectors' flags, where the host has collected them.
         let isStored = code.label()
@@ -366,6 +370,9 @@ extension Translator {
         }
         switch kind {
         case .shiftLeft, .shiftRightOnce, .shiftRight, .product, .compareFloats: return false
+        case .image:
+            code.flagsOfImage(run(\.flagA))
+            return true
         default: break
         }
         code.mov(.quad, .r10, run(\.flagA))
@@ -404,7 +411,7 @@ extension Translator {
             code.lea(.quad, .r10, HostAddress(.r10, 1))
             code.bit(0, run(\.flagC))
             code.dec(width, .r10)
-        case .shiftLeft, .shiftRightOnce, .shiftRight, .product, .compareFloats: break
+        case .shiftLeft, .shiftRightOnce, .shiftRight, .product, .compareFloats, .image: break
         }
         return true
     }

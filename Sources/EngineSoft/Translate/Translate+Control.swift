@@ -7,6 +7,8 @@ extension BlockEmitter {
 
     /// The block's last instruction, which `group` has; with the jump that the builder has fused to it. false: nothing is emitted.
     mutating func emitEnd(_ i: Instruction) -> Bool {
+        closeStack()
+        if interpreted.contains(.control) { return false }
         if number + 1 < source.instructions.count { return emitFused(i, source.instructions[number + 1]) }
         guard i.outcome == .instruction, isPlain(i) else { return false }
         let op = operations[group.upperBound - 1]

@@ -86,9 +86,18 @@ extension BlockEmitter {
             case .immediate(let value): code.test(width, a, value)
             default: code.test(width, Self.at(\.flagB), a)
             }
+        case .image: code.flagsOfImage(Self.at(\.flagA))
         default: return false
         }
         return true
+    }
+
+    /// The host's flags can be made without a stub, which would end a run of x87. The host's own do not count: both versions of a block decide alike.
+    var canBringAlone: Bool {
+        switch flags.recipe?.kind {
+        case .logic, .subtract, .addResult, .subtractResult, .test, .image: true
+        default: false
+        }
     }
 
     private mutating func first(_ input: FlagRecipe.Input) -> HostRegister {
@@ -125,6 +134,7 @@ extension BlockEmitter {
             }
         } else if !flags.host.contains(.carry) {
             storeVectors()
+            closeStack()
             vectors.loaded = []
             let isKept = code.label()
             code.arithmetic(.cmp, .double, Self.at(\.flagKind), Int32(bitPattern: FlagRecipe.firstKeepingCarry))

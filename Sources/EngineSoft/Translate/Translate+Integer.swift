@@ -1,15 +1,32 @@
 // Which instructions are emitted; MOV, arithmetic, extensions and LEA. The rest calls its operations, and so do forms with AH, CH, DH and BH, and
 // addresses that need a check.
 
+import Core
+
 extension BlockEmitter {
     /// false: nothing is emitted, and the instruction calls its operations.
     mutating func emit(_ i: Instruction) -> Bool {
         guard i.outcome == .instruction else { return false }
+        if !interpreted.isEmpty, interpreted.contains(Self.family(i)) { return false }
         if i.prefixes.contains(.lock) { return emitLocked(i) }
         if i.flags.contains(.sse) { return emitVector(i) }
+        if i.flags.contains(.x87) { return emitFloating(i) }
         guard let op = single else { return emitPair(i) }
         if isMemoryOperand(i), !isReachable(op) { return false }
         return emitInteger(i, op) || emitShift(i, op) || emitMultiply(i, op)
+    }
+
+    /// Of all that does not end a block.
+    private static func family(_ i: Instruction) -> TranslationFamily {
+        if i.prefixes.contains(.lock) { return .locked }
+        if i.flags.contains(.sse) { return .sse }
+        if i.flags.contains(.x87) { return .x87 }
+        switch i.mnemonic {
+        case .push, .pop, .leave: return .stack
+        case .shl, .shr, .sar, .rol, .ror, .shld, .shrd: return .shift
+        case .mul, .imul, .imul2, .imul3, .div, .idiv: return .multiply
+        default: return .integer
+        }
     }
 
     /// MOV with an absolute address has no ModRM.

@@ -1,6 +1,6 @@
 // SSE: by the host's instruction of the same registers. XMM registers are in the host's from their first use in a block; at its end, and before
 // all that is not generated code, they go to S. What depends on MXCSR is done under the guest's own where its control is the host's (masks set,
-// to nearest, no flushes): then only the flags in it change. MMX, x87 and the rest call their operations.
+// to nearest, no flushes): then only the flags in it change. MMX and the rest call their operations.
 
 /// Where MXCSR is, as RunState says between blocks.
 enum VectorControl {

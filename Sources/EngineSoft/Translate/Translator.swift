@@ -6,6 +6,7 @@
 // SAFETY for this file: operations that generated code refers to lie in the block arena, whose reset goes before the code's.
 
 import CHost
+import Core
 
 final class Translator {
     /// Instructions until the run loop looks at attention, at most.
@@ -24,8 +25,34 @@ final class Translator {
     /// Of these, those with groups of accesses, and those that would have had some, had both versions agreed.
     private(set) var grouped: (kept: UInt64, unlike: UInt64) = (0, 0)
 
-    /// Throws where the host refuses memory for code.
-    init(_ features: FeatureSet, _ blocks: BlockCache) throws(CodeArena.Refusal) {
+    /// What is the interpreter's.
+    let interpreted: Set<TranslationFamily>
+    /// Blocks that stay interpreted, by cause.
+    private(set) var obstacles = [UInt64](repeating: 0, count: Obstacle.allCases.count)
+
+    /// Why a block is not translated.
+    enum Obstacle: Int, CaseIterable {
+        case notKept, twoPages, watched, segmented, changed, pointless, noRoom
+
+        var text: String {
+            switch self {
+            case .notKept: "its code is not in RAM or ROM, or was dropped"
+            case .twoPages: "its instruction lies on two pages"
+            case .watched: "single steps, data breakpoints or alignment checks"
+            case .segmented: "16-bit code, or segments that are not flat"
+            case .changed: "its kept bytes give other operations"
+            case .pointless: "nothing in it is emitted"
+            case .noRoom: "there was no room"
+            }
+        }
+    }
+
+    /// Throws where the host refuses memory for code. `interpreted`: families that are not emitted.
+    init(
+        _ features: FeatureSet, _ blocks: BlockCache, interpreted: Set<TranslationFamily>
+    ) throws(CodeArena.Refusal) {
+        self.interpreted = interpreted
+
         arena = try CodeArena()
         decoder = Decoder(features: features)
         self.blocks = blocks
@@ -51,25 +78,24 @@ final class Translator {
     // MARK: Blocks
 
     /// After a block was made: it is translated after so many runs.
-    func prepare(_ block: UnsafeMutablePointer<Block>, after runs: UInt32) {
-        guard block.pointee.mayTranslate else { return }
-        guard runs > 0 else { return translate(block) }
+    func prepare(_ block: UnsafeMutablePointer<Block>, after runs: UInt32, _ x87: X87Control) {
+        if let obstacle = block.pointee.obstacle { return count(obstacle) }
+        guard runs > 0 else { return translate(block, x87) }
         block.pointee.heat = runs
         block.pointee.firstRun = block.operations[1].run
         block.operations[1].run = unthunked(warmUp)
     }
 
-    /// Replaces what the block does by host code, where there is room.
-    func translate(_ block: UnsafeMutablePointer<Block>) {
-        guard let source = BlockSource(of: block, &decoder) else { return }
-        let builder = BlockBuilder(source, operations: scratch)
-        guard builder.count == Int(block.pointee.operationCount) else { return }
-        var emitter = BlockEmitter(builder, block, stubs) { [blocks] in blocks.allocateOperations($0) }
+    /// Replaces what the block does by host code, where there is room; `x87`: as the CPU has it where the block begins.
+    func translate(_ block: UnsafeMutablePointer<Block>, _ x87: X87Control) {
+        guard var emitter = emitter(of: block, x87, room: { [blocks] in blocks.allocateOperations($0) }) else {
+            return count(.changed)
+        }
         let code = emitter.code(at: arena.next)
-        if emitter.isPointless { return }
+        if emitter.isPointless { return count(.pointless) }
         guard let code, let place = arena.append(code) else {
             isFull = true
-            return
+            return count(.noRoom)
         }
         translated += 1
         if emitter.isGrouped { grouped.kept += 1 }
@@ -79,6 +105,34 @@ final class Translator {
         block.pointee.hostBody = address + UInt(emitter.bodyPlace)
         block.pointee.hostCount = arena.writable(place, emitter.countPlace).assumingMemoryBound(to: UInt64.self)
         block.operations[1].run = unsafeBitCast(UnsafeRawPointer(bitPattern: stubs.enter), to: Handler.self)
+    }
+
+    private func count(_ obstacle: Obstacle) { obstacles[obstacle.rawValue] += 1 }
+
+    /// nil: the block's kept bytes are not what it was made of.
+    private func emitter(
+        of block: UnsafeMutablePointer<Block>, _ x87: X87Control, room: @escaping (Int) -> UnsafeMutablePointer<Op>?
+    ) -> BlockEmitter? {
+        guard let source = BlockSource(of: block, &decoder) else { return nil }
+        let builder = BlockBuilder(source, operations: scratch)
+        guard builder.count == Int(block.pointee.operationCount) else { return nil }
+        return BlockEmitter(builder, block, stubs, x87, interpreted: interpreted, room: room)
+    }
+
+    /// A translated block's code, made once more for who asks, by guest instruction; nil: it was made of other bytes.
+    func listing(
+        of block: UnsafeMutablePointer<Block>, _ x87: X87Control
+    ) -> (instructions: [Instruction], code: [UInt8], places: [Range<Int>])? {
+        var copies: [UnsafeMutablePointer<Op>] = []
+        defer { for copy in copies { copy.deallocate() } }
+        let emitter = emitter(of: block, x87) { count in
+            let copy = UnsafeMutablePointer<Op>.allocate(capacity: count)
+            copies.append(copy)
+            return copy
+        }
+        guard var emitter, emitter.code(at: arena.next) != nil else { return nil }
+        let place = block.pointee.hostBody &- UInt(emitter.bodyPlace)
+        return (emitter.source.instructions, emitter.code.finish(at: place), emitter.places)
     }
 
     /// With the block arena.
@@ -109,6 +163,6 @@ let warmUp: Handler = { s, p in
 private func translateNow(_ s: S, _ p: P) -> P {
     let block = s.run.pointee.block.unsafelyUnwrapped
     block.operations[1].run = block.pointee.firstRun
-    s.run.pointee.owner._withUnsafeGuaranteedRef { $0.translator?.translate(block) }
+    s.run.pointee.owner._withUnsafeGuaranteedRef { $0.translator?.translate(block, s.cpu.pointee.x87) }
     return p
 }
