@@ -177,10 +177,10 @@ extension FloatingStackTests {
 
     private static func between(_ guest: PagedGuest, _ height: inout Int) {
         switch guest.random.below(4) {
-        case 0: guest.append([0xd9, 0xc8 | index(guest)])  // fxch
+        case 0: guest.append([guest.random.pick([0xd9, 0xdd, 0xdf]), 0xc8 | index(guest)])  // fxch
         case 1: guest.append([0xdd, 0xd0 | index(guest)])  // fst
         case 2:
-            guest.append([0xdd, 0xd8 | index(guest)])  // fstp
+            guest.append([guest.random.pick([0xdd, 0xd9]), 0xd8 | index(guest)])  // fstp
             height -= height > 0 ? 1 : 0
         default:
             guest.append([0xde, 0xc0 | guest.random.pick([0, 1, 4, 5, 6, 7]) << 3 | index(guest)])
@@ -191,7 +191,8 @@ extension FloatingStackTests {
     private static func compare(_ guest: PagedGuest, _ height: inout Int) {
         let (opcode, modRM, pops) = guest.random.pick(
             [
-                (0xd8, 0xd0, 0), (0xd8, 0xd8, 1), (0xdd, 0xe0, 0), (0xdd, 0xe8, 1), (0xdb, 0xf0, 0), (0xdb, 0xe8, 0),
+                (0xd8, 0xd0, 0), (0xd8, 0xd8, 1), (0xdc, 0xd0, 0), (0xdc, 0xd8, 1), (0xde, 0xd0, 1), (0xdd, 0xe0, 0),
+                (0xdd, 0xe8, 1), (0xdb, 0xf0, 0), (0xdb, 0xe8, 0),
                 (0xdf, 0xf0, 1),
                 (0xdf, 0xe8, 1), (0xde, 0xd9, 2), (0xda, 0xe9, 2),
             ] as [(UInt8, UInt8, Int)])
@@ -247,13 +248,22 @@ extension FloatingStackTests {
     }
 
     private static func integer(_ guest: PagedGuest) {
-        switch guest.random.below(6) {
+        switch guest.random.below(10) {
         case 0: guest.memory([0x8b], guest.value)  // mov
         case 1: guest.memory([0x01], guest.value)  // add
         case 2: guest.register(0x39, guest.value, guest.value)  // cmp
         case 3: guest.register(0xff, UInt8(guest.random.below(2)), guest.value)  // inc, dec
         case 4:
-            guest.register(0x83, guest.random.pick([0, 5]), guest.base); guest.append([UInt8(guest.random.below(16))])
+            guest.register(0x83, guest.random.pick([0, 5]), guest.base)  // add, sub
+            guest.append([UInt8(guest.random.below(16))])
+        case 5: guest.append([0x0f, UInt8(0x90 + guest.random.below(16)), 0xc1])  // setcc cl
+        case 6: guest.register(0x11, guest.value, guest.value)  // adc
+        case 7:
+            guest.register(0xc1, guest.random.pick([0, 4, 5]), guest.value)  // rol, shl, shr
+            guest.append([UInt8(1 + guest.random.below(7))])
+        case 8:
+            // ucomiss, addps
+            guest.append([0x0f, guest.random.pick([0x2e, 0x58]), UInt8(0xc0 | guest.random.below(8))])
         default: guest.append([UInt8(0x70 + guest.random.below(16)), 2, 0xd9, 0xe0])  // jcc over fchs
         }
     }

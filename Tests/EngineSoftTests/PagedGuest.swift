@@ -131,11 +131,12 @@ final class PagedGuest {
         let state = cpu.s.cpu
         for number in 0..<6 {
             let attributes: UInt16 = number != 1 ? 0xc093 : is64 ? 0xa09b : 0xc09b
-            let selector: UInt16 = number == 1 ? 8 : 16
+            // Those of ES and DS are never loaded.
+            let selector: UInt16 = [0x20, 8, 16, 0x28, 0x30, 0x38][number]
             cpu.s.segment(number).pointee = SegmentRegister(
                 base: 0, limit: .max, selector: selector, attributes: attributes)
         }
-        cpu.s.segment(Segment.fs).pointee = SegmentRegister(base: 0, limit: 0xfff, selector: 16, attributes: 0x4093)
+        cpu.s.segment(Segment.fs).pointee = SegmentRegister(base: 0, limit: 0xfff, selector: 0x30, attributes: 0x4093)
         cpu.s.segment(Segment.tr).pointee = SegmentRegister(base: 0x3000, limit: 0x67, selector: 0x18, attributes: 0x8b)
         state.pointee.gdt = DescriptorTable(base: 0x1000, limit: 0xff)
         state.pointee.idt = DescriptorTable(base: 0x2000, limit: 0xfff)

@@ -9,7 +9,7 @@ enum CR0 {
 }
 enum CR4 {
     static let vme: UInt64 = 1, pvi: UInt64 = 2, tsd: UInt64 = 4, de: UInt64 = 8, pse: UInt64 = 0x10, pae: UInt64 = 0x20
-    static let pge: UInt64 = 0x80, pce: UInt64 = 0x100, osfxsr: UInt64 = 0x200,
+    static let mce: UInt64 = 0x40, pge: UInt64 = 0x80, pce: UInt64 = 0x100, osfxsr: UInt64 = 0x200,
         osxmmexcpt: UInt64 = 0x400
     static let umip: UInt64 = 1 << 11, fsgsbase: UInt64 = 1 << 16, pcide: UInt64 = 1 << 17, osxsave: UInt64 = 1 << 18
     static let smep: UInt64 = 1 << 20, smap: UInt64 = 1 << 21

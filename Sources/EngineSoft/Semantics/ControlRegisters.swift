@@ -175,7 +175,8 @@ extension SoftCPU {
 
     /// The bits that this CPU has.
     static let cr4Bits: UInt64 =
-        CR4.vme | CR4.pvi | CR4.tsd | CR4.de | CR4.pse | CR4.pae | CR4.pge | CR4.pce | CR4.osfxsr | CR4.osxmmexcpt
+        CR4.vme | CR4.pvi | CR4.tsd | CR4.de | CR4.pse | CR4.pae | CR4.mce | CR4.pge | CR4.pce | CR4.osfxsr
+        | CR4.osxmmexcpt
         | CR4.umip
         | CR4.fsgsbase | CR4.pcide | CR4.osxsave | CR4.smep | CR4.smap
 

@@ -7,6 +7,8 @@ let readMSR: Handler = { s, p in call(s, p) { $0.readMSR(p) } }
 let writeMSR: Handler = { s, p in call(s, p) { $0.writeMSR(p) } }
 
 enum MSR {
+    /// P5_MC_ADDR and P5_MC_TYPE.
+    static let machineCheckAddress: UInt32 = 0, machineCheckType: UInt32 = 1
     static let tsc: UInt32 = 0x10, platformID: UInt32 = 0x17, apicBase: UInt32 = 0x1b, microcode: UInt32 = 0x8b
     static let sysenterCS: UInt32 = 0x174, sysenterESP: UInt32 = 0x175, sysenterEIP: UInt32 = 0x176
     static let miscEnable: UInt32 = 0x1a0, debugControl: UInt32 = 0x1d9, pat: UInt32 = 0x277
@@ -63,7 +65,7 @@ extension SoftCPU {
         let cpu = s.cpu
         switch index {
         case MSR.tsc: return timeStamp
-        case MSR.platformID, MSR.debugControl: return 0
+        case MSR.machineCheckAddress, MSR.machineCheckType, MSR.platformID, MSR.debugControl: return 0
         // The revision is in bits 63:32.
         case MSR.microcode: return 1 << 32
         case MSR.sysenterCS: return cpu.pointee.msrs.sysenterCS

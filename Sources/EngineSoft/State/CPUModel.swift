@@ -96,8 +96,8 @@ struct CPUModel {
         return Self.ownEDX | (isEnabled ? 1 << 9 : 0)
     }
 
-    /// FPU, VME, DE, PSE, TSC, MSR, PAE, CX8, SEP, PGE, CMOV, PAT, PSE-36, CLFSH, MMX, FXSR, SSE, SSE2. No MCE, MTRR, MCA.
-    private static let ownEDX: UInt32 = [0, 1, 2, 3, 4, 5, 6, 8, 11, 13, 15, 16, 17, 19, 23, 24, 25, 26]
+    /// FPU, VME, DE, PSE, TSC, MSR, PAE, MCE, CX8, SEP, PGE, CMOV, PAT, PSE-36, CLFSH, MMX, FXSR, SSE, SSE2. No MTRR, MCA: machine checks, which never come, are a Pentium's.
+    private static let ownEDX: UInt32 = [0, 1, 2, 3, 4, 5, 6, 7, 8, 11, 13, 15, 16, 17, 19, 23, 24, 25, 26]
         .reduce(0) { $0 | 1 << $1 }
 
     /// FSGSBASE, SMEP, ERMS, INVPCID, CLFLUSHOPT, SMAP

@@ -223,7 +223,7 @@ extension BlockEmitter {
                 code.floating(0xdb, 7, register.place)
             }
         }
-        let form = isSplit ? Self.formWithoutPops(i) : (i.opcode, i.reg & 7)
+        let form = isSplit ? Self.formWithoutPops(i) : Self.form(i)
         if i.isMemory { code.floating(form.0, form.1, operand) } else { code.floating(form.0, form.1, i.rm & 7) }
         stack.apply(effect)
         let distance = Int32(truncatingIfNeeded: Int(source.pageOffset) + Int(op.offset))
@@ -236,6 +236,17 @@ extension BlockEmitter {
         if effect.codes != 0 { bringStatus(codes: effect.codes) }
         for register in popped where isSplit {
             if register.isChanged { code.floating(0xdb, 7, register.place) } else { code.floating(0xdd, 3, 0) }
+        }
+    }
+
+    /// Opcode and ModRM.reg; of several encodings, that which the SDM has.
+    private static func form(_ i: Instruction) -> (UInt8, UInt8) {
+        switch i.mnemonic {
+        case .fxch: (0xd9, 1)
+        case .fstp where !i.isMemory: (0xdd, 3)
+        case .fcom where !i.isMemory: (0xd8, 2)
+        case .fcomp where !i.isMemory: (0xd8, 3)
+        default: (i.opcode, i.reg & 7)
         }
     }
 
@@ -283,6 +294,8 @@ extension BlockEmitter {
     /// FNSTSW, FNSTCW and FLDCW, within a run.
     private mutating func emitControl(_ i: Instruction, _ op: Op) -> Bool {
         if i.mnemonic == .fldcw {
+            // The SDM leaves the codes undefined.
+            if stack.rounding == .host { bringStatus(codes: 0) }
             memory(op, .word, isWrite: false)
             load(.word, .r11)
             code.arithmetic(.and, .double, .r11, 0x1f3f)
