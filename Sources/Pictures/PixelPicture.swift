@@ -1,5 +1,5 @@
 // Pixels, as "display/1" of plugin.h tells of them.
-// SAFETY for this file: every place is inside of the regions, which is checked before: what the struct says is another's word.
+// SAFETY for this file: `PixelCopy` writes as many colours as a line has, and all of them.
 
 public import CBackplane
 
@@ -8,32 +8,14 @@ extension Raster {
     public init?(
         _ surface: bp_display_surface, _ region: UnsafeRawBufferPointer, palette: UnsafeRawBufferPointer
     ) {
-        guard let format = PixelFormat(surface.format),
-            let dark = Raster(width: Int(surface.width), height: Int(surface.height))
+        guard let copy = PixelCopy(surface, region, palette: palette),
+            let dark = Raster(width: copy.width, height: copy.height)
         else { return nil }
         self = dark
-        // Up to 2^32 * 2^26: no overflow.
-        let line = UInt64(width) * UInt64(format.bytes)
-        let end = UInt64(surface.stride) * UInt64(height - 1) + line
-        guard surface.offset <= UInt64(region.count), end <= UInt64(region.count) - surface.offset,
-            format.bytes > 1
-                || surface.palette_offset <= UInt64(palette.count)
-                    && 1024 <= UInt64(palette.count) - surface.palette_offset
-        else { return nil }
-        let colors: [UInt32] =
-            format.bytes > 1
-            ? []
-            : (0..<256).map {
-                palette.loadUnaligned(fromByteOffset: Int(surface.palette_offset) + 4 * $0, as: UInt32.self)
-            }
-        for y in 0..<height {
-            let start = Int(surface.offset) + y * Int(surface.stride)
-            for x in 0..<width {
-                var pixel: UInt32 = 0
-                for byte in 0..<format.bytes {
-                    pixel |= UInt32(region[start + x * format.bytes + byte]) << UInt32(byte * 8)
-                }
-                set(x, y, colors.isEmpty ? format.color(pixel) : colors[Int(pixel)])
+        withUnsafeTemporaryAllocation(of: UInt32.self, capacity: width) { row in
+            for y in 0..<height {
+                copy.read(line: y, into: row)
+                for x in 0..<width { set(x, y, row[x]) }
             }
         }
     }
