@@ -30,6 +30,8 @@ struct PluginFolder {
     var shared: [String] = []
     /// Its tests use KernelImages.
     var testsUseKernelImages = false
+    /// Its tests use RFBClient.
+    var testsUseRFB = false
     /// The model uses PluginKit (policies' records are the ABI's).
     var modelUsesKit = false
     /// The model is free of unsafe code; those of backends talk to the host's kernel.
@@ -57,8 +59,12 @@ struct PluginFolder {
             .target(
                 name: model, dependencies: modelNeeds.map { .init(stringLiteral: $0) }, path: "\(path)/\(modelFolder)",
                 swiftSettings: (isModelStrict ? strict : []) + hot),
-            tests(model, folder: name, needs: modelNeeds + (testsUseKernelImages ? ["KernelImages"] : [])),
+            tests(model, folder: name, needs: modelNeeds + testNeeds),
         ]
+    }
+
+    private var testNeeds: [String] {
+        (testsUseKernelImages ? ["KernelImages"] : []) + (testsUseRFB ? ["RFBClient", "Pictures", "CBackplane"] : [])
     }
 
     private var cTarget: Target {
@@ -93,11 +99,15 @@ let plugins = [
     backend("raw-file", "RawImage", "Image"),
     PluginFolder(
         kind: "backends", name: "screen", model: "ScreenPainting", modelFolder: "Painting", shared: ["Pictures"]),
-    backend("socket", "SocketEndpoint", "Endpoint"),
+    PluginFolder(kind: "backends", name: "socket", shared: ["BackendSupport", "CBackendSupport", "SocketEndpoint"]),
     backend("terminal"),
     PluginFolder(
         kind: "backends", name: "user", model: "UserNetwork", modelFolder: "Stack",
         shared: ["BackendSupport", "CBackendSupport", "CSlirp"], modelUsesKit: true, isModelStrict: false),
+    PluginFolder(
+        kind: "backends", name: "vnc", model: "VNCServer", modelFolder: "Server",
+        shared: ["BackendSupport", "CBackendSupport", "RemoteDisplay", "SocketEndpoint"], testsUseRFB: true,
+        modelUsesKit: true, isModelStrict: false),
     PluginFolder(kind: "devices", name: "acpi", model: "ACPIBoard", modelFolder: "Board", shared: ["ACPITables"]),
     PluginFolder(kind: "devices", name: "ata", model: "ATA"),
     PluginFolder(kind: "devices", name: "debug-console", model: "DebugConsole"),
@@ -238,6 +248,12 @@ let shared: [Target] = [
     .target(
         name: "BackendSupport", dependencies: ["PluginKit", "CBackendSupport"], path: "Plugins/backends/Shared/Support"),
     .target(
+        name: "SocketEndpoint", dependencies: ["BackendSupport", "CBackendSupport"],
+        path: "Plugins/backends/Shared/Endpoint"),
+    .target(
+        name: "RemoteDisplay", dependencies: ["BackendSupport", "CBackendSupport", "CZlib", "Pictures", "PluginKit"],
+        path: "Plugins/backends/Shared/RemoteDisplay", swiftSettings: hot),
+    .target(
         name: "ExpansionROM", dependencies: ["Images", "PluginKit"], path: "Plugins/devices/Shared/ExpansionROM"),
     .target(name: "ACPITables", path: "Plugins/devices/Shared/ACPI", swiftSettings: strict),
     .target(name: "Ethernet", path: "Plugins/devices/Shared/Ethernet", swiftSettings: strict + hot),
@@ -252,9 +268,14 @@ let shared: [Target] = [
     tests("LinuxBoot", folder: "linux-boot", needs: ["Images", "KernelImages"]),
     tests("Loading", folder: "loading", needs: ["ACPITables", "Images"]),
     tests("PCIConfiguration", folder: "pci-configuration"),
+    tests(
+        "RemoteDisplay", folder: "remote-display",
+        needs: ["BackendSupport", "CBackplane", "Pictures", "PluginKit", "RFBClient"]),
+    tests("SocketEndpoint", folder: "socket", needs: ["BackendSupport", "CBackendSupport"]),
     tests("Unpacking", folder: "unpacking", needs: ["KernelImages"]),
     tests("Virtio", folder: "virtio"),
     .target(name: "Randomness", path: "Tests/Randomness"),
+    .target(name: "RFBClient", dependencies: ["CZlib"], path: "Tests/RFBClient"),
     .target(name: "KernelImages", dependencies: ["CLZMA", "CZSTD", "CZlib"], path: "Tests/KernelImages"),
 ]
 

@@ -23,7 +23,7 @@ enum Program {
         "memory-watch", "multiboot", "null", "paravirt", "pic8259", "picture", "piix-ide", "piix3", "piix4-pm",
         "pit8254", "pty", "ram-disk", "raw-file", "reset-control", "rom", "rtc146818", "screen", "smbios", "socket",
         "standard", "stats", "strict", "terminal", "trace", "uart16550", "user", "vga", "virtio-9p", "virtio-blk",
-        "virtio-console", "virtio-entropy", "virtio-mmio", "virtio-net", "virtio-pci", "watchpoint",
+        "virtio-console", "virtio-entropy", "virtio-mmio", "virtio-net", "virtio-pci", "vnc", "watchpoint",
     ]
 }
 

@@ -53,7 +53,7 @@ struct BundledPlugin: Sendable, CustomTestStringConvertible {
         BundledPlugin(name: "raw-file", properties: ["path": "FILE:1048576", "mode": "read-only"]),
         BundledPlugin(name: "screen"),
         BundledPlugin(name: "socket", properties: ["port": "0"]), BundledPlugin(name: "terminal"),
-        BundledPlugin(name: "user"),
+        BundledPlugin(name: "user"), BundledPlugin(name: "vnc", properties: ["listen": "127.0.0.1:0"]),
     ]
 
     /// The directory of the running executable.
