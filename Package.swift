@@ -89,6 +89,10 @@ func backend(_ name: String, _ model: String? = nil, _ folder: String = "") -> P
 }
 
 let plugins = [
+    PluginFolder(
+        kind: "backends", name: "browser", model: "WebFront", modelFolder: "Front",
+        shared: ["BackendSupport", "CBackendSupport", "CWebSockets", "RemoteDisplay", "SocketEndpoint"],
+        testsUseRFB: true, modelUsesKit: true, isModelStrict: false),
     backend("file", "FilePump", "Pump"),
     backend("null"),
     PluginFolder(
@@ -241,6 +245,7 @@ let shared: [Target] = [
         name: "Unpacking", dependencies: ["CLZMA", "CZSTD", "CZlib"], path: "Plugins/loaders/Unpacking",
         swiftSettings: strict),
     .systemLibrary(name: "CSlirp"),
+    .systemLibrary(name: "CWebSockets"),
     .systemLibrary(name: "CLZMA", pkgConfig: "liblzma", providers: [.apt(["liblzma-dev"])]),
     .systemLibrary(name: "CZSTD", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),

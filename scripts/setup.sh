@@ -3,7 +3,7 @@
 # peers that the benchmarks measure against, `setup.sh check` and `setup.sh deb` what `make check` and the Debian packages need,
 # `setup.sh kvm` the machine that a host in a box runs on and what its checks use, `setup.sh pc` firmware and what makes disks for `make check-pc`.
 set -eu
-need="libcapstone-dev libffi-dev liblzma-dev libslirp-dev libyaml-dev libzstd-dev pkg-config python3 zlib1g-dev"
+need="libcapstone-dev libffi-dev liblzma-dev libslirp-dev libwebsockets-dev libyaml-dev libzstd-dev pkg-config python3 zlib1g-dev"
 case ${1:-} in
 bench) need="$need qemu-system-x86 valgrind gcc bochs bochs-term nasm" ;;
 check) need="$need groff-base" ;;

@@ -46,6 +46,7 @@ struct BundledPlugin: Sendable, CustomTestStringConvertible {
         BundledPlugin(name: "stats", properties: ["at-end": "off"]), BundledPlugin(name: "strict"),
         BundledPlugin(name: "trace", properties: ["file": "PATH"]), BundledPlugin(name: "watchpoint"),
         // Backends.
+        BundledPlugin(name: "browser", properties: ["port": "0", "files": "DIRECTORY"]),
         BundledPlugin(name: "file", properties: ["path": "PATH"]), BundledPlugin(name: "null"),
         BundledPlugin(name: "picture", properties: ["path": "PATH"]), BundledPlugin(name: "pty"),
         BundledPlugin(name: "ram-disk", properties: ["size": "1MiB"]),

@@ -62,6 +62,16 @@ private let (motleyWidth, motleyHeight) = (64 * 6 + 37, 150)
         if format.bits == 32 { #expect(pair.client.subencodings.isSuperset(of: [0, 1, 2, 4, 16, 128])) }
     }
 
+    /// noVNC takes it for opacity.
+    @Test func theFourthByteOfAPixelIsFull() throws {
+        var pair = Pair(shown(10, 10) { _, _ in 0x12_3456 })
+        try pair.pump()
+        let request = pair.client.request(isIncremental: false)
+        _ = request.withUnsafeBytes { pair.session.receive($0) }
+        pair.session.update(from: pair.image)
+        #expect(pair.session.withOutput { Array($0[16..<24]) } == [0x56, 0x34, 0x12, 0xFF, 0x56, 0x34, 0x12, 0xFF])
+    }
+
     @Test func onlyTilesThatHaveChangedAreSentAgain() throws {
         var pair = Pair(shown(300, 200) { _, _ in 0 })
         try pair.pump()

@@ -37,17 +37,20 @@ struct ClientPixels: Sendable {
         let (fitsLow, fitsHigh) = (all >> 24 == 0, all & 0xFF == 0)
         let isCompact = bits == 32 && depth <= 24 && (fitsLow || fitsHigh)
         compactBytes = isCompact ? 3 : bytes
-        full = Self.table(channels, dropping: 0, bytes: bytes, isBigEndian)
+        // noVNC takes the fourth byte for opacity, and in 1.3 sets it at the wrong place itself.
+        full = Self.table(channels, filling: bits == 32 ? ~all : 0, dropping: 0, bytes: bytes, isBigEndian)
         compact = Self.table(
-            channels, dropping: isCompact && !fitsLow ? 8 : 0, bytes: compactBytes, isBigEndian)
+            channels, filling: 0, dropping: isCompact && !fitsLow ? 8 : 0, bytes: compactBytes, isBigEndian)
         self.wire = wire
     }
 
-    private static func table(_ channels: [Channel], dropping bits: UInt32, bytes: Int, _ isBigEndian: Bool) -> [UInt32]
-    {
+    /// - Parameter filling: bits that are set in every pixel.
+    private static func table(
+        _ channels: [Channel], filling: UInt32, dropping bits: UInt32, bytes: Int, _ isBigEndian: Bool
+    ) -> [UInt32] {
         channels.flatMap { channel in
             (0..<256).map { (level: UInt32) in
-                let value = (((level * channel.max + 127) / 255) << channel.shift) >> bits
+                let value = ((((level * channel.max + 127) / 255) << channel.shift) | filling) >> bits
                 return isBigEndian ? value.byteSwapped >> UInt32(32 - 8 * bytes) : value
             }
         }
