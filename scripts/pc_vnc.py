@@ -1,11 +1,19 @@
-"""Checks of check-pc.py on screens that are looked at from elsewhere, by a VNC client that is not ours: vncdotool (PyPI), where `vncdo` is on the PATH."""
+"""Checks of check-pc.py on screens that are looked at from elsewhere, by clients that are not ours: vncdotool (PyPI), where `vncdo` is on the PATH, and
+noVNC in Chromium, where Debian's packages chromium and novnc are.
+"""
 
+import contextlib
+import pathlib
+import re
 import shutil
 import struct
 import subprocess
 import time
 
+from pc_browser import Browser
 from pc_machines import PATIENCE, ROOT, Screen, free_port
+
+NOVNC = pathlib.Path("/usr/share/novnc/vnc.html")
 
 
 def ppm_of(bmp):
@@ -29,16 +37,21 @@ class RemoteScreens:
         self.work.mkdir()
 
     def run(self, checks):
-        if shutil.which("vncdo") is None:
+        if shutil.which("vncdo"):
+            checks.check("a VNC client sees GRUB's text and its graphics pixel by pixel as the monitor does, and types its commands", self.grub)
+        else:
             print("SKIPPED screens by VNC: no vncdo on the PATH (pip install vncdotool)")
-            return
-        checks.check("a VNC client sees GRUB's text and its graphics pixel by pixel as the monitor does, and types its commands", self.grub)
+        if Browser.is_there() and NOVNC.exists():
+            checks.check("a page in Chromium shows GRUB's text and its graphics pixel by pixel as the monitor does, and types its commands", self.page)
+        else:
+            print("SKIPPED screens in a browser: Debian's packages chromium and novnc are not there")
 
-    def command(self, disk, port):
-        machine_file = self.work / "vnc.yaml"
+    def command(self, disk, plugin, **properties):
+        machine_file = self.work / f"{plugin}.yaml"
+        given = "".join(f", {name}: '{value}'" for name, value in properties.items())
         machine_file.write_text(
-            f"extends: {ROOT / 'machines/pc.yaml'}\ndevices:\n  - {{ id: vga, display: [screen, vnc] }}\n"
-            f"backends:\n  - {{ id: vnc, plugin: vnc, listen: '127.0.0.1:{port}', keyboard: kbd.0, pointer: kbd.1 }}\n")
+            f"extends: {ROOT / 'machines/pc.yaml'}\ndevices:\n  - {{ id: vga, display: [screen, far] }}\n"
+            f"backends:\n  - {{ id: far, plugin: {plugin}{given}, keyboard: kbd.0, pointer: kbd.1 }}\n")
         seabios = self.files["seabios"]
         settings = {"firmware": seabios, "vga-bios": seabios.parent / "vgabios-stdvga.bin", "memory": "64MiB", "disk": disk}
         options = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
@@ -49,29 +62,66 @@ class RemoteScreens:
             ["vncdo", "-s", f"127.0.0.1::{port}", *map(str, words)], capture_output=True, text=True, timeout=PATIENCE)
         assert told.returncode == 0, (words, told.stdout, told.stderr)
 
-    def compare(self, screen, port, size):
-        """Once the screen has this size. The client's picture may lag behind the monitor's."""
-        seen, dumped = self.work / "seen.bmp", self.work / "dumped.ppm"
+    def compare(self, screen, size, see):
+        """Once the screen has this size. What `see` answers may lag behind the monitor's picture."""
+        dumped = self.work / "dumped.ppm"
         end = time.monotonic() + PATIENCE
         while True:
             screen.tell("screendump", str(dumped))
-            self.client(port, "capture", seen)
-            if dumped.read_bytes().startswith(b"P6\n%d %d\n" % size) and ppm_of(seen.read_bytes()) == dumped.read_bytes():
+            picture = dumped.read_bytes()
+            if picture.startswith(b"P6\n%d %d\n" % size) and see() == picture:
                 return
-            assert time.monotonic() < end, "the client's picture is not the monitor's"
+            assert time.monotonic() < end, "what is seen is not the monitor's picture"
+
+    def drive(self, command, client):
+        """`client`: of a screen, how to see and how to type."""
+        with Screen(self.backplane, command, self.work) as screen:
+            screen.wait_for(r"(?s)GNU GRUB +version.*executed automatically")
+            with client(screen) as (see, write):
+                self.compare(screen, (720, 400), see)
+                write("c")
+                screen.wait_for(r"grub>")
+                write("echo abc-xyz\n")
+                screen.wait_for(r"\nabc-xyz")
+                write("set gfxmode=1024x768x32; insmod all_video; terminal_output gfxterm; lspci\n")
+                self.compare(screen, (1024, 768), see)
+            assert screen.quit() == 0
+
+    def disk(self):
+        disk = self.work / "grub.img"
+        shutil.copy(self.files["grub-rescue-pc"], disk)
+        return disk
 
     def grub(self):
         port = free_port()
-        disk = self.work / "grub.img"
-        shutil.copy(self.files["grub-rescue-pc"], disk)
-        with Screen(self.backplane, self.command(disk, port), self.work) as screen:
-            screen.wait_for(r"(?s)GNU GRUB +version.*executed automatically")
-            self.compare(screen, port, (720, 400))
-            self.client(port, "type", "c")
-            screen.wait_for(r"grub>")
-            # The letters of the first come by Shift.
-            self.client(port, "type", "echo ABC-xyz", "key", "enter")
-            screen.wait_for(r"\nABC-xyz")
-            self.client(port, "type", "set gfxmode=1024x768x32; insmod all_video; terminal_output gfxterm; lspci", "key", "enter")
-            self.compare(screen, port, (1024, 768))
-            assert screen.quit() == 0
+
+        @contextlib.contextmanager
+        def client(_):
+            seen = self.work / "seen.bmp"
+
+            def see():
+                self.client(port, "capture", seen)
+                return ppm_of(seen.read_bytes())
+
+            def write(text):
+                words = text.split("\n")
+                self.client(port, *(word for line in words[:-1] for word in ("type", line, "key", "enter")), *(["type", words[-1]] if words[-1] else []))
+
+            yield see, write
+
+        self.drive(self.command(self.disk(), "vnc", listen=f"127.0.0.1:{port}"), client)
+
+    def page(self):
+        @contextlib.contextmanager
+        def client(screen):
+            address = re.search(r"http://\S+token=\w+", screen.tell("call", "far", "address"))[0]
+            with Browser(self.work / "chromium", address) as browser:
+                # The page gives its keys to the screen once it has been clicked.
+                end = time.monotonic() + PATIENCE
+                while not browser.ppm():
+                    assert time.monotonic() < end, "the page shows no screen"
+                for kind in ("mousePressed", "mouseReleased"):
+                    browser.call("Input.dispatchMouseEvent", type=kind, x=500, y=400, button="left", clickCount=1)
+                yield browser.ppm, browser.type
+
+        self.drive(self.command(self.disk(), "browser", port=0), client)

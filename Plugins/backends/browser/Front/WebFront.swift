@@ -154,7 +154,16 @@ public final class WebFront: @unchecked Sendable {
     func accept() {
         // No more at a time, however many knock.
         for _ in 0..<16 {
-            guard case .connection(let descriptor) = listener.accept() else { return }
+            let descriptor: Descriptor
+            switch listener.accept() {
+            case .connection(let accepted): descriptor = accepted
+            case .nobody: return
+            case .exhausted(let error):
+                link.log(.debug, "cannot take a connection: " + error.text)
+                // Somebody waits still, and would have us called again at once.
+                usleep(100_000)
+                return
+            }
             guard let vhost, connections.count < Self.connectionLimit else { continue }
             let copy = fcntl(descriptor.raw, F_DUPFD_CLOEXEC, 0)
             if copy >= 0, let socket = lws_adopt_socket_vhost(vhost, copy) { connections.insert(socket) }
