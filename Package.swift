@@ -116,6 +116,7 @@ let plugins = [
     PluginFolder(kind: "devices", name: "ata", model: "ATA"),
     PluginFolder(kind: "devices", name: "debug-console", model: "DebugConsole"),
     PluginFolder(kind: "devices", name: "debug-exit"),
+    PluginFolder(kind: "devices", name: "dma8237", model: "DMA8237"),
     PluginFolder(
         kind: "devices", name: "e1000", model: "E1000",
         shared: ["Ethernet", "PCIConfiguration", "PCIKit", "ExpansionROM"]),

@@ -16,8 +16,9 @@ struct BundledPlugin: Sendable, CustomTestStringConvertible {
         // Devices.
         BundledPlugin(name: "acpi"), BundledPlugin(name: "ata"),
         BundledPlugin(name: "ata", properties: ["slave-drive": "cdrom"]), BundledPlugin(name: "debug-console"),
-        BundledPlugin(name: "debug-exit"), BundledPlugin(name: "e1000"), BundledPlugin(name: "fw-cfg"),
-        BundledPlugin(name: "gsi"), BundledPlugin(name: "i440fx"), BundledPlugin(name: "i8042"),
+        BundledPlugin(name: "debug-exit"), BundledPlugin(name: "dma8237"), BundledPlugin(name: "e1000"),
+        BundledPlugin(name: "fw-cfg"), BundledPlugin(name: "gsi"), BundledPlugin(name: "i440fx"),
+        BundledPlugin(name: "i8042"),
         BundledPlugin(name: "ioapic"), BundledPlugin(name: "lapic"), BundledPlugin(name: "lfsr"),
         BundledPlugin(name: "pic8259"), BundledPlugin(name: "piix-ide"), BundledPlugin(name: "piix3"),
         BundledPlugin(name: "piix4-pm"), BundledPlugin(name: "pit8254"), BundledPlugin(name: "reset-control"),
