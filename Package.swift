@@ -120,6 +120,7 @@ let plugins = [
     PluginFolder(
         kind: "devices", name: "e1000", model: "E1000",
         shared: ["Ethernet", "PCIConfiguration", "PCIKit", "ExpansionROM"]),
+    PluginFolder(kind: "devices", name: "fdc82077", model: "FDC82077"),
     PluginFolder(kind: "devices", name: "fw-cfg", model: "FWCfg", shared: ["Images"]),
     PluginFolder(kind: "devices", name: "gsi"),
     PluginFolder(kind: "devices", name: "i440fx", model: "I440FX", shared: ["PCIConfiguration"]),

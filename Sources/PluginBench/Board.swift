@@ -27,7 +27,8 @@ struct BoardState {
     /// The latest call of each function that sets a level which is not 0, by what it is the level of.
     var levels: [String: Operation] = [:]
 
-    static let sectors = 512
+    /// Of a floppy of 320K, so that floppy controllers take them too.
+    static let sectors = 640
 
     init(streams: Int, nets: Int, disks: Int, lines: Int) {
         self.streams = Array(repeating: Stream(), count: streams)

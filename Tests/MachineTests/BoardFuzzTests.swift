@@ -51,12 +51,16 @@ struct BoardFuzzTests {
           - { id: vga, plugin: vga, bus: pci.2, rom: \(folder.path)/rom }
           - { id: com1, plugin: uart16550, at: 0x3f8, irq: gsi.4, stream: term }
           - { id: hd0, plugin: ata, at: 0x1f0, control: 0x3f6, irq: gsi.14, block: disk, dma: ide.0 }
+          - { id: dma, plugin: dma8237 }
+          - { id: fdc, plugin: fdc82077, irq: gsi.6, dma: dma.2, block: floppy, second: floppy2 }
           - { id: nic, plugin: e1000, bus: pci.3, net: lan }
           - { id: debug, plugin: debug-console, at: 0x402, stream: words }
         backends:
           - { id: term, plugin: file, path: \(folder.path)/out }
           - { id: words, plugin: file, path: \(folder.path)/words }
           - { id: disk, plugin: ram-disk, size: 64KiB }
+          - { id: floppy, plugin: ram-disk, size: 160KiB }
+          - { id: floppy2, plugin: ram-disk, size: 360KiB }
           - { id: lan, plugin: user }
         """
     }
@@ -168,7 +172,8 @@ private struct RandomBoardProgram {
     // MARK: Pieces
 
     private mutating func piece() -> [UInt8] {
-        switch below(18) {
+        switch below(19) {
+        case 18: return floppyTransfer()
         case 0, 1, 2: return configuration()
         case 3, 4: return portAccess()
         case 5, 6, 7: return memoryAccess()
@@ -209,7 +214,7 @@ private struct RandomBoardProgram {
             0x20, 0x21, 0xa0, 0xa1, 0x40, 0x43, 0x60, 0x64, 0x61, 0x70, 0x71, 0x92, 0xb2, 0xb3, 0xcf9, 0x402, 0x4d0,
             0x4d1,
             0x1ce, 0x1cf, 0x3b4 + below(8), 0x3c0 + below(32), 0x3f8 + below(8), 0x1f0 + below(8), 0x3f6,
-            0x510 + below(12),
+            0x510 + below(12), below(16), 0x80 + below(16), 0xC0 + below(32), 0x3f0 + below(8), 0x3f5,
             Self.powerPorts + below(64), Self.masterPorts + below(16), Self.cardPorts + below(64), below(0x10000),
         ])
         // One reset in many, and hardly ever soft off: programs are to go on.
@@ -267,6 +272,31 @@ private struct RandomBoardProgram {
         }
         code += out(0x1F7, pick([0xC8, 0xCA, 0xC8, 0xCA, 0x25, 0x35, 0x20, 0x30, 0xEC, 0xE7]), width: 1)
         return code + out(Self.masterPorts, pick([1, 9, 9, 8, 0]), width: 1)
+    }
+
+    /// Channel 2 or another of the first controller programmed, the floppy controller out of reset, a command for it: with a head that may be
+    /// elsewhere.
+    private mutating func floppyTransfer() -> [UInt8] {
+        var code: [UInt8] = []
+        let (channel, place) = (pick([2, 2, 2, below(4)]), place())
+        for (port, value) in [
+            (0xD6, 0xC0), (0xD4, 0), (0x0C, 0), (0x0B, pick([0x44, 0x48, 0x54, 0x64, 0x40]) | channel),
+            (2 * channel, place), (2 * channel, place >> 8), ([0x87, 0x83, 0x81, 0x82][channel], place >> 16),
+            (2 * channel + 1, below(256)), (2 * channel + 1, below(20)), (0x0A, channel),
+            (0x3F2, pick([0x3C, 0x3C, 0x3D, 0x38])), (0x3F7, pick([2, 2, 1, 0])),
+        ] { code += out(port, value & 0xFF, width: 1) }
+        let (head, unit) = (below(2), below(2))
+        let command = pick([
+            [
+                pick([0x46, 0xC6, 0x45, 0xC5, 0x4C, 0x42, 0x56]), head << 2 | unit, 0, head, 1 + below(8), 2, 9, 0x1B,
+                0xFF,
+            ],
+            [0x4D, head << 2 | unit, 2, below(10), 0x50, 0xE5], [0x07, unit], [0x0F, unit, below(90)], [0x08],
+            [0x4A, head << 2 | unit], [0x03, 0xDF, 2 + below(2)],
+        ])
+        for byte in command { code += out(0x3F5, byte, width: 1) }
+        for _ in 0..<below(12) { code += input(0x3F5, width: 1) }
+        return code
     }
 
     /// fw_cfg's DMA: a big-endian request in memory, by its address.

@@ -17,6 +17,7 @@ struct BundledPlugin: Sendable, CustomTestStringConvertible {
         BundledPlugin(name: "acpi"), BundledPlugin(name: "ata"),
         BundledPlugin(name: "ata", properties: ["slave-drive": "cdrom"]), BundledPlugin(name: "debug-console"),
         BundledPlugin(name: "debug-exit"), BundledPlugin(name: "dma8237"), BundledPlugin(name: "e1000"),
+        BundledPlugin(name: "fdc82077"), BundledPlugin(name: "fdc82077", properties: ["mode": "ps2"]),
         BundledPlugin(name: "fw-cfg"), BundledPlugin(name: "gsi"), BundledPlugin(name: "i440fx"),
         BundledPlugin(name: "i8042"),
         BundledPlugin(name: "ioapic"), BundledPlugin(name: "lapic"), BundledPlugin(name: "lfsr"),
