@@ -91,6 +91,24 @@ import Testing
         #expect(board.tables.tables.bytes.contains([0x47, 1, 0x20, 0, 0x20, 0, 1, 2, 0x47, 1, 0xA0, 0, 0xA0, 0, 1, 2]))
     }
 
+    /// Ports, IRQ 6 and channel 2 as small resource items (ACPI 6.5, 6.4.2).
+    @Test func theFloppyControllerHasItsChannel() {
+        var board = Self.pc
+        board.parts = [
+            .init(plugin: "fdc82077", ports: [.init(0x3F0, 6), .init(0x3F7, 1)], interrupts: [6], channels: [2]),
+            .init(
+                plugin: "dma8237", ports: [.init(0, 16), .init(0x80, 16), .init(0xC0, 32)], interrupts: [],
+                channels: [4]),
+        ]
+        let bytes = board.tables.tables.bytes
+        #expect(
+            bytes.contains([
+                0x47, 1, 0xF0, 3, 0xF0, 3, 1, 6, 0x47, 1, 0xF7, 3, 0xF7, 3, 1, 1, 0x22, 0x40, 0, 0x2A, 0x04, 0x00, 0x79,
+            ]))
+        #expect(bytes.contains([0x47, 1, 0xC0, 0, 0xC0, 0, 1, 0x20, 0x2A, 0x10, 0x00, 0x79]))
+        #expect(bytes.contains(Array("FDC0".utf8)) && bytes.contains(Array("DMA0".utf8)))
+    }
+
     private func little(_ bytes: [UInt8], _ offset: Int) -> UInt32 {
         (0..<4).reduce(0) { $0 | UInt32(bytes[offset + $1]) << UInt32($1 * 8) }
     }

@@ -29,8 +29,10 @@ public struct Board: Equatable, Sendable {
         public var ports: [Ports]
         /// IRQ numbers, in the order of the class's slots.
         public var interrupts: [UInt8]
-        public init(plugin: String, ports: [Ports], interrupts: [UInt8]) {
-            (self.plugin, self.ports, self.interrupts) = (plugin, ports, interrupts)
+        /// Numbers of its DMA channels on ISA.
+        public var channels: [UInt8]
+        public init(plugin: String, ports: [Ports], interrupts: [UInt8], channels: [UInt8] = []) {
+            (self.plugin, self.ports, self.interrupts, self.channels) = (plugin, ports, interrupts, channels)
         }
     }
 

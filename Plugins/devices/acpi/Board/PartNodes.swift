@@ -31,6 +31,8 @@ struct PartNode: Sendable {
         PartNode("pit8254", "TMR", "PNP0100", ports: { $0.first != portB }),
         PartNode("pit8254", "SPK", "PNP0800", ports: { $0.first == portB }, interrupts: -1 ... -1),
         PartNode("pic8259", "PIC", "PNP0000"),
+        PartNode("dma8237", "DMA", "PNP0200"),
+        PartNode("fdc82077", "FDC", "PNP0700"),
         PartNode("i8042", "KBD", "PNP0303", interrupts: 0...0),
         PartNode("i8042", "MOU", "PNP0F13", ports: { _ in false }, interrupts: 1...1),
         PartNode("fw-cfg", "FWC", "QEMU0002", isOneRange: true),
@@ -45,6 +47,7 @@ struct PartNode: Sendable {
         let resources =
             ports.map { Resource.io(port: $0.first, count: $0.count) }
             + interrupts.filter { $0 < 16 }.map { .irq(mask: 1 << UInt16($0), .edge) }
+            + part.channels.filter { $0 < 8 }.map { .dma(mask: 1 << $0) }
         // Names have four characters: the tenth of a kind and those after it count in letters.
         let digits = Array("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ")
         let digit = digits[min(number + count, digits.count - 1)]

@@ -83,7 +83,19 @@ extension Board {
             Ports(UInt16(truncatingIfNeeded: $0.base), UInt8($0.length))
         }
         guard !merged.isEmpty else { return nil }
-        return Part(plugin: survey.instances[number].plugin, ports: merged, interrupts: interrupts(survey, number))
+        return Part(
+            plugin: survey.instances[number].plugin, ports: merged, interrupts: interrupts(survey, number),
+            channels: channels(survey, number))
+    }
+
+    /// The numbers of the channels of ISA's DMA controller that it uses; that itself uses the one between its two chips.
+    private static func channels(_ survey: Survey, _ number: Int) -> [UInt8] {
+        let controller = "dma8237"
+        guard survey.instances[number].plugin != controller else { return [4] }
+        return survey.wires.filter {
+            $0.instance == number && $0.interface == "dma-channel/1" && survey.instances.indices.contains($0.target)
+                && survey.instances[$0.target].plugin == controller
+        }.map { UInt8(truncatingIfNeeded: $0.index) }
     }
 
     /// The first of its claims; nil: it has none below 4 GiB.
