@@ -1,4 +1,4 @@
-"""Checks of check-pc.py on media: discs that Debian's tools make, run as `backplane run image.iso` has them."""
+"""Checks of check-pc.py on media: discs and floppies that Debian's tools make, run as `backplane run image` has them."""
 
 import shutil
 import subprocess
@@ -17,6 +17,11 @@ class Media:
 
     def run(self, checks):
         checks.check("an isohybrid image in place of a machine file is a disc: ISOLINUX comes to its prompt and runs a module by keys", self.isolinux)
+        for size in (360, 720, 1200, 1440, 2880):
+            checks.check(
+                f"a floppy of {size} KiB in place of a machine file boots: SYSLINUX comes to its prompt and does what keys say",
+                lambda size=size: self.syslinux(size))
+        checks.check("another floppy is put in while SYSLINUX runs, and SYSLINUX reads from it", self.another_floppy)
 
     def command(self, image, *more):
         """The image in place of a machine file."""
@@ -57,4 +62,42 @@ class Media:
         assert image.read_bytes()[510:512] == b"\x55\xaa", "it is no hybrid"
         with Screen(self.backplane, self.command(image), self.work) as screen:
             self.greets(screen, "a disc is here")
+            assert screen.quit() == 0
+
+    # ---- Floppies ----------------------------------------------------------------------------------------------------------------
+
+    def floppy(self, name, size, greeting):
+        """A bootable one of so many KiB."""
+        folder = self.folder(name, greeting)
+        (folder / "ldlinux.c32").unlink()  # syslinux brings its own
+        if size < 720:  # no room for modules
+            for module in folder.glob("*.c32"):
+                module.unlink()
+            (folder / "syslinux.cfg").write_text("DISPLAY hello.txt\nPROMPT 1\nTIMEOUT 0\nLABEL hello\n KERNEL none\n")
+        image = self.work / f"{name}.img"
+        image.write_bytes(bytes(size * 1024))
+        self.tool("mformat", "-i", image, "-f", size, "::")
+        self.tool("mcopy", "-i", image, *sorted(folder.iterdir()), "::")
+        self.tool("syslinux", "--install", image)
+        return image
+
+    def syslinux(self, size):
+        image = self.floppy(f"syslinux-{size}", size, f"a floppy of {size} KiB is here")
+        with Screen(self.backplane, self.command(image), self.work) as screen:
+            if size < 720:
+                screen.wait_for(rf"(?s)a floppy of {size} KiB is here.*boot:")
+                screen.type("hello\n")
+                screen.wait_for(r"Loading none\.\.\. failed")
+            else:
+                self.greets(screen, f"a floppy of {size} KiB is here")
+            assert screen.quit() == 0
+
+    def another_floppy(self):
+        first, second = self.floppy("first", 1440, "the first floppy is here"), self.floppy("second", 1440, "the second floppy is here")
+        with Screen(self.backplane, self.command(first), self.work) as screen:
+            self.greets(screen, "the first floppy is here")
+            screen.wait_for(r"boot:\s*$")
+            screen.tell("call", "fdc", "change", str(second))
+            screen.type("hello\n")
+            screen.wait_for("the second floppy is here")
             assert screen.quit() == 0

@@ -1,5 +1,5 @@
 // `backplane run disk.img`: an image in place of a machine file stands for a PC that boots from it: that of machines/pc.yaml with this disk, or the
-// one of a file beside it with this disc.
+// one of a file beside it with this disc or floppy.
 
 import ArgumentParser
 import FoundationEssentials
@@ -9,7 +9,11 @@ import MachineFile
 /// An image of a medium that a PC boots from.
 struct DiskImage {
     /// What the image is; each has a machine file of its own, with a parameter for it.
-    enum Kind { case disk, disc }
+    enum Kind {
+        case disk, disc
+        /// For a drive of this kind, as rtc146818's property `floppies` names it.
+        case floppy(drive: String)
+    }
 
     let path: String
     let kind: Kind
@@ -25,11 +29,25 @@ struct DiskImage {
     }
 
     /// A disc has a volume descriptor in its block 16 (ECMA-119, 8.1), and may well begin as a disk does, for those who write it to one. A
-    /// disk begins with a sector that ends in 55H AAH (the BIOS Boot Specification's signature), which no text does.
+    /// disk begins with a sector that ends in 55H AAH (the BIOS Boot Specification's signature), which no text does. A floppy is known by its
+    /// size; some of DOS 1 have no signature, and none is text.
     private static func kind(_ descriptor: Int32) -> Kind? {
         if read(descriptor, at: 0x8001, count: 5).elementsEqual("CD001".utf8) { return .disc }
-        return read(descriptor, at: 510, count: 2) == [0x55, 0xaa] ? .disk : nil
+        let isBoot = read(descriptor, at: 510, count: 2) == [0x55, 0xaa]
+        var status = stat()
+        if fstat(descriptor, &status) == 0, let drive = floppyDrives[Int(status.st_size)],
+            isBoot || read(descriptor, at: 0, count: 512).contains(0)
+        {
+            return .floppy(drive: drive)
+        }
+        return isBoot ? .disk : nil
     }
+
+    /// By the size of the image in bytes.
+    private static let floppyDrives = [
+        163_840: "360K", 184_320: "360K", 327_680: "360K", 368_640: "360K", 737_280: "720K", 1_228_800: "1.2M",
+        1_474_560: "1.44M", 2_949_120: "2.88M",
+    ]
 
     private static func read(_ descriptor: Int32, at offset: off_t, count: Int) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: count)
@@ -41,14 +59,16 @@ struct DiskImage {
         switch kind {
         case .disk: "pc.yaml"
         case .disc: "pc-cdrom.yaml"
+        case .floppy: "pc-floppy.yaml"
         }
     }
 
-    /// That file's parameter for the image.
-    var parameter: String {
+    /// That file's parameters for the image.
+    var parameters: [(name: String, value: String)] {
         switch kind {
-        case .disk: "disk"
-        case .disc: "iso"
+        case .disk: [("disk", path)]
+        case .disc: [("iso", path)]
+        case .floppy(let drive): [("floppy", path), ("drive", drive)]
         }
     }
 
@@ -56,6 +76,7 @@ struct DiskImage {
         switch kind {
         case .disk: "a disk image"
         case .disc: "an image of a disc"
+        case .floppy: "an image of a floppy"
         }
     }
 }
@@ -71,7 +92,7 @@ extension MachineFileArguments {
         complain(
             "\(files[0]) is \(image.noun): it runs on \(file) (--print shows the machine file that this stands for)")
         files = [file]
-        settings.insert(image.parameter + "=" + image.path, at: 0)
+        settings.insert(contentsOf: image.parameters.map { $0.name + "=" + $0.value }, at: 0)
     }
 
     /// In the installed tree, or in the checkout that the program was built in.
@@ -91,11 +112,11 @@ extension MachineFileArguments {
         guard files.count == 1 else { throw ValidationError("--print takes one machine file or image") }
         guard let image = DiskImage(files[0]) else { return try MachineFileArguments.text(of: files[0]) }
         let file = try MachineFileArguments.path(of: image)
-        let name = "default: " + JSON.quoted(image.path)
         let text = try MachineFileArguments.text(of: file)
         let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
-            if line.hasPrefix("  \(image.parameter): {") {
-                return line.replacing(/default: [^,}]*[^,} ]/, with: name, maxReplacements: 1)
+            if let parameter = image.parameters.first(where: { line.hasPrefix("  \($0.name): {") }) {
+                let value = "default: " + JSON.quoted(parameter.value)
+                return line.replacing(/default: [^,}]*[^,} ]/, with: value, maxReplacements: 1)
             }
             guard line.hasPrefix("extends: ") else { return line[...] }
             // It will be read elsewhere.

@@ -45,7 +45,9 @@ struct Shorthands {
             throw ValidationError("--share and --disk: at most \(Shorthands.mostFunctions) together")
         }
         var parameters: [String] = []
-        if let image { parameters.append("  \(image.parameter): \(Shorthands.quoted(image.path))") }
+        for parameter in image?.parameters ?? [] {
+            parameters.append("  \(parameter.name): \(Shorthands.quoted(parameter.value))")
+        }
         if !forwards.isEmpty { parameters.append("  forward: \(Shorthands.quoted(forwards.joined(separator: ",")))") }
         var (devices, backends): ([String], [String]) = ([], [])
         func slot(_ id: String) {

@@ -60,6 +60,27 @@ extension Commands {
             #expect(try await backplane("run", "--print", cut).output.contains("\n  disk: { default: \"\(cut)\""))
         }
 
+        /// The size makes an image a floppy, and says for which drive.
+        @Test(arguments: [
+            (160, "360K"), (360, "360K"), (720, "720K"), (1200, "1.2M"), (1440, "1.44M"), (2880, "2.88M"),
+        ])
+        func aFloppyInPlaceOfAMachineFileIsThePCWithADrive(kibibytes: Int, drive: String) async throws {
+            let folder = Folder()
+            let bytes = [UInt8](repeating: 0, count: kibibytes << 10)
+            let image = try folder.write("a floppy.img", bytes)
+            let end = try await backplane("run", "--print", image)
+            #expect(end.status == 0 && end.output.contains("floppy: { default: \"\(image)\", doc:"))
+            #expect(end.output.contains("drive: { default: \"\(drive)\", doc:"))
+            let check = try await backplane("check", "--files-only", try folder.write("printed.yaml", end.output))
+            #expect(check.status == 0, "\(check.error)")
+            let shared = try await backplane("run", "--print", image, "--share", folder.path)
+            #expect(shared.output.contains("parameters:\n  floppy: \"\(image)\"\n  drive: \"\(drive)\"\n"))
+            let longer = try folder.write("longer.img", bytes + [0])
+            #expect(try await backplane("run", "--print", longer).output.contains("floppy:") == false)
+            let text = try folder.write("text.yaml", [UInt8](repeating: 0x23, count: kibibytes << 10))
+            #expect(try await backplane("run", "--print", text).output.contains("floppy:") == false)
+        }
+
         /// --share and --disk stand for a machine file that extends the one that is named, and that `check` takes.
         @Test func shorthandsStandForAMachineFile() async throws {
             let folder = Folder()

@@ -11,12 +11,18 @@ final class RTCPlugin: Instance {
                 "century", .unsigned, default: "0x32", bounds: 0...127,
                 doc: "NVRAM address of the century byte, 14 or above; 0: none"),
             Property(
+                "floppies", .choice, list: true, choices: floppyTypes,
+                doc: "which floppy drives firmware finds, up to two: bytes 10 and 14"),
+            Property(
                 "nvram", .text, list: true,
                 doc: "NVRAM bytes at power-on, each written ADDRESS=VALUE in hex, such as 10=40; addresses 0e to 7f"),
             Property("set-at-reset", .bool, default: "on", doc: "set the clock by the host's at power-on"),
         ],
         slots: [Slot("irq", "irq-line/1", optional: true, doc: "its interrupt output, IRQ 8 on a PC")],
         make: { (host, values) throws(PluginError) in try RTCPlugin(host, values) })
+
+    /// By their numbers in byte 0x10: drive A in its high half.
+    private static let floppyTypes: [StaticString] = ["none", "360K", "1.2M", "720K", "1.44M", "2.88M"]
 
     private let base: UInt16
     private let setsTime: Bool
@@ -29,7 +35,7 @@ final class RTCPlugin: Instance {
     init(_ host: Host, _ values: Values) throws(PluginError) {
         base = values.port("at")
         setsTime = values.bool("set-at-reset")
-        nvram = try RTCPlugin.parse(values.textList("nvram"))
+        nvram = try RTCPlugin.floppies(values) + RTCPlugin.parse(values.textList("nvram"))
         let century = UInt8(truncatingIfNeeded: values.unsigned("century"))
         guard century == 0 || century >= 14 else {
             throw PluginError("century: 14 to 127 are NVRAM, and 0 means none; this is \(century)")
@@ -38,6 +44,18 @@ final class RTCPlugin: Instance {
         clock = try host.clock
         timer = try host.clock.timer()
         super.init(host)
+    }
+
+    /// The equipment byte has whether there is one in bit 0, and one less than how many in bits 7:6.
+    private static func floppies(_ values: Values) throws(PluginError) -> [(address: UInt8, value: UInt8)] {
+        let names = values.textList("floppies")
+        guard names.count <= 2 else {
+            throw PluginError("floppies: a PC has two at most, and these are \(names.count)")
+        }
+        let types = names.map { name in UInt8(floppyTypes.firstIndex { $0.description == name } ?? 0) } + [0, 0]
+        let count = types.prefix(2).count { $0 != 0 }
+        guard count > 0 else { return [] }
+        return [(0x10, types[0] << 4 | types[1]), (0x14, UInt8(count - 1) << 6 | 1)]
     }
 
     private static func parse(_ entries: [String]) throws(PluginError) -> [(address: UInt8, value: UInt8)] {
