@@ -1,3 +1,4 @@
+import BackendSupport
 import Glibc
 import PluginKit
 import Testing
@@ -12,7 +13,7 @@ import Testing
             // A request that was refused at once waits for its turn.
             let request =
                 index % 10 == 5
-                ? DiskWorker.Request(.read, tag: UInt64(index), verdict: .outOfRange)
+                ? DiskRequest(.read, tag: UInt64(index), verdict: .outOfRange)
                 : buffer.request(.read, at: UInt64(index * 512), tag: UInt64(index))
             #expect(bench.worker.submit(request))
         }

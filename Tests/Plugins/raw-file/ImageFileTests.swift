@@ -26,14 +26,14 @@ import Testing
     @Test func geometryIsInWholeSectors() throws {
         let path = try folder.image(count: 512 * 9)
         let file = try open(path)
-        #expect(file.geometry == ImageGeometry(sectorSize: 512, sectors: 9))
+        #expect(file.geometry == DiskGeometry(sectorSize: 512, sectors: 9))
         #expect(file.warnings == [])
     }
 
     @Test func aTailIsIgnoredAndSaidSo() throws {
         let path = try folder.image(count: 10000)
         let file = try open(path, sector: 4096)
-        #expect(file.geometry == ImageGeometry(sectorSize: 4096, sectors: 2))
+        #expect(file.geometry == DiskGeometry(sectorSize: 4096, sectors: 2))
         #expect(file.warnings == ["'\(path)' has 10000 bytes, not a multiple of 4096: the last 1808 are ignored"])
     }
 
@@ -92,7 +92,7 @@ import Testing
     }
 
     @Test func rangesBeyondTheEndAreFound() {
-        let disk = ImageGeometry(sectorSize: 512, sectors: 10)
+        let disk = DiskGeometry(sectorSize: 512, sectors: 10)
         #expect(disk.bytes(sector: 9, count: 1)! == (4608, 512))
         #expect(disk.bytes(sector: 10, count: 0)! == (5120, 0))
         #expect(disk.bytes(sector: 10, count: 1) == nil)

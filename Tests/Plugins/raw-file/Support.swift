@@ -104,7 +104,7 @@ final class Bench: @unchecked Sendable {
     /// Completions until there are `count`, or five seconds have passed; and whether the worker said that it is quiet.
     func news(_ count: Int, untilQuiet: Bool = false) -> (tags: [UInt64], statuses: [Status], isQuiet: Bool) {
         let deadline = Monitor.Deadline(milliseconds: 5000)
-        var all = DiskWorker.News()
+        var all = DiskNews()
         while all.completions.count < count || (untilQuiet && !all.isQuiet) {
             let isThere = box.monitor.locked {
                 while box.posts == 0 {
@@ -132,7 +132,7 @@ final class Buffer: @unchecked Sendable {
     convenience init(count: Int) { self.init([UInt8](repeating: 0xee, count: count)) }
     var bytes: [UInt8] { [UInt8](raw) }
 
-    func request(_ operation: BlockOperation, at offset: UInt64, tag: UInt64) -> DiskWorker.Request {
+    func request(_ operation: BlockOperation, at offset: UInt64, tag: UInt64) -> DiskRequest {
         .init(operation, offset: offset, length: raw.count, data: raw.baseAddress, tag: tag)
     }
 }

@@ -8,44 +8,7 @@ import PluginKit
 /// The thread transfers through a buffer of its own. A host disk that hangs therefore never holds a client's buffer:
 /// `cancelAll` waits for a copy of memory at most. (Measured: a 128 KiB read from the page cache takes 21 us instead of
 /// 10.)
-public final class DiskWorker: @unchecked Sendable {
-    public struct Request: @unchecked Sendable {
-        public var operation: BlockOperation
-        public var offset: UInt64
-        public var length: Int
-        /// SAFETY: `length` bytes of the client's, its promise until the completion or `cancelAll`; touched only with
-        /// the monitor held and the request not cancelled.
-        public var data: UnsafeMutableRawPointer?
-        public var tag: UInt64
-        /// Decided already: the request only waits for its turn to complete.
-        public var verdict: Status?
-        fileprivate var epoch: UInt64 = 0
-
-        public init(
-            _ operation: BlockOperation, offset: UInt64 = 0, length: Int = 0, data: UnsafeMutableRawPointer? = nil,
-            tag: UInt64, verdict: Status? = nil
-        ) {
-            self.operation = operation
-            self.offset = offset
-            self.length = length
-            self.data = data
-            self.tag = tag
-            self.verdict = verdict
-        }
-    }
-
-    public struct Completion: Equatable, Sendable {
-        public let tag: UInt64
-        public let status: Status
-    }
-
-    public struct News: Sendable {
-        /// In the order of submission.
-        public var completions: [Completion] = []
-        /// What `quiesce` asked for is done.
-        public var isQuiet = false
-    }
-
+public final class DiskWorker: DiskEngine, @unchecked Sendable {
     public struct Statistics: Equatable, Sendable {
         public var reads = 0, readBytes = 0, writes = 0, writtenBytes = 0, flushes = 0, discards = 0, errors = 0
         /// Requests that wait or are being worked on.
@@ -64,10 +27,10 @@ public final class DiskWorker: @unchecked Sendable {
     private let monitor = Monitor()
 
     // Guarded by `monitor`.
-    private var queue: [Request] = []
+    private var queue: [DiskRequest] = []
     private var isWorking = false
     private var epoch: UInt64 = 0
-    private var news = News()
+    private var news = DiskNews()
     private var isNewsPosted = false
     private var wantsQuiet = false
     private var isStopping = false
@@ -97,8 +60,7 @@ public final class DiskWorker: @unchecked Sendable {
         thread = try WorkerThread("bp-disk") { [self] in run() }
     }
 
-    /// False: too many wait already.
-    public func submit(_ request: Request) -> Bool {
+    public func submit(_ request: DiskRequest) -> Bool {
         monitor.locked {
             guard queue.count + news.completions.count < DiskWorker.limit else { return false }
             queue.append(request)
@@ -108,9 +70,6 @@ public final class DiskWorker: @unchecked Sendable {
         }
     }
 
-    /// When it returns, no client's buffer is touched any more, and no completion of an earlier request comes. A write
-    /// that the thread had begun may still reach the disk, whole or in part, before anything that is submitted later.
-    /// False: the post that is under way brings `isQuiet`; else what was posted is of no use any more.
     @discardableResult
     public func cancelAll() -> Bool {
         monitor.locked {
@@ -123,7 +82,6 @@ public final class DiskWorker: @unchecked Sendable {
         }
     }
 
-    /// True: nothing waits, and everything is on the disk. False: the news `isQuiet` will come.
     public func quiesce() -> Bool {
         monitor.locked {
             if queue.isEmpty, !isWorking, !isDirty, news.completions.isEmpty { return true }
@@ -133,15 +91,9 @@ public final class DiskWorker: @unchecked Sendable {
         }
     }
 
-    /// What is left beyond `limit` completions is posted anew.
-    public func takeNews(limit: Int = .max) -> News {
+    public func takeNews(limit: Int = .max) -> DiskNews {
         monitor.locked {
-            var taken = news
-            news = News()
-            if taken.completions.count > limit {
-                news.completions = Array(taken.completions[limit...])
-                taken.completions.removeLast(taken.completions.count - limit)
-            }
+            let taken = news.take(limit: limit)
             isNewsPosted = false
             postNews()
             return taken
@@ -156,8 +108,9 @@ public final class DiskWorker: @unchecked Sendable {
         }
     }
 
-    /// Cancels what waits and ends the thread. False: the host's disk does not answer; the thread ends when it does.
-    public func stop(milliseconds: Int = 1000) -> Bool {
+    public func stop() -> Bool { stop(milliseconds: 1000) }
+
+    public func stop(milliseconds: Int) -> Bool {
         cancelAll()
         monitor.locked {
             isStopping = true
@@ -171,7 +124,7 @@ public final class DiskWorker: @unchecked Sendable {
     // MARK: The thread
 
     private enum Job {
-        case request(Request)
+        case request(DiskRequest)
         case settle
         case end
     }
@@ -200,14 +153,12 @@ public final class DiskWorker: @unchecked Sendable {
                 isWorking = true
                 return .settle
             }
-            if isNewsPosted || !hasNews { monitor.wait() } else { _ = monitor.wait(until: .init(milliseconds: 10)) }
+            if isNewsPosted || news.isEmpty { monitor.wait() } else { _ = monitor.wait(until: .init(milliseconds: 10)) }
         }
     }
 
-    private var hasNews: Bool { news.isQuiet || !news.completions.isEmpty }
-
     private func postNews() {
-        if hasNews, !isNewsPosted { isNewsPosted = link.post(postArgument) }
+        if !news.isEmpty, !isNewsPosted { isNewsPosted = link.post(postArgument) }
     }
 
     private func settle() {
@@ -219,18 +170,18 @@ public final class DiskWorker: @unchecked Sendable {
         }
     }
 
-    private func finish(_ request: Request, _ status: Status) {
+    private func finish(_ request: DiskRequest, _ status: Status) {
         monitor.locked {
             isWorking = false
             totals.overlay = medium.overlayLength
             count(request, status)
             guard request.epoch == epoch, !isStopping else { return }
-            news.completions.append(Completion(tag: request.tag, status: status))
+            news.completions.append(DiskCompletion(tag: request.tag, status: status))
             postNews()
         }
     }
 
-    private func count(_ request: Request, _ status: Status) {
+    private func count(_ request: DiskRequest, _ status: Status) {
         guard status == .ok else {
             totals.errors += 1
             return
@@ -247,7 +198,7 @@ public final class DiskWorker: @unchecked Sendable {
         }
     }
 
-    private func perform(_ request: Request) -> Status {
+    private func perform(_ request: DiskRequest) -> Status {
         if let verdict = request.verdict { return verdict }
         if request.operation == .flush { return flush() }
         let hasData = request.operation == .read || request.operation == .write
@@ -268,7 +219,7 @@ public final class DiskWorker: @unchecked Sendable {
     }
 
     /// Zeros, as a hole where there can be one. What is discarded may stay as it is.
-    private func clear(_ request: Request) throws(HostCallError) -> Status {
+    private func clear(_ request: DiskRequest) throws(HostCallError) -> Status {
         guard request.length > 0 else { return .ok }
         monitor.locked { isDirty = true }
         if try medium.punch(at: request.offset, length: UInt64(request.length)) || request.operation == .discard {
@@ -286,7 +237,7 @@ public final class DiskWorker: @unchecked Sendable {
     }
 
     /// False: it was cancelled meanwhile.
-    private func transfer(_ request: Request, _ done: Int, _ count: Int) throws(HostCallError) -> Bool {
+    private func transfer(_ request: DiskRequest, _ done: Int, _ count: Int) throws(HostCallError) -> Bool {
         let part = UnsafeMutableRawBufferPointer(rebasing: staging[..<count])
         let offset = request.offset + UInt64(done)
         if request.operation == .read {
@@ -302,7 +253,7 @@ public final class DiskWorker: @unchecked Sendable {
     }
 
     /// Runs `body` with the client's buffer, unless the request was cancelled.
-    private func withBuffer(of request: Request, _ body: (UnsafeMutableRawPointer) -> Void) -> Bool {
+    private func withBuffer(of request: DiskRequest, _ body: (UnsafeMutableRawPointer) -> Void) -> Bool {
         monitor.locked {
             guard request.epoch == epoch, let data = request.data else { return false }
             body(data)

@@ -14,25 +14,6 @@ public struct ImageError: Error, Equatable {
     init(_ text: String) { self.text = text }
 }
 
-public struct ImageGeometry: Equatable, Sendable {
-    public let sectorSize: UInt32
-    public let sectors: UInt64
-
-    public init(sectorSize: UInt32, sectors: UInt64) {
-        self.sectorSize = sectorSize
-        self.sectors = sectors
-    }
-
-    /// In bytes.
-    public var length: UInt64 { sectors * UInt64(sectorSize) }
-
-    /// The byte range of some sectors; nil: beyond the end.
-    public func bytes(sector: UInt64, count: UInt64) -> (offset: UInt64, length: Int)? {
-        guard sector <= sectors, count <= sectors - sector else { return nil }
-        return (sector * UInt64(sectorSize), Int(clamping: count * UInt64(sectorSize)))
-    }
-}
-
 /// An open raw disk image: a regular file or a block device, locked against a second writer for as long as it is open.
 ///
 /// The lock is one of the open file description (fcntl(2), F_OFD_SETLK): exclusive for read-write, shared otherwise. It
@@ -40,7 +21,7 @@ public struct ImageGeometry: Equatable, Sendable {
 public final class ImageFile: Sendable {
     public let path: String
     public let mode: ImageMode
-    public let geometry: ImageGeometry
+    public let geometry: DiskGeometry
     /// Sentences that the user should read once.
     public let warnings: [String]
     let descriptor: Descriptor
@@ -82,12 +63,12 @@ public final class ImageFile: Sendable {
 
     private static func geometry(
         _ length: UInt64, _ path: String, _ sectorSize: UInt32
-    ) throws(ImageError) -> ImageGeometry {
+    ) throws(ImageError) -> DiskGeometry {
         let sectors = length / UInt64(sectorSize)
         guard sectors > 0 else {
             throw ImageError("'\(path)' has \(length) bytes, less than one sector of \(sectorSize)")
         }
-        return ImageGeometry(sectorSize: sectorSize, sectors: sectors)
+        return DiskGeometry(sectorSize: sectorSize, sectors: sectors)
     }
 
     private static func open(_ path: String, _ mode: ImageMode) throws(ImageError) -> Descriptor {

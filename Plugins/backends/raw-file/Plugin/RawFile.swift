@@ -5,7 +5,7 @@ import RawImage
 
 /// A disk whose sectors are those of a host file or block device, without any format around them.
 /// Not modelled: direct I/O (the host's page cache is used; a flush reaches the disk).
-final class RawFile: Instance {
+final class RawFile: DiskBackend<DiskWorker> {
     static let definition = ClassDefinition.backend(
         "raw-file", summary: "a disk image without a format: a host file or block device",
         properties: [
@@ -29,18 +29,9 @@ final class RawFile: Instance {
         check: { (_, values) throws(PluginError) in try RawFile.check(values) },
         make: { (host, values) throws(PluginError) in try RawFile(host, values) })
 
-    private static let news: UInt = 1
-    /// Virtual ns from a request to its completion where runs repeat exactly.
-    private static let latency: UInt64 = 100_000
-
     /// As the machine file has it.
     private let properties: (mode: ImageMode, sectorSize: UInt32)
-    private var path: String
     private var mode: ImageMode
-    private var geometry: ImageGeometry
-    private var client: BlockClient?
-    /// nil after disconnect: the image is closed, and its lock released.
-    private var worker: DiskWorker?
 
     private static func mode(_ values: Values) -> ImageMode { ImageMode(rawValue: values.choice("mode")) ?? .readOnly }
     private static func sectorSize(_ values: Values) -> UInt32 {
@@ -62,128 +53,45 @@ final class RawFile: Instance {
     init(_ host: Host, _ values: Values) throws(PluginError) {
         properties = (RawFile.mode(values), RawFile.sectorSize(values))
         mode = properties.mode
-        path = values.text("path")
-        (worker, geometry) = try RawFile.open(path, mode, properties.sectorSize, host)
-        super.init(host)
+        super.init(host, try RawFile.open(values.text("path"), mode, properties.sectorSize, host))
     }
 
     private static func open(
         _ path: String, _ mode: ImageMode, _ sectorSize: UInt32, _ host: Host
-    ) throws(PluginError) -> (DiskWorker, ImageGeometry) {
+    ) throws(PluginError) -> OpenDisk<DiskWorker> {
         do throws(ImageError) {
             let image = try ImageFile(path: path, mode: mode, sectorSize: sectorSize)
             let medium = try ImageMedium(image, directory: temporaryDirectory)
             for warning in image.warnings { host.log(.warning, warning) }
-            return (DiskWorker(medium, link: HostLink(host), postArgument: news), image.geometry)
+            return OpenDisk(
+                DiskWorker(medium, link: HostLink(host), postArgument: news), name: path, geometry: image.geometry,
+                isReadOnly: mode == .readOnly, known: [.discard, .writeZeroes])
         } catch {
             throw PluginError(error.text)
         }
     }
 
     private var statistics: String {
-        guard let all = worker?.statistics else { return "closed" }
+        guard let all = engine?.statistics else { return "closed" }
         let overlay = mode == .snapshot ? ", overlay \(all.overlay >> 10) KiB" : ""
         return "reads \(all.reads) (\(all.readBytes) bytes), writes \(all.writes) (\(all.writtenBytes) bytes), "
             + "flushes \(all.flushes), discards \(all.discards), errors \(all.errors), waiting \(all.waiting)" + overlay
     }
 
-    // MARK: Lifecycle
-
-    override func connect() throws(PluginError) { if let worker { try RawFile.start(worker) } }
-
-    private static func start(_ worker: DiskWorker) throws(PluginError) {
-        do throws(HostCallError) { try worker.start() } catch {
-            throw PluginError("a thread cannot be started: " + error.text)
-        }
-    }
-
-    override func quiesce() throws(PluginError) -> Bool { worker?.quiesce() ?? true }
-
-    override func disconnect() {
-        client = nil
-        close()
-    }
-
-    private func close() {
-        if let worker, !worker.stop() {
-            host.log(.error, "the host's disk under '\(path)' does not answer: what was being written may be lost")
-        }
-        worker = nil
-    }
-
-    // MARK: State: what the image holds is not in it
-
     override func save(to state: StateWriter) throws(PluginError) {
-        let overlay = worker?.statistics.overlay ?? 0
+        let overlay = engine?.statistics.overlay ?? 0
         guard overlay == 0 else {
             throw PluginError(
-                "'\(path)' in mode: snapshot holds \(overlay >> 10) KiB of changes, which cannot be saved",
+                "'\(name)' in mode: snapshot holds \(overlay >> 10) KiB of changes, which cannot be saved",
                 status: .unsupported)
         }
-        state.put("sectors", geometry.sectors)
-        state.put("sector-size", geometry.sectorSize)
-    }
-
-    override func load(version: UInt32, from state: StateReader) throws(PluginError) {
-        let saved = ImageGeometry(sectorSize: try state.get("sector-size"), sectors: try state.get("sectors"))
-        guard saved == geometry else {
-            throw PluginError(
-                "the state was saved with a disk of \(saved.sectors) sectors of \(saved.sectorSize) bytes; "
-                    + "'\(path)' has \(geometry.sectors) of \(geometry.sectorSize)")
-        }
-    }
-
-    // MARK: Block
-
-    override func blockClient(_ index: UInt32, is client: BlockClient) { self.client = client }
-
-    override func blockInfo(_ index: UInt32) -> bp_block_info? {
-        var info = bp_block_info()
-        info.sector_size = geometry.sectorSize
-        info.sectors = geometry.sectors
-        info.read_only = mode == .readOnly ? 1 : 0
-        if mode != .readOnly { info.known = [.discard, .writeZeroes] }
-        return info
-    }
-
-    override func blockSubmitted(_ index: UInt32, _ request: BlockRequest) {
-        guard worker?.submit(translate(request)) == true else {
-            client?.complete(tag: request.tag, .busy)
-            return
-        }
-        (try? host.events)?.expect(RawFile.news, after: RawFile.latency)
-    }
-
-    private func translate(_ request: BlockRequest) -> DiskWorker.Request {
-        func decided(_ status: Status) -> DiskWorker.Request {
-            .init(request.operation, tag: request.tag, verdict: status)
-        }
-        if request.operation == .flush { return .init(.flush, tag: request.tag) }
-        if request.operation != .read, mode == .readOnly { return decided(.readOnly) }
-        guard let range = geometry.bytes(sector: request.sector, count: request.count) else {
-            return decided(.outOfRange)
-        }
-        return .init(
-            request.operation, offset: range.offset, length: range.length, data: request.data, tag: request.tag)
-    }
-
-    override func blockCancelAll(_ index: UInt32) {
-        if worker?.cancelAll() == true { (try? host.events)?.forget(RawFile.news) }
+        try super.save(to: state)
     }
 
     override func blockInsert(_ index: UInt32, path: String, isReadOnly: Bool) throws(PluginError) {
         let mode = isReadOnly ? .readOnly : properties.mode
-        let (worker, geometry) = try RawFile.open(path, mode, properties.sectorSize, host)
-        try RawFile.start(worker)
-        close()
-        (self.worker, self.path, self.mode, self.geometry) = (worker, path, mode, geometry)
-    }
-
-    override func posted(_ argument: UInt) {
-        // One for each post: what comes together on a fast host must not come sooner than announced.
-        guard let news = worker?.takeNews(limit: 1) else { return }
-        for completion in news.completions { client?.complete(tag: completion.tag, completion.status) }
-        if news.isQuiet { host.quiesced() }
+        try replace(by: RawFile.open(path, mode, properties.sectorSize, host))
+        self.mode = mode
     }
 }
 
