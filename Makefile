@@ -71,6 +71,7 @@ check-kvm: guests
 # Tests run optimized, with testability, in a build folder of their own; so do the plugins that they load.
 TESTS = $(SWIFT_FLAGS) --scratch-path .build-tests -Xswiftc -enable-testing
 test: setup guests
+	@scripts/setup.sh test
 	@scripts/setup-qmp.sh .build-tests/qmp-venv
 	swift build $(TESTS) --build-tests
 	BACKPLANE_ALONE=1 swift test $(TESTS) --skip-build --filter 'NativeTests/instructionsWhoseSizesDiffer'

@@ -94,6 +94,9 @@ let plugins = [
         shared: ["BackendSupport", "CBackendSupport", "CWebSockets", "RemoteDisplay", "SocketEndpoint"],
         testsUseRFB: true, modelUsesKit: true, isModelStrict: false),
     backend("file", "FilePump", "Pump"),
+    PluginFolder(
+        kind: "backends", name: "nbd", model: "NBDClient", modelFolder: "Client",
+        shared: ["BackendSupport", "CBackendSupport", "CNBD"], modelUsesKit: true, isModelStrict: false),
     backend("null"),
     PluginFolder(
         kind: "backends", name: "picture", model: "PictureFiles", modelFolder: "Files",
@@ -246,6 +249,7 @@ let shared: [Target] = [
     .target(
         name: "Unpacking", dependencies: ["CLZMA", "CZSTD", "CZlib"], path: "Plugins/loaders/Unpacking",
         swiftSettings: strict),
+    .systemLibrary(name: "CNBD"),
     .systemLibrary(name: "CSlirp"),
     .systemLibrary(name: "CWebSockets"),
     .systemLibrary(name: "CLZMA", pkgConfig: "liblzma", providers: [.apt(["liblzma-dev"])]),

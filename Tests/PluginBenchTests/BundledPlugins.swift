@@ -9,6 +9,8 @@ struct BundledPlugin: Sendable, CustomTestStringConvertible {
     var name: String
     /// Texts; `FILE:n` stands for a temporary file of n bytes, `PATH` for a name in a temporary directory, `DIRECTORY` for that.
     var properties: [String: String] = [:]
+    /// A program that it starts.
+    var needs: String?
 
     var testDescription: String { name }
 
@@ -49,7 +51,9 @@ struct BundledPlugin: Sendable, CustomTestStringConvertible {
         BundledPlugin(name: "trace", properties: ["file": "PATH"]), BundledPlugin(name: "watchpoint"),
         // Backends.
         BundledPlugin(name: "browser", properties: ["port": "0", "files": "DIRECTORY"]),
-        BundledPlugin(name: "file", properties: ["path": "PATH"]), BundledPlugin(name: "null"),
+        BundledPlugin(name: "file", properties: ["path": "PATH"]),
+        BundledPlugin(name: "nbd", properties: ["image": "FILE:1048576", "format": "raw"], needs: "qemu-nbd"),
+        BundledPlugin(name: "null"),
         BundledPlugin(name: "picture", properties: ["path": "PATH"]), BundledPlugin(name: "pty"),
         BundledPlugin(name: "ram-disk", properties: ["size": "1MiB"]),
         BundledPlugin(name: "raw-file", properties: ["path": "FILE:1048576"]),
@@ -69,6 +73,11 @@ struct BundledPlugin: Sendable, CustomTestStringConvertible {
 
     var path: String { BundledPlugin.directory + "/lib\(name).so" }
     var isBuilt: Bool { access(path, R_OK) == 0 }
+    var isUsable: Bool {
+        guard let needs else { return true }
+        let folders = (BundledPlugin.setting("PATH") ?? "").split(separator: ":")
+        return folders.contains { access("\($0)/\(needs)", X_OK) == 0 }
+    }
 
     static func setting(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
 }

@@ -29,6 +29,7 @@ import PluginBench
             }
             return
         }
+        guard plugin.isUsable else { return print("\(plugin.name): skipped, there is no \(plugin.needs ?? "")") }
         let files = TemporaryFiles()
         let library = try PluginLibrary(path: plugin.path)
         let type = try #require(library.description.classes.first)

@@ -116,6 +116,11 @@ int bh_lock(int fd, int exclusive) {
     RETURN(int, fcntl(fd, F_OFD_SETLK, &lock));
 }
 
+int bh_lock_first(int fd, int exclusive) {
+    struct flock lock = {.l_type = exclusive ? F_WRLCK : F_RDLCK, .l_whence = SEEK_SET, .l_len = 1};
+    RETURN(int, fcntl(fd, F_OFD_SETLK, &lock));
+}
+
 void bh_unlock(int fd) {
     struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
     (void)fcntl(fd, F_OFD_SETLK, &lock);

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "backend_folder_calls.h"
+#include "backend_process_calls.h"
 
 /* Descriptors */
 int bh_open(const char *path, int flags, unsigned mode);
@@ -37,6 +38,7 @@ int bh_rename(const char *from, const char *to);
 int bh_read_link(const char *path, char *target, size_t size); /* NUL-terminated; what does not fit is -ENAMETOOLONG */
 /* An open-file-description lock of the whole file. */
 int bh_lock(int descriptor, int exclusive);
+int bh_lock_first(int descriptor, int exclusive); /* of its first byte alone: QEMU has locks of its own further on */
 void bh_unlock(int descriptor);
 /* 1: somebody holds it for writing, 0: not. */
 int bh_is_write_locked(int descriptor);
