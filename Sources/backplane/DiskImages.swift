@@ -1,5 +1,5 @@
 // `backplane run disk.img`: an image in place of a machine file stands for a PC that boots from it: that of machines/pc.yaml with this disk, or the
-// one of a file beside it with this disc or floppy.
+// one of a file beside it with this disc, floppy or qcow2 image.
 
 import ArgumentParser
 import FoundationEssentials
@@ -10,7 +10,7 @@ import MachineFile
 struct DiskImage {
     /// What the image is; each has a machine file of its own, with a parameter for it.
     enum Kind {
-        case disk, disc
+        case disk, disc, qcow2
         /// For a drive of this kind, as rtc146818's property `floppies` names it.
         case floppy(drive: String)
     }
@@ -19,11 +19,8 @@ struct DiskImage {
     let kind: Kind
 
     /// nil: it is none.
-    init?(_ path: String) {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-        guard descriptor >= 0 else { return nil }
-        defer { close(descriptor) }
-        guard let kind = DiskImage.kind(descriptor) else { return nil }
+    init?(_ path: String) throws {
+        guard let kind = try DiskImage.kind(path) else { return nil }
         self.kind = kind
         self.path = URL(fileURLWithPath: path).standardizedFileURL.path
     }
@@ -31,7 +28,11 @@ struct DiskImage {
     /// A disc has a volume descriptor in its block 16 (ECMA-119, 8.1), and may well begin as a disk does, for those who write it to one. A
     /// disk begins with a sector that ends in 55H AAH (the BIOS Boot Specification's signature), which no text does. A floppy is known by its
     /// size; some of DOS 1 have no signature, and none is text.
-    private static func kind(_ descriptor: Int32) -> Kind? {
+    private static func kind(_ path: String) throws -> Kind? {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        if try isQcow2(path, descriptor) { return .qcow2 }
         if read(descriptor, at: 0x8001, count: 5).elementsEqual("CD001".utf8) { return .disc }
         let isBoot = read(descriptor, at: 510, count: 2) == [0x55, 0xaa]
         var status = stat()
@@ -49,6 +50,29 @@ struct DiskImage {
         1_474_560: "1.44M", 2_949_120: "2.88M",
     ]
 
+    /// Whether the file is called .qcow2 and is one. One of both alone is an error: a guest can write that format's header to a raw disk, and would
+    /// have the files that it names opened when the disk is next run.
+    static func isQcow2(_ path: String) throws -> Bool {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard descriptor >= 0 else { return false }
+        defer { close(descriptor) }
+        return try isQcow2(path, descriptor)
+    }
+
+    private static func isQcow2(_ path: String, _ descriptor: Int32) throws -> Bool {
+        let isCalledSo = path.lowercased().hasSuffix(".qcow2")
+        let isOne = read(descriptor, at: 0, count: 4) == [0x51, 0x46, 0x49, 0xfb]
+        if isOne, !isCalledSo {
+            throw ValidationError(
+                "\(path) has the header of a qcow2 image, which a guest may have written to a raw one: name it .qcow2 if it is one; else a machine file can say raw-file"
+            )
+        }
+        if isCalledSo, !isOne {
+            throw ValidationError("\(path) is no qcow2 image, as its name says: its header is another")
+        }
+        return isOne
+    }
+
     private static func read(_ descriptor: Int32, at offset: off_t, count: Int) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: count)
         return pread(descriptor, &bytes, count, offset) == count ? bytes : []
@@ -60,6 +84,7 @@ struct DiskImage {
         case .disk: "pc.yaml"
         case .disc: "pc-cdrom.yaml"
         case .floppy: "pc-floppy.yaml"
+        case .qcow2: "pc-qcow2.yaml"
         }
     }
 
@@ -69,6 +94,7 @@ struct DiskImage {
         case .disk: [("disk", path)]
         case .disc: [("iso", path)]
         case .floppy(let drive): [("floppy", path), ("drive", drive)]
+        case .qcow2: [("image", path)]
         }
     }
 
@@ -77,6 +103,7 @@ struct DiskImage {
         case .disk: "a disk image"
         case .disc: "an image of a disc"
         case .floppy: "an image of a floppy"
+        case .qcow2: "a qcow2 image"
         }
     }
 }
@@ -84,7 +111,7 @@ struct DiskImage {
 extension MachineFileArguments {
     /// Images are replaced by the PC that they stand for, which is said.
     mutating func replaceImages() throws {
-        guard let image = files.lazy.compactMap(DiskImage.init).first else { return }
+        guard let image = try files.lazy.compactMap({ try DiskImage($0) }).first else { return }
         guard files.count == 1 else {
             throw ValidationError("\(image.path) is \(image.noun): it is run alone, or by a machine file that names it")
         }
@@ -110,7 +137,7 @@ extension MachineFileArguments {
     /// The text of the machine file that the arguments stand for: of an image the PC with it named.
     func printed() throws -> String {
         guard files.count == 1 else { throw ValidationError("--print takes one machine file or image") }
-        guard let image = DiskImage(files[0]) else { return try MachineFileArguments.text(of: files[0]) }
+        guard let image = try DiskImage(files[0]) else { return try MachineFileArguments.text(of: files[0]) }
         let file = try MachineFileArguments.path(of: image)
         let text = try MachineFileArguments.text(of: file)
         let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map { line in

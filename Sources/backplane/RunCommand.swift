@@ -9,7 +9,8 @@ struct Run: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Run machines, each with its own memory, engine, policies and console.",
         discussion: """
-            A disk image in place of a machine file runs on machines/pc.yaml, an ISO image on pc-cdrom.yaml, one of a floppy on pc-floppy.yaml. \
+            A disk image in place of a machine file runs on machines/pc.yaml, a file called .qcow2 on pc-qcow2.yaml, an ISO image on \
+            pc-cdrom.yaml, one of a floppy on pc-floppy.yaml. \
             Ctrl-A 1, Ctrl-A 2 and so on, and Ctrl-A n, give the terminal to another machine. \
             Exit status: 0 powered off, 2 bad input, 4 a plugin's fault, 6 the engine failed or the guest halted for ever, \
             8 stopped by a policy; odd ones are the guest's own, (value << 1) | 1. Of several machines, the first that is not 0.
@@ -62,7 +63,7 @@ struct Run: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "One more disk, by virtio: an image without a format. For machines with a PCI bus 'pci'. Repeatable.",
+            "One more disk, by virtio: a raw image, or a file called .qcow2. For machines with a PCI bus 'pci'. Repeatable.",
             valueName: "FILE"),
         completion: .file())
     var disk: [String] = []

@@ -67,8 +67,9 @@ struct Shorthands {
             let id = "disk-\(index + 2)"
             slot(id)
             devices.append("  - { id: \(id), plugin: virtio-blk, transport: \(id)-slot, block: \(id)-file }")
-            backends.append(
-                "  - { id: \(id)-file, plugin: raw-file, path: \(Shorthands.quoted(Shorthands.absolute(disk))) }")
+            let path = Shorthands.quoted(Shorthands.absolute(disk))
+            let plugin = try DiskImage.isQcow2(disk) ? "nbd, image: \(path), format: qcow2" : "raw-file, path: \(path)"
+            backends.append("  - { id: \(id)-file, plugin: \(plugin) }")
         }
         var lines = ["extends: \(Shorthands.quoted(Shorthands.absolute(file)))"]
         for (key, items) in [("parameters", parameters), ("devices", devices), ("backends", backends)]
@@ -85,7 +86,7 @@ extension MachineFileArguments {
     func printed(_ shorthands: Shorthands) throws -> String {
         guard !shorthands.isEmpty else { return try printed() }
         guard files.count == 1 else { throw ValidationError("--share and --disk take one machine file or image") }
-        let image = DiskImage(files[0])
+        let image = try DiskImage(files[0])
         let file = try image.map(MachineFileArguments.path) ?? files[0]
         return try shorthands.text(extending: file, image: image)
     }

@@ -37,6 +37,11 @@ enum Host {
     static let canRunPlugins = hasKVM && hasCompiler
     static let isRoot = has("root", "no file system can be mounted") { geteuid() == 0 }
 
+    static let qemuImg = inPath("qemu-img")
+    static let hasQEMUTools = has("qemu-nbd and qemu-img (Debian's package qemu-utils)", "no image is opened") {
+        qemuImg != nil && inPath("qemu-nbd") != nil
+    }
+
     private static func has(_ what: String, _ consequence: String, _ test: () -> Bool) -> Bool {
         let result = test()
         if !result { print("some command line tests are skipped: no \(what): \(consequence)") }

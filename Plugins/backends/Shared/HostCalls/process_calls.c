@@ -26,7 +26,7 @@ static void start(program *it) {
     sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)setsid();
-    if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0) return;
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) return;
     /* It may have ended before that. */
     if (getppid() != it->parent) _exit(127);
     if (dup2(it->input, 0) < 0 || dup2(it->output, 1) < 0 || dup2(it->output, 2) < 0) return;

@@ -3,7 +3,7 @@
 #define BACKEND_PROCESS_CALLS_H
 
 /* Starts `path` in a session of its own, with nothing open but /dev/null as input and `output` as output and errors: its process number. It gets
- * SIGTERM when the *thread* that calls this ends, however it ends. `arguments` ends with NULL. */
+ * SIGKILL when the *thread* that calls this ends, however it ends. `arguments` ends with NULL. */
 int bh_spawn(const char *path, char *const arguments[], int output);
 /* 1: it has ended, and its number is free; 0: it runs. */
 int bh_reap(int process);
