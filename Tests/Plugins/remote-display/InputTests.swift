@@ -66,7 +66,7 @@ import Testing
         }
         input.release(0, by: &hand)
         let events = all(&input)
-        #expect(events.count < 300)
+        #expect(events.count < 5000)
         for code in [Code.a, Code.shift, Code.left] {
             let changes = events.joined().filter { $0.type == 1 && $0.code == code }.map(\.value)
             #expect(changes == changes.indices.map { $0 % 2 == 0 ? 1 : 0 } && changes.last == 0, "\(code)")

@@ -169,6 +169,25 @@ private final class Peer {
         #expect(events == [.key(30, down: true), .key(30, down: false), .key(48, down: true)])
     }
 
+    /// As programs do that type: they do not wait for a picture that they have asked for.
+    @Test func whatAClientTypedBeforeItWentIsHeard() throws {
+        let machine = try Machine()
+        defer { #expect(machine.stop()) }
+        for _ in 0..<50 {
+            var peer: Peer? = try Peer(machine)
+            #expect(try peer?.wait { $0.isReady } == true)
+            let request = peer?.client.request(isIncremental: false) ?? []
+            peer?.send(request)
+            peer?.send(request + RFBClient.key(0x61, isDown: true) + RFBClient.key(0x61, isDown: false))
+            peer = nil
+            var events: [InputEvent] = []
+            for _ in 0..<30_000 where events.count < 2 {
+                if let packet = machine.server.hub.nextInput() { events += packet.events } else { usleep(1000) }
+            }
+            #expect(events == [.key(30, down: true), .key(30, down: false)])
+        }
+    }
+
     @Test func garbageEndsTheConnectionAndNoOther() throws {
         let machine = try Machine()
         defer { #expect(machine.stop()) }

@@ -10,8 +10,8 @@ struct OperatorInput {
         var isMotion = false
     }
 
-    /// Packets that wait for the machine, releases apart.
-    static let limit = 256
+    /// Packets that wait for the machine, releases apart: a page of text that is typed at once.
+    static let limit = 4096
     private static let absoluteMost = 32767
     private enum Axis {
         static let x: UInt32 = 0, y: UInt32 = 1, wheel: UInt32 = 8, sideWheel: UInt32 = 6

@@ -11,6 +11,8 @@ public final class VNCServer: @unchecked Sendable {
     /// Further ones are turned away at once.
     public static let clientLimit = 16
     private static let chunk = 16 << 10
+    /// Pieces that are read of one who has gone: as much as a socket keeps.
+    private static let lastChunks = 64
     private static let retryMilliseconds: Int32 = 1000
 
     private struct Client {
@@ -92,16 +94,26 @@ public final class VNCServer: @unchecked Sendable {
         if waits[1].revents != 0 { accept() }
     }
 
+    /// What a client said before it went is heard: it comes before what cannot be written any more.
     private func serve(_ client: Client, canWrite: Bool, canRead: Bool) {
-        if canWrite, !write(client) { return end(client.viewer, nil) }
-        guard canRead else { return }
+        if canRead, !read(client) { return }
+        guard canWrite, !write(client) else { return }
+        for _ in 0..<Self.lastChunks { if !read(client) { return } }
+        end(client.viewer, nil)
+    }
+
+    /// One piece. False: the client has been ended.
+    private func read(_ client: Client) -> Bool {
         withUnsafeTemporaryAllocation(byteCount: Self.chunk, alignment: 16) { buffer in
             switch client.descriptor.read(into: buffer) {
             case .bytes(let count):
                 let refusal = hub.receive(UnsafeRawBufferPointer(rebasing: buffer[..<count]), from: client.viewer)
                 if let refusal { end(client.viewer, refusal) }
-            case .wouldBlock: break
-            case .end, .failed: end(client.viewer, nil)
+                return refusal == nil
+            case .wouldBlock: return true
+            case .end, .failed:
+                end(client.viewer, nil)
+                return false
             }
         }
     }
