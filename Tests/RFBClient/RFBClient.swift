@@ -54,6 +54,9 @@ public struct RFBClient {
     private var stage = Stage.version
     private var input: [UInt8] = []
     private let stream = Inflate()
+    private let tightStreams = [Inflate(), Inflate(), Inflate(), Inflate()]
+    /// Kinds of Tight's rectangles that were met: 0 pixels, 1 palette, 8 one colour.
+    public private(set) var tightKinds: Set<UInt8> = []
 
     public init(minor: Int = 8, isShared: Bool = true) { (self.minor, self.isShared) = (minor, isShared) }
 
@@ -177,6 +180,8 @@ public struct RFBClient {
             try check(area)
             guard let plain = stream.unpack(Array(data[16...])) else { throw Violation(text: "deflate") }
             try takeTiles(area, plain)
+        case 7:
+            guard try takeTight(area) else { return false }
         case -223:
             _ = take(12)
             resize(area.width, area.height)
@@ -195,6 +200,21 @@ public struct RFBClient {
 
     private mutating func put(_ pixel: [Int], _ place: Int, _ area: Rectangle) throws {
         pixels[(area.y + place / area.width) * width + area.x + place % area.width] = pixel
+    }
+
+    /// rfbproto, 7.7.8. False: it is not whole yet.
+    private mutating func takeTight(_ area: Rectangle) throws -> Bool {
+        guard area.width <= 2048 else { throw Violation(text: "a rectangle wider than 2048") }
+        var reader = PixelReader(Array(input.dropFirst(12)), format, isCompact: false)
+        reader.isTight = true
+        guard let control = try? reader.byte() else { return false }
+        guard control & 0xF == 0, control == 0x80 || control < 0x80 else { throw Violation(text: "control \(control)") }
+        guard let rectangle = try reader.tight(control, area.width, area.height, tightStreams) else { return false }
+        try check(area)
+        tightKinds.insert(control == 0x80 ? 8 : control >> 6)
+        for (place, pixel) in rectangle.enumerated() { try put(pixel, place, area) }
+        _ = take(12 + reader.place)
+        return true
     }
 
     /// 7.7.6.

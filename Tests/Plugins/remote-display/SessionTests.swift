@@ -44,7 +44,7 @@ private let (motleyWidth, motleyHeight) = (64 * 6 + 37, 150)
         .init(bits: 16, depth: 16, isBigEndian: false, max: (31, 63, 31), shift: (11, 5, 0)),
         .init(bits: 16, depth: 15, isBigEndian: true, max: (31, 31, 31), shift: (0, 5, 10)),
         .init(bits: 8, depth: 8, isBigEndian: false, max: (7, 7, 3), shift: (0, 3, 6)),
-    ]) func everyPixelComesInEveryFormatRawAndByZRLE(_ format: RFBClient.Format) throws {
+    ]) func everyPixelComesInEveryFormatRawByZRLEAndByTight(_ format: RFBClient.Format) throws {
         var pair = Pair(shown(motleyWidth, motleyHeight, motley))
         try pair.pump()
         pair.client.set(format)
@@ -60,6 +60,24 @@ private let (motleyWidth, motleyHeight) = (64 * 6 + 37, 150)
         #expect(pair.isShown(motleyWidth, motleyHeight) { motley($0, $1) ^ 0xFF_FFFF })
         #expect(pair.client.rectangles.last?.encoding == 16)
         if format.bits == 32 { #expect(pair.client.subencodings.isSuperset(of: [0, 1, 2, 4, 16, 128])) }
+        pair.client.toSend += RFBClient.encodings(5, 7, 16)
+        try pair.look()
+        pair.show(shown(motleyWidth, motleyHeight, motley))
+        try pair.look(isIncremental: true)
+        #expect(pair.isShown(motleyWidth, motleyHeight, motley))
+        #expect(pair.client.rectangles.last?.encoding == 7)
+        // Tiles of few colours, some of them by themselves.
+        for (x, color) in [(3, 0x12_3457), (64 * 6, 0), (64 * 2 + 1, 0xFF_00FF)] as [(Int, UInt32)] {
+            func spotted(_ column: Int, _ line: Int) -> UInt32 {
+                column == x && line == 149 ? color : motley(column, line)
+            }
+            pair.show(shown(motleyWidth, motleyHeight, spotted))
+            try pair.look(isIncremental: true)
+            #expect(pair.isShown(motleyWidth, motleyHeight, spotted))
+            pair.show(shown(motleyWidth, motleyHeight, motley))
+            try pair.look(isIncremental: true)
+        }
+        #expect(pair.client.tightKinds == [0, 1, 8])
     }
 
     /// noVNC takes it for opacity.

@@ -7,11 +7,13 @@ struct ClientPixels: Sendable {
         var mask: UInt32 { max << shift }
     }
 
-    /// Bytes of a pixel, and of ZRLE's CPIXEL (7.7.5).
-    let bytes: Int
-    let compactBytes: Int
+    /// How a pixel is written: whole, as ZRLE's CPIXEL (7.7.5), as Tight's TPIXEL (rfbproto, 7.7.8).
+    enum Form { case whole, compact, tight }
+
+    /// Bytes of a pixel, and of the others.
+    let bytes, compactBytes, tightBytes: Int
     /// Of red, green and blue, 256 each: their bits of a pixel whose bytes follow from the lowest up.
-    private let full, compact: [UInt32]
+    private let full, compact, tight: [UInt32]
     let wire: [UInt8]
 
     /// What the server offers: 32 bits, 0x00RRGGBB, little-endian.
@@ -41,7 +43,27 @@ struct ClientPixels: Sendable {
         full = Self.table(channels, filling: bits == 32 ? ~all : 0, dropping: 0, bytes: bytes, isBigEndian)
         compact = Self.table(
             channels, filling: 0, dropping: isCompact && !fitsLow ? 8 : 0, bytes: compactBytes, isBigEndian)
+        // Red, green and blue in this order, whatever the pixel is.
+        let isTight = bits == 32 && depth == 24 && channels.allSatisfy { $0.max == 255 }
+        tightBytes = isTight ? 3 : Int(bits) / 8
+        tight = isTight ? (0..<3).flatMap { byte in (0..<256).map { $0 << UInt32(8 * byte) } } : full
         self.wire = wire
+    }
+
+    private func size(_ form: Form) -> Int {
+        switch form {
+        case .whole: bytes
+        case .compact: compactBytes
+        case .tight: tightBytes
+        }
+    }
+
+    private func table(_ form: Form) -> [UInt32] {
+        switch form {
+        case .whole: full
+        case .compact: compact
+        case .tight: tight
+        }
     }
 
     /// - Parameter filling: bits that are set in every pixel.
@@ -56,12 +78,19 @@ struct ClientPixels: Sendable {
         }
     }
 
-    /// Writes the pixels of `colors`, 0x00RRGGBB; `out` has `bytes`, or `compactBytes`, for each.
-    func encode(
-        _ colors: UnsafeBufferPointer<UInt32>, isCompact: Bool, into out: UnsafeMutablePointer<UInt8>
+    func append(_ colors: UnsafeBufferPointer<UInt32>, as form: Form, to out: inout [UInt8]) {
+        let bytes = size(form)
+        out += [UInt8](unsafeUninitializedCapacity: colors.count * bytes) { buffer, count in
+            if let start = buffer.baseAddress { Self.encode(colors, by: table(form), bytes, into: start) }
+            count = colors.count * bytes
+        }
+    }
+
+    private static func encode(
+        _ colors: UnsafeBufferPointer<UInt32>, by table: [UInt32], _ bytes: Int,
+        into out: UnsafeMutablePointer<UInt8>
     ) {
-        let bytes = isCompact ? compactBytes : self.bytes
-        (isCompact ? compact : full).withUnsafeBufferPointer { table in
+        table.withUnsafeBufferPointer { table in
             var place = out
             for color in colors {
                 // SAFETY: three tables of 256 entries; `bytes` places for each colour.
@@ -74,14 +103,6 @@ struct ClientPixels: Sendable {
                     place += 1
                 }
             }
-        }
-    }
-
-    func append(_ colors: UnsafeBufferPointer<UInt32>, isCompact: Bool, to out: inout [UInt8]) {
-        let length = colors.count * (isCompact ? compactBytes : bytes)
-        out += [UInt8](unsafeUninitializedCapacity: length) { buffer, count in
-            if let start = buffer.baseAddress { encode(colors, isCompact: isCompact, into: start) }
-            count = length
         }
     }
 }

@@ -42,26 +42,35 @@ extension Session {
         }
         let announcesKeys = encodings.contains(Encoding.extendedKeys) && !hasAnnouncedKeys
         guard announcesKeys || changed.intersects(request) else { return }
-        let areas = changed.take(request, limit: Self.mostPixels)
+        prepareEncoders()
+        var areas = changed.take(request, limit: Self.mostPixels)
+        if encoding == Encoding.tight { areas = areas.flatMap(Tight.parts) }
         self.request = nil
         beginUpdate(areas.count + (announcesKeys ? 1 : 0))
         if announcesKeys {
             hasAnnouncedKeys = true
             appendHeader(wholeArea, Encoding.extendedKeys)
         }
-        if compresses, zrle == nil { zrle = ZRLE() }
         for area in areas {
-            if compresses, zrle != nil {
-                appendHeader(area, Encoding.zrle)
-                zrle?.append(area, of: image, as: pixels, to: &output)
-            } else {
-                appendHeader(area, Encoding.raw)
-                appendRaw(area, image)
+            appendHeader(area, encoding)
+            switch encoding {
+            case Encoding.zrle: zrle?.append(area, of: image, as: pixels, to: &output)
+            case Encoding.tight: tight?.append(area, of: image, as: pixels, to: &output)
+            default: appendRaw(area, image)
             }
         }
     }
 
-    /// Message and number of rectangles: at most one for each tile, of which a picture has fewer than 65536.
+    /// Without memory for one, pixels are sent raw.
+    private mutating func prepareEncoders() {
+        if encoding == Encoding.zrle, zrle == nil { zrle = ZRLE() }
+        if encoding == Encoding.tight, tight == nil { tight = Tight() }
+        if encoding == Encoding.zrle && zrle == nil || encoding == Encoding.tight && tight == nil {
+            encoding = Encoding.raw
+        }
+    }
+
+    /// Message and number of rectangles: at most one for each tile, and Tight's parts are larger than tiles. A picture has fewer than 65536 tiles.
     private mutating func beginUpdate(_ count: Int) { output += [0, 0] + Wire.u16(count) }
 
     private mutating func appendHeader(_ area: PixelArea, _ encoding: Int32) {
@@ -74,7 +83,7 @@ extension Session {
         withUnsafeTemporaryAllocation(of: UInt32.self, capacity: area.width) { row in
             for y in area.y..<area.y + area.height {
                 image.read(PixelArea(x: area.x, y: y, width: area.width, height: 1), into: row)
-                pixels.append(UnsafeBufferPointer(row), isCompact: false, to: &output)
+                pixels.append(UnsafeBufferPointer(row), as: .whole, to: &output)
             }
         }
     }

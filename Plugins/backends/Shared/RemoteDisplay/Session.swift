@@ -25,7 +25,7 @@ public struct Session {
 
     /// Encodings: 7.7, and the registry of rfbproto.
     enum Encoding {
-        static let raw: Int32 = 0, zrle: Int32 = 16, size: Int32 = -223, extendedKeys: Int32 = -258
+        static let raw: Int32 = 0, tight: Int32 = 7, zrle: Int32 = 16, size: Int32 = -223, extendedKeys: Int32 = -258
     }
 
     static let mostEncodings = 1024
@@ -45,9 +45,10 @@ public struct Session {
     // Of the updates: see Session+Updates.swift.
     var pixels = ClientPixels.own
     var encodings: Set<Int32> = []
-    /// It likes ZRLE better than raw pixels.
-    var compresses = false
+    /// Of raw pixels, Tight and ZRLE the one that it likes best.
+    var encoding = Encoding.raw
     var zrle: ZRLE?
+    var tight: Tight?
     var hasAnnouncedKeys = false
     /// What the client thinks that the picture's size is.
     var (width, height) = (0, 0)
@@ -196,7 +197,7 @@ public struct Session {
         guard fields.has(4 + 4 * count) else { return nil }
         let names = (0..<count).map { Int32(bitPattern: fields.u32(4 + 4 * $0)) }
         encodings = Set(names)
-        compresses = names.first { $0 == Encoding.raw || $0 == Encoding.zrle } == Encoding.zrle
+        encoding = names.first { [Encoding.raw, Encoding.tight, Encoding.zrle].contains($0) } ?? Encoding.raw
         return 4 + 4 * count
     }
 
