@@ -101,6 +101,7 @@ let plugins = [
     PluginFolder(
         kind: "backends", name: "picture", model: "PictureFiles", modelFolder: "Files",
         shared: ["BackendSupport", "CBackendSupport", "Pictures"], modelUsesKit: true, isModelStrict: false),
+    backend("overlay", "OverlayStore", "Store"),
     backend("pty", "PseudoTerminal", "Master"),
     backend("ram-disk", "RAMContents", "Contents"),
     backend("raw-file", "RawImage", "Image"),

@@ -54,6 +54,7 @@ struct BundledPlugin: Sendable, CustomTestStringConvertible {
         BundledPlugin(name: "file", properties: ["path": "PATH"]),
         BundledPlugin(name: "nbd", properties: ["image": "FILE:1048576", "format": "raw"], needs: "qemu-nbd"),
         BundledPlugin(name: "null"),
+        BundledPlugin(name: "overlay", properties: ["path": "PATH"]),
         BundledPlugin(name: "picture", properties: ["path": "PATH"]), BundledPlugin(name: "pty"),
         BundledPlugin(name: "ram-disk", properties: ["size": "1MiB"]),
         BundledPlugin(name: "raw-file", properties: ["path": "FILE:1048576"]),

@@ -103,24 +103,11 @@ open class DiskBackend<Engine: DiskEngine>: Instance {
     }
 
     override open func blockSubmitted(_ index: UInt32, _ request: BlockRequest) {
-        guard engine?.submit(translate(request)) == true else {
+        guard engine?.submit(DiskRequest(request, geometry: geometry, isReadOnly: isReadOnly)) == true else {
             client?.complete(tag: request.tag, .busy)
             return
         }
         (try? host.events)?.expect(Self.news, after: Self.latency)
-    }
-
-    private func translate(_ request: BlockRequest) -> DiskRequest {
-        func decided(_ status: Status) -> DiskRequest { .init(request.operation, tag: request.tag, verdict: status) }
-        if request.operation == .flush { return .init(.flush, tag: request.tag) }
-        if request.operation != .read, isReadOnly { return decided(.readOnly) }
-        guard let range = geometry.bytes(sector: request.sector, count: request.count) else {
-            return decided(.outOfRange)
-        }
-        let hasData = request.operation == .read || request.operation == .write
-        if hasData, range.length > 0, request.data == nil { return decided(.invalid) }
-        return .init(
-            request.operation, offset: range.offset, length: range.length, data: request.data, tag: request.tag)
     }
 
     override open func blockCancelAll(_ index: UInt32) {

@@ -1,3 +1,4 @@
+import Glibc
 import PluginKit
 
 /// A disk's size.
@@ -17,6 +18,17 @@ public struct DiskGeometry: Equatable, Sendable {
     public func bytes(sector: UInt64, count: UInt64) -> (offset: UInt64, length: Int)? {
         guard sector <= sectors, count <= sectors - sector else { return nil }
         return (sector * UInt64(sectorSize), Int(clamping: count * UInt64(sectorSize)))
+    }
+}
+
+extension Status {
+    /// What a client is told of a host call that failed with this errno.
+    public init(host code: Int32) {
+        switch code {
+        case ENOSPC, EDQUOT, EFBIG: self = .noSpace
+        case EROFS, EPERM: self = .readOnly
+        default: self = .ioError
+        }
     }
 }
 
@@ -44,6 +56,23 @@ public struct DiskRequest: @unchecked Sendable {
         self.data = data
         self.tag = tag
         self.verdict = verdict
+    }
+}
+
+extension DiskRequest {
+    /// What a client of a disk asks for; decided already where that cannot be done.
+    public init(_ request: BlockRequest, geometry: DiskGeometry, isReadOnly: Bool) {
+        self.init(request.operation, tag: request.tag)
+        guard request.operation != .flush else { return }
+        let hasData = request.operation == .read || request.operation == .write
+        if request.operation != .read, isReadOnly {
+            verdict = .readOnly
+        } else if let range = geometry.bytes(sector: request.sector, count: request.count) {
+            (offset, length, data) = (range.offset, range.length, request.data)
+            if hasData, length > 0, data == nil { verdict = .invalid }
+        } else {
+            verdict = .outOfRange
+        }
     }
 }
 

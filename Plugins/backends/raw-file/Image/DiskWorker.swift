@@ -214,7 +214,7 @@ public final class DiskWorker: DiskEngine, @unchecked Sendable {
             return .ok
         } catch {
             report(error, "\(request.operation)", at: request.offset)
-            return DiskWorker.status(of: error.code)
+            return Status(host: error.code)
         }
     }
 
@@ -270,7 +270,7 @@ public final class DiskWorker: DiskEngine, @unchecked Sendable {
         } catch {
             monitor.locked { isDirty = true }
             report(error, "flush", at: nil)
-            return DiskWorker.status(of: error.code)
+            return Status(host: error.code)
         }
     }
 
@@ -281,14 +281,6 @@ public final class DiskWorker: DiskEngine, @unchecked Sendable {
         link.log(
             .error,
             "\(operation) of '\(medium.name)'\(place) failed: \(error.text); the guest is told, and this is said once")
-    }
-
-    static func status(of code: Int32) -> Status {
-        switch code {
-        case ENOSPC, EDQUOT, EFBIG: .noSpace
-        case EROFS, EPERM: .readOnly
-        default: .ioError
-        }
     }
 }
 

@@ -2,34 +2,6 @@ import BackendSupport
 import CBackendSupport
 import Glibc
 
-/// Whole transfers, however many calls the host makes of them.
-enum Transfers {
-    static func read(
-        _ file: Descriptor, at offset: UInt64, into bytes: UnsafeMutableRawBufferPointer
-    ) throws(HostCallError) {
-        var done = 0
-        while done < bytes.count {
-            let position = Int64(clamping: offset + UInt64(done))
-            let count = try HostCallError.check(
-                bh_pread(file.raw, bytes.baseAddress! + done, bytes.count - done, position))
-            // Somebody has cut the file short.
-            guard count > 0 else { throw HostCallError(code: EIO) }
-            done += count
-        }
-    }
-
-    static func write(_ file: Descriptor, at offset: UInt64, _ bytes: UnsafeRawBufferPointer) throws(HostCallError) {
-        var done = 0
-        while done < bytes.count {
-            let position = Int64(clamping: offset + UInt64(done))
-            let count = try HostCallError.check(
-                bh_pwrite(file.raw, bytes.baseAddress! + done, bytes.count - done, position))
-            guard count > 0 else { throw HostCallError(code: EIO) }
-            done += count
-        }
-    }
-}
-
 /// Where a disk's sectors are. Used by one thread at a time; its calls may block.
 public protocol DiskMedium: Sendable {
     /// As messages call it.
