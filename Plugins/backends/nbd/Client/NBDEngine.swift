@@ -77,7 +77,8 @@ public final class NBDEngine: DiskEngine, @unchecked Sendable {
             return opened
         }
         guard case .success(let export) = result else {
-            _ = stop()
+            // A resolution of a name that hangs goes on alone: this call has its limit too.
+            _ = stop(milliseconds: 500)
             if case .failure(let error) = result { throw error }
             throw NBDError("'\(source.name)' cannot be reached within \(milliseconds / 1000) s")
         }
@@ -136,13 +137,15 @@ public final class NBDEngine: DiskEngine, @unchecked Sendable {
     }
 
     /// A server that stalls is left alone.
-    public func stop() -> Bool {
+    public func stop() -> Bool { stop(milliseconds: NBDEngine.patience) }
+
+    private func stop(milliseconds: Int) -> Bool {
         cancelAll()
         monitor.locked {
             isStopping = true
             ring()
         }
-        let hasEnded = thread?.join(milliseconds: NBDEngine.patience) ?? true
+        let hasEnded = thread?.join(milliseconds: milliseconds) ?? true
         if hasEnded { lock = nil }
         link.cut()
         return hasEnded
