@@ -18,6 +18,7 @@ import tempfile
 
 import pc_boards
 import pc_media
+import pc_uefi
 import pc_vnc
 from pc_machines import BOOT_SECTOR, DEBIAN, LASTING_SECTOR, PATIENCE, ROOT, SSH, Checks, Machine, Screen, Tmux, boot_image, fetch, free_port
 
@@ -254,6 +255,7 @@ def main():
         checks.check("GRUB's rescue disc boots from the CD-ROM drive", a_disc_boots)
         checks.check("iPXE in the card's ROM gets an address by DHCP and loads a script by TFTP", ipxe_loads_by_tftp)
         pc_media.Media(backplane, arguments.engine, files, work).run(checks)
+        pc_uefi.UEFI(backplane, arguments.engine, files, work).run(checks)
         pc_vnc.RemoteScreens(backplane, arguments.engine, files, work).run(checks)
         pc_boards.Boards(backplane, arguments.engine, files, work).run(checks)
         if DEBIAN.exists():

@@ -18,7 +18,8 @@ enum Program {
     static let tour = root + "/.build/guests/tour.elf"
 
     static let plugins = [
-        "acpi", "ata", "browser", "budget", "cpuid", "debug-console", "debug-exit", "dma8237", "e1000", "elf",
+        "acpi", "ata", "browser", "budget", "cfi-flash", "cpuid", "debug-console", "debug-exit", "dma8237", "e1000",
+        "elf",
         "fault-inject", "fdc82077", "file", "flat", "fw-cfg", "gsi", "guard", "hotkey", "i440fx", "i8042", "ioapic",
         "lapic", "lfsr", "linux", "memory-watch", "multiboot", "nbd", "null", "overlay", "paravirt", "pic8259",
         "picture", "piix-ide", "piix3", "piix4-pm", "pit8254", "pty", "ram-disk", "raw-file", "reset-control", "rom",

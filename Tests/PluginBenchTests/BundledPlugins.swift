@@ -25,6 +25,7 @@ struct BundledPlugin: Sendable, CustomTestStringConvertible {
         BundledPlugin(name: "ioapic"), BundledPlugin(name: "lapic"), BundledPlugin(name: "lfsr"),
         BundledPlugin(name: "pic8259"), BundledPlugin(name: "piix-ide"), BundledPlugin(name: "piix3"),
         BundledPlugin(name: "piix4-pm"), BundledPlugin(name: "pit8254"), BundledPlugin(name: "reset-control"),
+        BundledPlugin(name: "cfi-flash", properties: ["image": "FILE:65536", "at": "0xffe00000"]),
         BundledPlugin(name: "rom", properties: ["image": "FILE:8192", "at": "0xe0000"]),
         BundledPlugin(name: "rom", properties: ["image": "FILE:8192", "at": "0x100000", "writable": "on"]),
         BundledPlugin(name: "rtc146818"), BundledPlugin(name: "smbios"), BundledPlugin(name: "uart16550"),

@@ -48,6 +48,17 @@ final class PIIXIDEPlugin: Instance {
 
     deinit { buffer.deallocate() }
 
+    private enum Cookie { static let noDrives: UInt64 = 1 }
+
+    /// Of a channel without drives the controller itself is what answers: an `ata` goes before.
+    override func connect() throws(PluginError) {
+        let io = try host.io
+        for (commands, control) in [(0x1f0, 0x3f6), (0x170, 0x376)] as [(UInt16, UInt16)] {
+            try io.claimPorts(commands, count: 8, cookie: Cookie.noDrives, priority: -1, name: "channel without drives")
+            try io.claimPorts(control, count: 1, cookie: Cookie.noDrives, priority: -1, name: "channel without drives")
+        }
+    }
+
     override func dmaClient(_ index: UInt32, is client: DMAChannelClient) {
         if index < 2 { channels[Int(index)].client = client }
     }
@@ -73,10 +84,14 @@ final class PIIXIDEPlugin: Instance {
     override func pciBusReset(slot: Int) { reset(warm: true) }
 
     override func read(_ access: Access) -> ReadResult {
-        .value(UInt64(chip.read(UInt32(access.offset), width: UInt32(access.width))))
+        // Neither BSY nor DRQ, so that nobody waits: DD7 has a pull-down resistor (ATA/ATAPI-4, 4.2.3); that all lines are low is QEMU's way. As
+        // an `ata` does, it answers whatever IDETIM says: OVMF leaves the channels off and asks 30 s for each drive otherwise.
+        if access.cookie == Cookie.noDrives { return .value(0 as UInt8) }
+        return .value(UInt64(chip.read(UInt32(access.offset), width: UInt32(access.width))))
     }
 
     override func write(_ access: Access, _ value: UInt64) -> Status {
+        if access.cookie == Cookie.noDrives { return .ok }
         _ = chip.write(UInt32(access.offset), width: UInt32(access.width), UInt32(truncatingIfNeeded: value))
         updateReady()
         return .ok
