@@ -3,6 +3,7 @@
 
 import Glibc
 import NativeCPU
+import Testing
 
 @testable import Core
 @testable import EngineSoft
@@ -175,28 +176,6 @@ final class PagedGuest {
         s.cpu.rflags = 2
     }
 
-    /// Where two of them first differ: so many instructions, and the code where the last one begins.
-    static func firstDifference(_ seed: UInt64, is64: Bool, _ a: PagedGuest, _ b: PagedGuest) -> String {
-        func differ(_ limit: UInt64) -> Bool {
-            (a.limit, b.limit) = (limit, limit)
-            defer { (a.limit, b.limit) = (200_000, 200_000) }
-            let (x, y) = (a.run(seed, is64: is64), b.run(seed, is64: is64))
-            return x != y || memcmp(a.ram, b.ram, Int(length)) != 0
-        }
-        var (same, other): (UInt64, UInt64) = (0, 200_000)
-        while other - same > 1 {
-            let middle = (same + other) / 2
-            if differ(middle) { other = middle } else { same = middle }
-        }
-        a.limit = same
-        let before = a.run(seed, is64: is64)
-        a.limit = 200_000
-        let place = Int(before.registers[16])
-        let bytes = (0..<12).map { a.ram.load(fromByteOffset: (place + $0) & Int(length - 1), as: UInt8.self) }
-        let code = bytes.map { String($0, radix: 16) }.joined(separator: " ")
-        return "after \(other) instructions, at \(String(place, radix: 16)): \(code)"
-    }
-
     // MARK: Programs
 
     func append(_ bytes: [UInt8]) { code += bytes }
@@ -237,5 +216,62 @@ final class PagedGuest {
         let rex: UInt8 = 0x40 | (is64 && wide ? 8 : 0) | (reg >> 3) << 2 | rm >> 3
         if rex != 0x40 { code.append(rex) }
         code += [opcode, 0xc0 | (reg & 7) << 3 | rm & 7]
+    }
+}
+
+/// The same programs interpreted, and translated from their first run on, from the second, and when they are hot.
+struct PagedComparison {
+    let interpreted: PagedGuest
+    let others: [PagedGuest]
+
+    init(interpreting families: Set<TranslationFamily> = [], _ program: @escaping (PagedGuest) -> Void) throws {
+        var options = SoftOptions()
+        options.translation = .off
+        interpreted = try PagedGuest(options, program)
+        options.interpreted = families
+        others = try [(Translation.always, UInt32(0)), (.on, 1), (.on, 16)].map { translation, runs in
+            (options.translation, options.translatesAfter) = (translation, runs)
+            return try PagedGuest(options, program)
+        }
+    }
+
+    /// How the program ends; nil: not all of them come to the same end, which is recorded.
+    func run(_ seed: UInt64, is64: Bool) -> PagedGuest.End? {
+        let expected = interpreted.run(seed, is64: is64)
+        for (index, guest) in others.enumerated() {
+            let found = guest.run(seed, is64: is64)
+            let sameMemory = memcmp(interpreted.ram, guest.ram, Int(PagedGuest.length)) == 0
+            guard found != expected || !sameMemory else { continue }
+            let difference = found.difference(from: expected) + ", memory " + (sameMemory ? "the same" : "not")
+            let place = place(seed, is64: is64, guest)
+            Issue.record("\(is64 ? 64 : 32) bits, seed \(seed), way \(index): \(difference); \(place)")
+            return nil
+        }
+        return expected
+    }
+
+    /// Where one first differs: so many instructions, and the code where the last one begins.
+    private func place(_ seed: UInt64, is64: Bool, _ b: PagedGuest) -> String {
+        let a = interpreted
+        func differ(_ limit: UInt64) -> Bool {
+            (a.limit, b.limit) = (limit, limit)
+            defer { (a.limit, b.limit) = (200_000, 200_000) }
+            let (x, y) = (a.run(seed, is64: is64), b.run(seed, is64: is64))
+            return x != y || memcmp(a.ram, b.ram, Int(PagedGuest.length)) != 0
+        }
+        var (same, other): (UInt64, UInt64) = (0, 200_000)
+        while other - same > 1 {
+            let middle = (same + other) / 2
+            if differ(middle) { other = middle } else { same = middle }
+        }
+        a.limit = same
+        let before = a.run(seed, is64: is64)
+        a.limit = 200_000
+        let place = Int(before.registers[16])
+        let bytes = (0..<12).map {
+            a.ram.load(fromByteOffset: (place + $0) & Int(PagedGuest.length - 1), as: UInt8.self)
+        }
+        let code = bytes.map { String($0, radix: 16) }.joined(separator: " ")
+        return "after \(other) instructions, at \(String(place, radix: 16)): \(code)"
     }
 }
