@@ -17,6 +17,7 @@ PACKAGES = {
     "grub-rescue-pc": "usr/lib/grub-rescue/grub-rescue-usb.img",
     "ipxe-qemu": "usr/lib/ipxe/qemu/pxe-e1000.rom",
     "memtest86+": "boot/memtest86+x64.bin",
+    "debian-installer-12-netboot-amd64": "usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64/linux",
     "ovmf": "usr/share/OVMF/OVMF_CODE_4M.fd",
 }
 DEBIAN = ROOT / ".build/guests/debian/disk.img"

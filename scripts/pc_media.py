@@ -17,18 +17,19 @@ class Media:
 
     def run(self, checks):
         checks.check("an isohybrid image in place of a machine file is a disc: ISOLINUX comes to its prompt and runs a module by keys", self.isolinux)
+        checks.check("Debian's installer boots from an ISO image and is driven by keys: language, location, keyboard, a network by DHCP", self.installer)
         for size in (360, 720, 1200, 1440, 2880):
             checks.check(
                 f"a floppy of {size} KiB in place of a machine file boots: SYSLINUX comes to its prompt and does what keys say",
                 lambda size=size: self.syslinux(size))
         checks.check("another floppy is put in while SYSLINUX runs, and SYSLINUX reads from it", self.another_floppy)
 
-    def command(self, image, *more):
+    def command(self, image, memory="64MiB"):
         """The image in place of a machine file."""
         seabios = self.files["seabios"]
-        settings = {"firmware": seabios, "vga-bios": seabios.parent / "vgabios-stdvga.bin", "memory": "64MiB"}
+        settings = {"firmware": seabios, "vga-bios": seabios.parent / "vgabios-stdvga.bin", "memory": memory}
         options = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
-        return [str(self.backplane), "run", str(image), "--engine", self.engine, *options, *more]
+        return [str(self.backplane), "run", str(image), "--engine", self.engine, *options]
 
     def tool(self, *words):
         told = subprocess.run([str(word) for word in words], capture_output=True, text=True, cwd=self.work)
@@ -62,6 +63,27 @@ class Media:
         assert image.read_bytes()[510:512] == b"\x55\xaa", "it is no hybrid"
         with Screen(self.backplane, self.command(image), self.work) as screen:
             self.greets(screen, "a disc is here")
+            assert screen.quit() == 0
+
+    def installer(self):
+        folder = self.work / "installer"
+        folder.mkdir()
+        kernel = self.files["debian-installer-12-netboot-amd64"]
+        for file in (kernel, kernel.with_name("initrd.gz"), f"{ISOLINUX}/isolinux.bin", f"{MODULES}/ldlinux.c32"):
+            shutil.copy(file, folder)
+        (folder / "isolinux.cfg").write_text(
+            "DEFAULT install\nPROMPT 0\nLABEL install\n KERNEL linux\n APPEND initrd=initrd.gz vga=normal nomodeset fb=false DEBIAN_FRONTEND=newt\n")
+        image = self.work / "installer.iso"
+        self.tool(
+            "xorriso", "-as", "mkisofs", "-quiet", "-o", image, "-b", "isolinux.bin", "-c", "boot.cat", "-no-emul-boot", "-boot-load-size", "4",
+            "-boot-info-table", folder)
+        with Screen(self.backplane, self.command(image, memory="1GiB"), self.work) as screen:
+            # The answer that is chosen already: English, United States, American English.
+            for title in ("Select a language", "Select your location", "Configure the keyboard"):
+                screen.wait_for(title)
+                screen.type("\n")
+            # The name that the network's DHCP server has given it.
+            screen.wait_for(r"(?s)Configure the network.*Hostname:.*guest")
             assert screen.quit() == 0
 
     # ---- Floppies ----------------------------------------------------------------------------------------------------------------
