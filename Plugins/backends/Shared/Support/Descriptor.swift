@@ -72,3 +72,12 @@ public final class Descriptor: Sendable {
         bytes.isEmpty ? .wouldBlock : Transfer(bh_send(raw, bytes.baseAddress, bytes.count))
     }
 }
+
+/// What `bh_lock` and its like have taken, until this goes. Closing alone does not end it while a process that is just being started still has a copy
+/// of the descriptor.
+public final class FileLock: Sendable {
+    public let descriptor: Descriptor
+
+    public init(of descriptor: Descriptor) { self.descriptor = descriptor }
+    deinit { bh_unlock(descriptor.raw) }
+}

@@ -47,7 +47,7 @@ public final class NBDEngine: DiskEngine, @unchecked Sendable {
 
     private var thread: WorkerThread?
     /// On the image; let go when the thread has ended.
-    private var lock: Descriptor?
+    private var lock: FileLock?
 
     /// News come by `link.post(postArgument)`.
     public init(_ source: NBDSource, link: HostLink, postArgument: UInt) throws(NBDError) {

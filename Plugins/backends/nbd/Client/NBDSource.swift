@@ -83,7 +83,7 @@ public struct NBDSource: Equatable, Sendable {
 
     /// Keeps other machines from an image that this one writes, or from writing one that this one reads. qemu-nbd does not: it lets two of its kind
     /// write one raw image.
-    func lock() throws(NBDError) -> Descriptor? {
+    func lock() throws(NBDError) -> FileLock? {
         guard case .image(let path, _) = place else { return nil }
         let file: Descriptor
         do throws(HostCallError) {
@@ -92,7 +92,7 @@ public struct NBDSource: Equatable, Sendable {
             throw NBDError("'\(path)' cannot be opened\(isReadOnly ? "" : " for writing"): " + error.text)
         }
         let result = bh_lock_first(file.raw, isReadOnly ? 0 : 1)
-        guard result == -EAGAIN || result == -EACCES else { return file }
+        guard result == -EAGAIN || result == -EACCES else { return FileLock(of: file) }
         throw NBDError(
             bh_is_write_locked(file.raw) != 0
                 ? "'\(path)' is in use by another writer"

@@ -24,6 +24,7 @@ public final class OverlayFile: Sendable {
     let dataOffset: UInt64
     let clusters: UInt64
     private let descriptor: Descriptor
+    private let lock: FileLock
 
     /// Opens it, or makes it where there is none, or an empty one, and locks it.
     /// - Parameter geometry: the base's.
@@ -42,6 +43,7 @@ public final class OverlayFile: Sendable {
         guard bh_lock(descriptor.raw, 1) != -EAGAIN else {
             throw OverlayError("'\(path)' is in use by another machine")
         }
+        lock = FileLock(of: descriptor)
         do throws(HostCallError) {
             let file = try descriptor.status()
             guard Int(file.kind) == BH_REGULAR else { throw HostCallError(code: ENOTBLK) }

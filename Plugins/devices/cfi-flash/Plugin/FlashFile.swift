@@ -27,7 +27,11 @@ final class FlashFile {
         descriptor = found
     }
 
-    deinit { close(descriptor) }
+    /// Closing alone does not end the lock while a process that is just being started still has a copy of the descriptor.
+    deinit {
+        flock(descriptor, LOCK_UN)
+        close(descriptor)
+    }
 
     /// false: the host's disk has not taken it.
     func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) -> Bool {
