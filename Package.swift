@@ -150,6 +150,7 @@ let plugins = [
     PluginFolder(kind: "devices", name: "virtio-blk", model: "VirtioBlock", shared: ["Virtio", "VirtioKit"]),
     PluginFolder(kind: "devices", name: "virtio-console", model: "VirtioConsole", shared: ["Virtio", "VirtioKit"]),
     PluginFolder(kind: "devices", name: "virtio-entropy", shared: ["Virtio", "VirtioKit"]),
+    PluginFolder(kind: "devices", name: "virtio-input", model: "VirtioInput", shared: ["Virtio", "VirtioKit"]),
     PluginFolder(kind: "devices", name: "virtio-mmio", model: "VirtioMMIO", shared: ["Virtio", "VirtioKit"]),
     PluginFolder(kind: "devices", name: "virtio-net", model: "VirtioNet", shared: ["Ethernet", "Virtio", "VirtioKit"]),
     PluginFolder(

@@ -24,8 +24,8 @@ enum Program {
         "lapic", "lfsr", "linux", "memory-watch", "multiboot", "nbd", "null", "overlay", "paravirt", "pic8259",
         "picture", "piix-ide", "piix3", "piix4-pm", "pit8254", "pty", "ram-disk", "raw-file", "reset-control", "rom",
         "rtc146818", "screen", "smbios", "socket", "standard", "stats", "strict", "terminal", "trace", "uart16550",
-        "user", "vga", "virtio-9p", "virtio-blk", "virtio-console", "virtio-entropy", "virtio-mmio", "virtio-net",
-        "virtio-pci", "vnc", "watchpoint",
+        "user", "vga", "virtio-9p", "virtio-blk", "virtio-console", "virtio-entropy", "virtio-input", "virtio-mmio",
+        "virtio-net", "virtio-pci", "vnc", "watchpoint",
     ]
 }
 

@@ -34,6 +34,8 @@ struct BundledPlugin: Sendable, CustomTestStringConvertible {
         BundledPlugin(name: "virtio-9p", properties: ["path": "DIRECTORY"]),
         BundledPlugin(name: "virtio-blk"), BundledPlugin(name: "virtio-console"),
         BundledPlugin(name: "virtio-entropy"), BundledPlugin(name: "virtio-net"),
+        BundledPlugin(name: "virtio-input"), BundledPlugin(name: "virtio-input", properties: ["kind": "keyboard"]),
+        BundledPlugin(name: "virtio-input", properties: ["kind": "mouse"]),
         BundledPlugin(name: "virtio-mmio", properties: ["at": "0xd0000000"]), BundledPlugin(name: "virtio-pci"),
         // Loaders.
         BundledPlugin(name: "elf", properties: ["kernel": "ELF"]),
