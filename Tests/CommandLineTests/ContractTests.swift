@@ -208,7 +208,7 @@ extension Commands {
                 child = try Child(
                     ["run", file, "--engine", engine, "--plugin-path", folder.path, "--qmp", "unix:\(path)"])
                 let path = path
-                try #require(await eventually(20) { access(path, F_OK) == 0 })
+                try #require(await eventually(20) { QMPConnection.isServed(path) })
                 let owes = "backplane: bad: warning: owes the answer to an access to port 0x300, for 1 s"
                 await child.shows(owes, onError: true)
             }

@@ -15,7 +15,7 @@ extension Commands {
                 let file = try folder.echo(guest)
                 child = try Child(["run", file, "--qmp", "unix:\(path)"], input: .pipe)
                 let path = path
-                try #require(await eventually(20) { access(path, F_OK) == 0 })
+                try #require(await eventually(20) { QMPConnection.isServed(path) })
             }
 
             func quit() async throws -> Child.Ended {
