@@ -118,7 +118,9 @@ let plugins = [
         modelUsesKit: true, isModelStrict: false),
     PluginFolder(kind: "devices", name: "acpi", model: "ACPIBoard", modelFolder: "Board", shared: ["ACPITables"]),
     PluginFolder(kind: "devices", name: "ata", model: "ATA"),
-    PluginFolder(kind: "devices", name: "cfi-flash", model: "CFIFlash"),
+    PluginFolder(
+        kind: "devices", name: "cfi-flash", model: "CFIFlash", shared: ["BackendSupport", "CBackendSupport", "Images"],
+        isModelStrict: false),
     PluginFolder(kind: "devices", name: "debug-console", model: "DebugConsole"),
     PluginFolder(kind: "devices", name: "debug-exit"),
     PluginFolder(kind: "devices", name: "dma8237", model: "DMA8237"),

@@ -125,3 +125,33 @@ public protocol DiskEngine: AnyObject {
     /// Cancels what waits and ends the thread. False: the medium does not answer; the thread ends when it does.
     func stop() -> Bool
 }
+
+/// What a disk has done, and how often it has failed.
+public protocol DiskStatistics {
+    var reads: Int { get set }
+    var readBytes: Int { get set }
+    var writes: Int { get set }
+    var writtenBytes: Int { get set }
+    var flushes: Int { get set }
+    var discards: Int { get set }
+    var errors: Int { get set }
+}
+
+extension DiskStatistics {
+    public mutating func count(_ request: DiskRequest, _ status: Status) {
+        guard status == .ok else {
+            errors += 1
+            return
+        }
+        switch request.operation {
+        case .read:
+            reads += 1
+            readBytes &+= request.length
+        case .write:
+            writes += 1
+            writtenBytes &+= request.length
+        case .flush: flushes += 1
+        case .discard, .writeZeroes: discards += 1
+        }
+    }
+}

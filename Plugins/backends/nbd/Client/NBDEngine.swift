@@ -9,7 +9,7 @@ import PluginKit
 /// The thread transfers through buffers of its own, so that neither a stalled server nor a lost connection holds a
 /// client's. While there is no connection requests fail at once; it is tried anew with growing pauses.
 public final class NBDEngine: DiskEngine, @unchecked Sendable {
-    public struct Statistics: Equatable, Sendable {
+    public struct Statistics: DiskStatistics, Equatable, Sendable {
         public var reads = 0, readBytes = 0, writes = 0, writtenBytes = 0, flushes = 0, discards = 0, errors = 0
         /// Requests that wait or are being worked on.
         public var waiting = 0
@@ -213,7 +213,7 @@ public final class NBDEngine: DiskEngine, @unchecked Sendable {
         monitor.locked {
             for (request, status) in finished {
                 inWork -= 1
-                count(request, status)
+                totals.count(request, status)
                 guard request.epoch == epoch, !isStopping else { continue }
                 news.completions.append(DiskCompletion(tag: request.tag, status: status))
             }
@@ -235,23 +235,6 @@ public final class NBDEngine: DiskEngine, @unchecked Sendable {
         monitor.locked {
             totals.isConnected = value
             if value { totals.connections += 1 }
-        }
-    }
-
-    private func count(_ request: DiskRequest, _ status: Status) {
-        guard status == .ok else {
-            totals.errors += 1
-            return
-        }
-        switch request.operation {
-        case .read:
-            totals.reads += 1
-            totals.readBytes &+= request.length
-        case .write:
-            totals.writes += 1
-            totals.writtenBytes &+= request.length
-        case .flush: totals.flushes += 1
-        case .discard, .writeZeroes: totals.discards += 1
         }
     }
 }

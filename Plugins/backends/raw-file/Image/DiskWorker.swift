@@ -9,7 +9,7 @@ import PluginKit
 /// `cancelAll` waits for a copy of memory at most. (Measured: a 128 KiB read from the page cache takes 21 us instead of
 /// 10.)
 public final class DiskWorker: DiskEngine, @unchecked Sendable {
-    public struct Statistics: Equatable, Sendable {
+    public struct Statistics: DiskStatistics, Equatable, Sendable {
         public var reads = 0, readBytes = 0, writes = 0, writtenBytes = 0, flushes = 0, discards = 0, errors = 0
         /// Requests that wait or are being worked on.
         public var waiting = 0
@@ -174,27 +174,10 @@ public final class DiskWorker: DiskEngine, @unchecked Sendable {
         monitor.locked {
             isWorking = false
             totals.overlay = medium.overlayLength
-            count(request, status)
+            totals.count(request, status)
             guard request.epoch == epoch, !isStopping else { return }
             news.completions.append(DiskCompletion(tag: request.tag, status: status))
             postNews()
-        }
-    }
-
-    private func count(_ request: DiskRequest, _ status: Status) {
-        guard status == .ok else {
-            totals.errors += 1
-            return
-        }
-        switch request.operation {
-        case .read:
-            totals.reads += 1
-            totals.readBytes &+= request.length
-        case .write:
-            totals.writes += 1
-            totals.writtenBytes &+= request.length
-        case .flush: totals.flushes += 1
-        case .discard, .writeZeroes: totals.discards += 1
         }
     }
 
