@@ -15,6 +15,7 @@ extension SoftCPU: TranslatingCPU {
         report.mode = options.translation == .always ? "always" : "on, after \(options.translatesAfter) runs"
         report.interpreted = translator.interpreted.map(\.rawValue).sorted()
         (report.translatedBlocks, report.groupedBlocks) = (translator.translated, translator.grouped.kept)
+        report.loops = translator.loopsMade
         (report.codeBytes, report.codeRoom) = (translator.arena.used, CodeArena.length)
         report.translatedInstructions = s.run.pointee.translatedCount
         report.refusals = Translator.Obstacle.allCases.map { .init($0.text, translator.obstacles[$0.rawValue]) }
@@ -38,7 +39,7 @@ extension SoftCPU: TranslatingCPU {
         explained.hostAddress = UInt64(entry)
         // What it was made of has been moved: the body is where it was entered, the rest lies around it.
         let first = listing.places.first?.lowerBound ?? 0
-        let base = UInt64(block.pointee.hostBody) &- UInt64(first)
+        let base = UInt64(translator?.bodyAlone(of: block) ?? 0) &- UInt64(first)
         var offset = 0
         for (number, i) in listing.instructions.enumerated() {
             let bytes = (0..<Int(i.length)).map { block.bytes[offset + $0] }
@@ -53,6 +54,10 @@ extension SoftCPU: TranslatingCPU {
     }
 
     private func state(of block: UnsafeMutablePointer<Block>) -> String {
+        if let loop = translator?.loops[block] {
+            let head = loop.head == block ? "which it begins" : "which begins elsewhere"
+            return "translated, and once more in a loop of \(loop.blocks.count) blocks, \(head)"
+        }
         if block.pointee.hostEntry != 0 { return "translated" }
         if translator == nil { return "interpreted: nothing is translated" }
         if let obstacle = block.pointee.obstacle { return "interpreted: \(obstacle.text)" }

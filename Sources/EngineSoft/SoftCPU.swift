@@ -53,6 +53,7 @@ public final class SoftCPU: CountedCPU {
         decoder = Decoder(features: model.features)
         s = .allocate(byteCount: Layout.size, alignment: 4096)
         s.initializeMemory(as: UInt8.self, repeating: 0, count: Layout.tlb)
+        (s + Layout.sites).initializeMemory(as: UInt8.self, repeating: 0, count: Layout.size - Layout.sites)
         memory = SoftMemory(vcpu: vcpu, tables: s + Layout.tlb)
         scratch = .allocate(capacity: BlockBuilder.capacity)
         jumpCache = .allocate(capacity: JumpEntry.count)
@@ -110,6 +111,7 @@ public final class SoftCPU: CountedCPU {
 
     private func loop() -> RunEnd {
         let cpu = s.cpu
+        var isHot = false
         while true {
             if s.run.pointee.executed >= eventDeadline { return .attention }
             if cpu.pointee.pendingDebug != 0, let end = reportDebug() { return end }
@@ -118,7 +120,11 @@ public final class SoftCPU: CountedCPU {
             if mustStep {
                 if let end = step() { return end }
             } else {
-                run(from: findNext())
+                let first = findNext()
+                if isHot, first != toRunLoop { translator?.sample(first, s) }
+                let executed = s.run.pointee.executed
+                run(from: first)
+                isHot = s.run.pointee.executed &- executed >= Translator.longestRun / 2
             }
             switch s.run.pointee.stop {
             case .none: break

@@ -135,7 +135,7 @@ extension AccessGroupTests {
         guest.appendLoop(to: 0)
     }
 
-    private static func instruction(_ guest: PagedGuest) {
+    static func instruction(_ guest: PagedGuest) {
         let value = guest.value
         switch guest.random.below(28) {
         case 0, 1, 2: guest.memory([0x8b], value)  // mov

@@ -180,6 +180,8 @@ final class PagedGuest {
 
     func append(_ bytes: [UInt8]) { code += bytes }
 
+    func patch(_ place: Int, _ bytes: [UInt8]) { code.replaceSubrange(place..<place + bytes.count, with: bytes) }
+
     /// The counter, a jump to `place` while it is not 0, and HLT.
     func appendLoop(to place: Int) {
         code += [0xff, 0xcf]  // dec edi

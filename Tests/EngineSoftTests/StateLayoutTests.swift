@@ -17,7 +17,8 @@ struct StateLayoutTests {
         #expect(Layout.run == 256 && Layout.state == 768)
         #expect(Layout.vectors == 2048 && Layout.x87 == 3072 && Layout.vectorTemporary == 3200)
         #expect(Layout.comparedFlags == 3264 && Layout.raisedVector == 3272 && Layout.x87Shadow == 3296)
-        #expect(Layout.image == 3328 && Layout.tlb == 4096 && Layout.size == 4096 + 3 * 32768)
+        #expect(Layout.image == 3328 && Layout.tlb == 4096)
+        #expect(Layout.sites == 4096 + 3 * 32768 && Layout.size == 4096 + 3 * 32768 + 16 * 32)
     }
 
     @Test func piecesDoNotOverlap() {
@@ -25,6 +26,7 @@ struct StateLayoutTests {
         #expect(768 + MemoryLayout<CPUState>.size <= 2048)
         #expect(3296 + MemoryLayout<ch_x87>.size <= 3328)
         #expect(3328 + 576 <= 4096)
+        #expect(MemoryLayout<LoopSite>.stride == 32 && LoopSite.count == 16)
         #expect(MemoryLayout<TLBEntry>.stride == 32 && TLBEntry.count == 1024 && Privilege.count == 3)
     }
 

@@ -9,6 +9,8 @@ public struct TranslationReport: Sendable, Equatable {
     public var translatedBlocks: UInt64 = 0
     /// Of these, those with one look into the TLB for several accesses.
     public var groupedBlocks: UInt64 = 0
+    /// Loops that were translated once more, as a whole.
+    public var loops: UInt64 = 0
     /// Bytes of host code now, and at most.
     public var codeBytes = 0
     public var codeRoom = 0

@@ -54,6 +54,8 @@ public enum TranslationFamily: String, Sendable, CaseIterable {
     case locked
     case sse
     case x87
+    /// No kind of instruction: loops are not emitted as a whole, but by their blocks alone.
+    case loops
 }
 
 /// What happens to a machine when a plugin's callback answers BP_FAULT.

@@ -1,6 +1,8 @@
 // Decoded basic blocks. A block is a header and its operations in the arena; it is found by the place of its first byte in
 // memory (`Backing.address`: wherever the guest sees it) and the mode it was decoded for.
 
+import CHost
+
 /// Where a direct jump goes without a look-up: the first operation of the target, once known. It begins as `JumpEntry` does.
 struct ChainSlot {
     /// SAFETY: in the arena; a block that is dropped has its operations replaced by ones that leave.
@@ -41,9 +43,17 @@ struct Block {
     /// Its host code for jumps from other host code, and behind the test whether it may run; 0: there is none.
     var hostEntry: UInt = 0
     var hostBody: UInt = 0
-    /// What the host code at `hostEntry` takes off the budget.
-    /// SAFETY: in the code arena, which is emptied with the block arena.
-    var hostCount: UnsafeMutablePointer<UInt64>?
+    /// The 8 bytes at `hostEntry`.
+    var hostGate = HostGate()
+    /// How often it was next when the budget of generated code had run out, until a loop was looked for.
+    var samples: UInt8 = 0
+    /// It is part of a loop (LoopEmitter), which goes with it.
+    var isInLoop = false
+
+    /// Nobody enters its host code from now on.
+    func shut() {
+        hostGate.set(hostGate.shut)
+    }
 
     /// Why no host code can be made of it; nil: it can. Its bytes are kept then, and nobody looks at its operands or stops in it.
     var obstacle: Translator.Obstacle? {
@@ -51,6 +61,20 @@ struct Block {
         if secondPage != Block.noPage { return .twoPages }
         if !mode.isDisjoint(with: [.single, .alignment, .dataBreakpoints]) { return .watched }
         return mode.contains(.code64) || mode.isSuperset(of: [.flat, .code32]) ? nil : .segmented
+    }
+}
+
+/// The first instruction of a block's host code, which takes its count off the budget; or a jump in its place, to where it is refused.
+/// SAFETY: in the code arena, which is emptied with the block arena.
+struct HostGate {
+    var place: UnsafeMutablePointer<UInt64>?
+    var open: UInt64 = 0
+    var shut: UInt64 = 0
+
+    func set(_ bytes: UInt64) {
+        guard let place else { return }
+        place.pointee = bytes
+        ch_serialize()
     }
 }
 
@@ -83,6 +107,8 @@ struct JumpEntry {
     static var empty: JumpEntry { JumpEntry(target: nil, code: 0, rip: 0, key: 0) }
     static let count = 4096
     static let stride = 32
+    /// 2^32 by the golden ratio: what its products have in their upper bits is spread well.
+    static let factor: UInt32 = 0x9e37_79b1
     @inline(__always)
-    static func index(_ rip: UInt64) -> Int { Int(truncatingIfNeeded: (rip ^ rip &>> 12) & UInt64(count &- 1)) }
+    static func index(_ rip: UInt64) -> Int { Int((UInt32(truncatingIfNeeded: rip) &* factor) &>> 20) }
 }

@@ -18,6 +18,8 @@ final class BlockCache {
     /// Other CPUs set the same flags for code of theirs: they are never taken back then.
     var sharesFlags = false
     private var pages: [UInt64: CodePage] = [:]
+    /// Before a block of a loop is dropped.
+    var willDropLoop: ((UnsafeMutablePointer<Block>) -> Void)?
     /// Blocks that were made.
     private(set) var made: UInt64 = 0
     /// Blocks that were dropped, by cause.
@@ -189,8 +191,9 @@ final class BlockCache {
     /// A running block leaves before its next instruction; chains that still lead here do so at once.
     private func retire(_ block: UnsafeMutablePointer<Block>, _ cause: Cause) {
         dropped[cause.rawValue] += 1
+        if block.pointee.isInLoop { willDropLoop?(block) }
         block.pointee.isValid = false
-        block.pointee.hostCount?.pointee = droppedHostCount
+        block.pointee.shut()
         block.pointee.hostEntry = 0
         let operations = block.operations
         operations[0].imm64 = droppedCount

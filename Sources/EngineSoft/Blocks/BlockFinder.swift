@@ -65,6 +65,7 @@ extension SoftCPU {
         chain.pointee.code = chain.pointee.isOwnPage && !isPermanent ? translator?.stubs.checked ?? 0 : code
         chain.pointee.key = isPermanent ? 0 : key
         chain.pointee.target = block.first
+        if options.translation == .always { translator?.makeLoop(block, s.cpu.pointee.x87) }
     }
 
     // MARK: Fetching

@@ -8,8 +8,6 @@ let enterBlock: Handler = { s, p in enter(s, p) }
 
 /// In place of a dropped block's count: beyond every deadline, so that the one test for both costs a jump nothing.
 let droppedCount: UInt64 = 1 << 63
-/// The same for generated code, whose budget is signed.
-let droppedHostCount: UInt64 = 1 << 62
 /// A deadline that never comes.
 let noDeadline: UInt64 = .max >> 1
 

@@ -31,7 +31,9 @@ enum Layout {
     static let imageSize = 576
     /// The TLB: a table for each privilege, in the order of `Privilege`.
     static let tlb = 4096
-    static let size = tlb + Privilege.count * TLBEntry.count * TLBEntry.stride
+    /// Where accesses of loops went last: `LoopSite`.
+    static let sites = tlb + Privilege.count * TLBEntry.count * TLBEntry.stride
+    static let size = sites + LoopSite.count * LoopSite.stride
 }
 
 extension UnsafeMutableRawPointer {

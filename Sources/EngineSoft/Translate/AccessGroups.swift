@@ -119,6 +119,9 @@ struct AccessGroups {
     /// nil: alone.
     private(set) var members: [Member?]
 
+    /// Each has its own.
+    init(alone count: Int) { members = Array(repeating: nil, count: count) }
+
     /// nil: none share one.
     init?(_ accesses: [Access]) {
         var groups: [Group] = []

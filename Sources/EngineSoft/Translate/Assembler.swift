@@ -8,7 +8,9 @@ enum HostRegister: UInt8, CaseIterable {
 
 /// `[base + index << scale + displacement]`
 struct HostAddress {
+    /// RBP, where there is none.
     var base: HostRegister
+    var hasBase = true
     /// Any but RSP.
     var index: HostRegister?
     var scale: UInt8 = 0
@@ -23,11 +25,18 @@ struct HostAddress {
         (self.base, self.index, self.scale) = (base, index, scale)
         self.displacement = Int32(truncatingIfNeeded: displacement)
     }
+
+    /// Without a base.
+    init(index: HostRegister, scale: UInt8, _ displacement: Int32) {
+        (base, hasBase, self.index, self.scale, self.displacement) = (.rbp, false, index, scale, displacement)
+    }
 }
 
 /// Conditions by their code (SDM volume 1, appendix B).
 enum HostCondition: UInt8 {
     case o, no, b, ae, e, ne, be, a, s, ns, p, np, l, ge, le, g
+
+    var opposite: HostCondition { HostCondition(rawValue: rawValue ^ 1).unsafelyUnwrapped }
 }
 
 struct Assembler {
@@ -90,7 +99,7 @@ struct Assembler {
         let displacement = address.displacement
         // RBP and R13 have no form without a displacement.
         let isShort = displacement >= -128 && displacement <= 127
-        let mod: UInt8 = displacement == 0 && low != 5 ? 0 : isShort ? 0x40 : 0x80
+        let mod: UInt8 = !address.hasBase || displacement == 0 && low != 5 ? 0 : isShort ? 0x40 : 0x80
         if let index = address.index {
             bytes.append(mod | field | 4)
             bytes.append(address.scale << 6 | (index.rawValue & 7) << 3 | low)
@@ -99,7 +108,7 @@ struct Assembler {
             if low == 4 { bytes.append(0x24) }
         }
         if mod == 0x40 { bytes.append(UInt8(bitPattern: Int8(truncatingIfNeeded: displacement))) }
-        if mod == 0x80 { little(displacement) }
+        if mod == 0x80 || !address.hasBase { little(displacement) }
     }
 
     mutating func little<T: FixedWidthInteger>(_ value: T) {
@@ -286,6 +295,11 @@ struct Assembler {
         little(Int32(0))
     }
 
+    /// A jump over `distance` bytes from its beginning, and 3 bytes more.
+    static func jump(distance: Int) -> UInt64 {
+        0x9090_9000_0000_00e9 | UInt64(UInt32(truncatingIfNeeded: distance - 5)) << 8
+    }
+
     mutating func jump(_ target: HostAddress) { encode(.double, 0xff, reg: 4, .memory(target)) }
     mutating func call(_ target: HostAddress) { encode(.double, 0xff, reg: 2, .memory(target)) }
     mutating func jump(_ target: HostRegister) { encode(.double, 0xff, reg: 4, .register(target)) }
@@ -303,15 +317,7 @@ struct Assembler {
         distance(label)
     }
 
-    /// `operation to, [label]`
-    mutating func arithmetic(_ operation: Arithmetic, _ to: HostRegister, _ label: Label) {
-        bytes += [to.rawValue & 8 != 0 ? 0x4c : 0x48, operation.rawValue << 3 | 3, (to.rawValue & 7) << 3 | 5]
-        distance(label)
-    }
-
     // MARK: Data
-
-    mutating func quad(_ value: UInt64) { little(value) }
 
     /// The address of a place in the code.
     mutating func pointer(_ label: Label) {

@@ -27,16 +27,19 @@ struct BlockEmitter {
     /// Where the memory operand of the last look into the TLB is.
     var operand = HostAddress(.r10)
     /// Of the first version, in order.
-    private var accesses: [Access] = []
+    var accesses: [Access] = []
     /// In the second version: which accesses share a look, and the number of the next one.
     private(set) var groups: AccessGroups?
     private var accessNumber = 0
     /// Both versions do not agree on what is where: there is no second one.
-    private(set) var isUnlike = false
+    var isUnlike = false
+    /// The loop that the block is part of, and the same while a version for the loop is emitted.
+    var part: LoopPart?
+    private(set) var loop: LoopPart?
     /// The operations of the instruction that is emitted, and its place among the block's.
     private(set) var group = 0..<0
     private(set) var number = 0
-    private var slowPaths: [SlowPath] = []
+    var slowPaths: [SlowPath] = []
     /// Operations of instructions in a row that are not emitted.
     private var calls: [Range<Int>] = []
     /// Copies of called operations, which both versions call, and the number of the next one.
@@ -48,10 +51,11 @@ struct BlockEmitter {
     private var emitted = 0
     /// Nothing of the block is emitted.
     private(set) var isPointless = false
-    private let entry: Assembler.Label
-    private let body: Assembler.Label
-    private let refusal: Assembler.Label
-    private let missing: Assembler.Label
+    let entry: Assembler.Label
+    let body: Assembler.Label
+    let shut: Assembler.Label
+    let refusal: Assembler.Label
+    let missing: Assembler.Label
 
     /// The status flags at a place of the code.
     struct FlagState {
@@ -61,38 +65,19 @@ struct BlockEmitter {
         var host: FlagSet = []
     }
 
-    /// An access of the first version, and what holds at `retry`.
-    private struct Access {
-        var retry: Assembler.Label
-        var grouping: AccessGroups.Access
-        var flags: FlagState
-        var vectors: VectorState
-        var stack: FloatingStack
-    }
-
-    private enum SlowPath {
-        /// R10 ^ the TLB's tag at R11, which is compared at `retry`.
-        case miss(
-            entry: Assembler.Label, retry: Assembler.Label, tag: Int, MissedAccess, FlagState, VectorState,
-            FloatingStack)
-        /// As `miss`, at the lowest byte of a group, in the second version: the first one goes on at the access, `distance` bytes from there.
-        case goOnAlone(entry: Assembler.Label, access: Int, tag: Int, distance: Int, FlagState, VectorState)
-        /// The instruction is the interpreter's, from its first operation on; no register has changed.
-        case leave(entry: Assembler.Label, index: Int, FlagState, VectorState, FloatingStack)
-        /// MXCSR is not the host's yet.
-        case control(entry: Assembler.Label, back: Assembler.Label, refused: Assembler.Label)
-    }
-
     init(
         _ builder: BlockBuilder, _ block: UnsafeMutablePointer<Block>, _ stubs: Translator.Stubs, _ x87: X87Control,
-        interpreted: Set<TranslationFamily>, room: @escaping (Int) -> UnsafeMutablePointer<Op>?
+        interpreted: Set<TranslationFamily>, code: Assembler = Assembler(),
+        room: @escaping (Int) -> UnsafeMutablePointer<Op>?
     ) {
+        self.code = code
         (mode, is64, source) = (builder.mode, builder.is64, builder.source)
         (self.block, self.stubs, self.interpreted, self.room) = (block, stubs, interpreted, room)
         (operations, operationCount) = (builder.operations, builder.count)
         liveness = FlagLiveness(builder.source.instructions)
         (stack, stackAtEntry) = (FloatingStack(x87), FloatingStack(x87))
-        (entry, body, refusal, missing) = (code.label(), code.label(), code.label(), code.label())
+        (entry, body, shut) = (self.code.label(), self.code.label(), self.code.label())
+        (refusal, missing) = (self.code.label(), self.code.label())
     }
 
     /// The block is entered in its second version.
@@ -101,8 +86,8 @@ struct BlockEmitter {
     /// Places in the code that is made, from its beginning.
     var entryPlace: Int { code.place(entry) }
     var bodyPlace: Int { code.place(body) }
-    /// Of the 8 bytes that the entry takes off the budget.
-    var countPlace: Int { code.place(entry) - 8 }
+    /// Where the gate at the entry leads to, once it is shut.
+    var shutPlace: Int { code.place(shut) }
 
     /// nil: there is no room for the copies of operations.
     mutating func code(at address: UInt) -> [UInt8]? {
@@ -127,6 +112,40 @@ struct BlockEmitter {
         self.groups = groups
         (flags, vectors, stack, values) = (FlagState(), VectorState(), stackAtEntry, RegisterValues())
         (accessNumber, copyNumber, calls, emitted, places) = (0, 0, [], 0, [])
+    }
+
+    // MARK: In a loop (LoopEmitter)
+
+    var stateAtEntry: LoopVersions.State {
+        LoopVersions.State(recipe: nil, vectors: VectorState(), stack: stackAtEntry)
+    }
+
+    /// Its code so far, which goes on elsewhere.
+    mutating func takeCode() -> Assembler {
+        defer { code = Assembler() }
+        return code
+    }
+
+    /// The first version, which nothing but accesses lead to; false: it has calls, which a loop has not.
+    mutating func emitAlone() -> Bool {
+        emitInstructions()
+        return !isOutOfRoom && !isPointless
+    }
+
+    /// The result is behind the test of the budget.
+    mutating func emitVersion(_ version: LoopVersions.Version) -> Assembler.Label {
+        loop = part
+        startAgain(AccessGroups(accesses.map(\.grouping)) ?? AccessGroups(alone: accesses.count))
+        (flags, vectors, stack) = (FlagState(recipe: version.state.recipe), version.state.vectors, version.state.stack)
+        code.bind(version.label)
+        code.arithmetic(.sub, .quad, Self.at(\.left), Int32(source.instructions.count))
+        let ended = code.label()
+        code.jump(.s, ended)
+        slowPaths.append(.ended(entry: ended, flags, vectors, stack))
+        let body = code.label()
+        code.bind(body)
+        emitInstructions()
+        return body
     }
 
     private mutating func emitInstructions() {
@@ -166,17 +185,12 @@ struct BlockEmitter {
 
     /// A block is entered by jumps from others with their chain slot or jump entry in R11, where its count is taken off the budget; by the
     /// interpreter behind that.
-    private mutating func begin() {
-        // The count is aligned, and so is the entry.
-        while code.count & 15 != 8 { code.byte(0) }
-        let count = code.label()
-        code.bind(count)
-        code.quad(UInt64(source.instructions.count))
+    mutating func begin() {
+        while code.count & 15 != 0 { code.byte(0) }
         code.bind(entry)
-        code.mov(.quad, .r10, Self.at(\.left))
-        code.arithmetic(.sub, .r10, count)
+        // 8 bytes (HostGate), since `left` lies beyond what a byte reaches and a count does not.
+        code.arithmetic(.sub, .quad, Self.at(\.left), Int32(source.instructions.count))
         code.jump(.s, refusal)
-        code.mov(.quad, Self.at(\.left), .r10)
         code.bind(body)
     }
 
@@ -191,7 +205,7 @@ struct BlockEmitter {
 
     // MARK: Ways out
 
-    private mutating func loadBlock() { code.load(.r11, UInt64(UInt(bitPattern: block))) }
+    mutating func loadBlock() { code.load(.r11, UInt64(UInt(bitPattern: block))) }
 
     /// Goes on with the block's own operation. The second one of all is where this code stands.
     private mutating func leave(at index: Int) {
@@ -243,17 +257,6 @@ struct BlockEmitter {
         return copy
     }
 
-    /// The TLB's entry at R11 is not for R10, which is the exclusive or of address and tag.
-    mutating func miss(
-        _ condition: HostCondition, retry: Assembler.Label, tag: Int, _ access: MissedAccess, _ place: AccessPlace?
-    ) {
-        let entry = code.label()
-        code.jump(condition, entry)
-        slowPaths.append(.miss(entry: entry, retry: retry, tag: tag, access, flags, vectors, stack))
-        let grouping = AccessGroups.Access(place: place, size: access.size, isWrite: access.isWrite)
-        accesses.append(Access(retry: retry, grouping: grouping, flags: flags, vectors: vectors, stack: stack))
-    }
-
     // MARK: The second version
 
     /// How far below the next access the look for it is; nil: it needs none.
@@ -273,39 +276,6 @@ struct BlockEmitter {
         return (groups.members[accessNumber - 1], accessNumber - 1)
     }
 
-    /// The TLB's entry at R11 is not for what is at R10 and behind.
-    mutating func goOnAlone(_ condition: HostCondition, _ access: Int, tag: Int, distance: Int) {
-        if isUnlike { return }
-        let (known, entry) = (accesses[access], code.label())
-        // What the first version has in RunState can be brought there, but not the other way round.
-        if known.flags.recipe != nil, known.flags.recipe != flags.recipe { isUnlike = true }
-        if known.vectors.hasControl, !vectors.hasControl { isUnlike = true }
-        if known.stack != stack { isUnlike = true }
-        code.jump(condition, entry)
-        slowPaths.append(
-            .goOnAlone(entry: entry, access: access, tag: tag, distance: distance, flags, vectors))
-    }
-
-    /// Where the condition holds, the interpreter goes on with the instruction. No guest register has been changed by it before.
-    mutating func leave(_ condition: HostCondition) { code.jump(condition, wayOut()) }
-
-    private mutating func wayOut() -> Assembler.Label {
-        let entry = code.label()
-        slowPaths.append(.leave(entry: entry, index: group.lowerBound, flags, vectors, stack))
-        return entry
-    }
-
-    /// The host's MXCSR becomes the guest's; one whose control is not the host's is for the interpreter. R10 is lost, and the host's flags.
-    mutating func loadVectorControl() {
-        loseHostFlags()
-        let (entry, back) = (code.label(), code.label())
-        let refused = wayOut()
-        code.arithmetic(.cmp, .double, Self.at(\.vectorControl), VectorControl.loaded)
-        code.jump(.ne, entry)
-        code.bind(back)
-        slowPaths.append(.control(entry: entry, back: back, refused: refused))
-    }
-
     /// All that the next block expects in S and not in registers.
     mutating func endBlock() {
         storeFlags()
@@ -319,59 +289,5 @@ struct BlockEmitter {
         closeStack()
         vectors.loaded = []
         code.call(outside: stub)
-    }
-
-    private mutating func emitSlowPaths() {
-        for path in slowPaths {
-            switch path {
-            case .miss(let entry, let retry, let tag, let access, let flags, let vectors, let stack):
-                code.bind(entry)
-                code.arithmetic(.xor, .quad, .r10, HostAddress(.r15, .r11, scale: 0, tag))
-                store(flags, .r11)
-                store(vectors)
-                store(stack)
-                code.mov(.double, Self.at(\.missedAccess), Int32(bitPattern: access.rawValue))
-                code.call(missing)
-                load(vectors)
-                load(stack)
-                code.jump(retry)
-            case .goOnAlone(let entry, let number, let tag, let distance, let flags, let vectors):
-                let known = accesses[number]
-                code.bind(entry)
-                code.arithmetic(.xor, .quad, .r10, HostAddress(.r15, .r11, scale: 0, tag))
-                if distance != 0 { code.lea(addressWidth, .r10, HostAddress(.r10, distance)) }
-                if known.flags.recipe == nil { store(flags, .r11) }
-                var missing = vectors
-                missing.changed.subtract(known.vectors.changed)
-                store(missing)
-                missing.loaded = known.vectors.loaded.subtracting(vectors.loaded)
-                load(missing)
-                code.jump(known.retry)
-            case .control(let entry, let back, let refused):
-                code.bind(entry)
-                let control = HostAddress(.r15, Int(CH_MXCSR))
-                code.mov(.double, .r10, control)
-                code.arithmetic(.and, .double, .r10, VectorControl.controlBits)
-                code.arithmetic(.cmp, .double, .r10, VectorControl.hostControl)
-                code.jump(.ne, refused)
-                code.loadVectorControl(control)
-                code.mov(.double, Self.at(\.vectorControl), VectorControl.loaded)
-                code.jump(back)
-            case .leave(let entry, let index, let flags, let vectors, let stack):
-                code.bind(entry)
-                store(flags, .r11)
-                store(vectors)
-                store(stack)
-                code.load(.r10, UInt64(UInt(bitPattern: block.operations + index)))
-                loadBlock()
-                code.jump(outside: index == 1 ? stubs.leaveFirst : stubs.leave)
-            }
-        }
-        code.bind(missing)
-        loadBlock()
-        code.jump(outside: stubs.missed)
-        code.bind(refusal)
-        code.load(.r10, UInt64(UInt(bitPattern: block)))
-        code.jump(outside: stubs.refused)
     }
 }

@@ -23,8 +23,10 @@ extension Translator {
         var leaveFirst: UInt = 0
         /// An access that the TLB does not answer, of the block at R11; R10: its linear address, which comes back.
         var missed: UInt = 0
-        /// The block at R10 may not be entered.
+        /// The block at R10 may not be entered where the slot at R11 leads to, or not now.
         var refused: UInt = 0
+        /// The block at R10, of a loop, may not be entered now.
+        var ended: UInt = 0
         /// A chain slot whose target has no host code, as far as it knows.
         var interpreted: UInt = 0
         /// The same, where what is on the page behind the block's own counts too.
@@ -40,7 +42,7 @@ extension Translator {
             (\.loadCarry, { loadFlags(&$0, $1, carryAlone: true) }), (\.enter, enter),
             (\.callOperations, callOperations), (\.leave, { leave(&$0, $1, isFirst: false) }),
             (\.leaveFirst, { leave(&$0, $1, isFirst: true) }), (\.missed, missed), (\.unlinked, unlinked),
-            (\.refused, refused), (\.interpreted, interpreted), (\.checked, checked),
+            (\.refused, refused), (\.ended, ended), (\.interpreted, interpreted), (\.checked, checked),
         ]
     }
 
@@ -236,14 +238,31 @@ extension Translator {
     // MARK: Between blocks
 
     private static func refused(_ code: inout Assembler, _ stubs: Stubs) {
-        let ends = code.label()
+        let (ends, isPresent) = (code.label(), code.label())
         code.storeGuestRegisters()
+        // There may be other code of it by now.
+        code.mov(.quad, .rax, header(.r10, \.hostEntry))
+        code.test(.quad, .rax, .rax)
+        code.jump(.e, isPresent)
+        code.arithmetic(.cmp, .quad, .rax, slot(\.code))
+        code.jump(.e, isPresent)
+        code.mov(.quad, slot(\.code), .rax)
+        code.loadGuestRegisters()
+        code.jump(slot(\.code))
+        code.bind(isPresent)
         storeExecuted(&code)
         storeRIP(&code, .r10)
         code.arithmetic(.cmp, .byte, header(.r10, \.isValid), 0)
         code.jump(.ne, ends)
         cutChain(&code, stubs)
         code.bind(ends)
+        backToRunLoop(&code)
+    }
+
+    private static func ended(_ code: inout Assembler, _ stubs: Stubs) {
+        code.storeGuestRegisters()
+        storeExecuted(&code)
+        storeRIP(&code, .r10)
         backToRunLoop(&code)
     }
 

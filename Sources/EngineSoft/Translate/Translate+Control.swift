@@ -34,6 +34,11 @@ extension BlockEmitter {
 
     private mutating func jump(_ slot: Int, _ offset: UInt64) -> Bool {
         guard let distance = Int32(exactly: Int64(bitPattern: offset)) else { return false }
+        closeStack()
+        if let way = wayInLoop(slot) {
+            follow(way)
+            return true
+        }
         endBlock()
         chain(slot, distance)
         return true
@@ -41,12 +46,37 @@ extension BlockEmitter {
 
     /// Both ways. The host's flags are the condition's.
     private mutating func branch(_ holds: HostCondition, _ taken: Int32, _ behind: Int32) {
+        if loop != nil, branchInLoop(holds, taken, behind) { return }
         endBlock()
         let label = code.label()
         code.jump(holds, label)
         chain(1, behind)
         code.bind(label)
         chain(0, taken)
+    }
+
+    /// false: neither way leads to the loop.
+    private mutating func branchInLoop(_ holds: HostCondition, _ taken: Int32, _ behind: Int32) -> Bool {
+        switch (wayInLoop(0), wayInLoop(1)) {
+        case (nil, nil): return false
+        case (let way?, nil):
+            code.jump(holds, way.label)
+            endBlock()
+            chain(1, behind)
+        case (nil, let way?):
+            code.jump(holds.opposite, way.label)
+            endBlock()
+            chain(0, taken)
+        case (let far?, let near?):
+            if near.isEmitted {
+                code.jump(holds.opposite, near.label)
+                follow(far)
+            } else {
+                code.jump(holds, far.label)
+                follow(near)
+            }
+        }
+        return true
     }
 
     /// To the block at `distance` from this one's start. On the own page its code is known once it is linked; elsewhere the link holds under a key.
@@ -108,11 +138,9 @@ extension BlockEmitter {
 
     /// The entry for the address in R10, in R11; where there is none, the interpreter goes on with the instruction.
     private mutating func findTarget() {
-        code.mov(.quad, .r11, .r10)
-        code.shift(.shr, .quad, .r11, 12)
-        code.arithmetic(.xor, .double, .r11, .r10)
-        code.arithmetic(.and, .double, .r11, Int32(JumpEntry.count - 1))
-        code.shift(.shl, .double, .r11, 5)
+        code.imul(.double, .r11, .r10, Int32(bitPattern: JumpEntry.factor))
+        code.shift(.shr, .double, .r11, UInt8(32 - (JumpEntry.count * JumpEntry.stride).trailingZeroBitCount))
+        code.arithmetic(.and, .double, .r11, -Int32(JumpEntry.stride))
         code.arithmetic(.add, .quad, .r11, Self.at(\.jumpCache))
         code.arithmetic(.cmp, .quad, .r10, entry(\.rip))
         loseHostFlags()

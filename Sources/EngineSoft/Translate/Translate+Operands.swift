@@ -77,8 +77,8 @@ extension BlockEmitter {
                 code.lea(width, to, HostAddress(base, displacement))
             }
         case (nil, let index?):
-            code.mov(.quad, .r10, Int32(truncatingIfNeeded: displacement))
-            code.lea(width, to, HostAddress(.r10, index, scale: op.scale))
+            let distance = Int32(truncatingIfNeeded: displacement)
+            code.lea(width, to, HostAddress(index: index, scale: op.scale, distance))
         case (nil, nil):
             let value = UInt64(bitPattern: Int64(displacement))
             code.load(to, width == .quad ? value : value & 0xffff_ffff)
@@ -142,16 +142,21 @@ extension BlockEmitter {
         }
         let distance = member?.distance ?? 0
         if distance != before { code.lea(addressWidth, .r10, HostAddress(.r10, before - distance)) }
-        let tag = compareTag(isWrite: member?.isWrite ?? access.isWrite, member?.span ?? access.size)
-        goOnAlone(.a, number, tag: tag, distance: distance)
-        addHostPage()
+        let (isWrite, span) = (member?.isWrite ?? access.isWrite, member?.span ?? access.size)
+        if let site = loop?.site(of: number, in: block) {
+            lookWhereItWas(site, number, span, isWrite: isWrite, distance: distance)
+        } else {
+            let tag = compareTag(isWrite: isWrite, span)
+            goOnAlone(.a, number, tag: tag, distance: distance)
+            addHostPage()
+        }
         if let member { code.mov(.quad, Self.group(member.slot), .r10) }
         operand = HostAddress(.r10, distance)
     }
 
     /// Whether the TLB has the page of the `size` bytes at R10: above where not. R10 becomes the exclusive or of address and tag, and R11 the entry's
     /// place. The result is the tag's, from there.
-    private mutating func compareTag(isWrite: Bool, _ size: Int) -> Int {
+    mutating func compareTag(isWrite: Bool, _ size: Int) -> Int {
         if Self.rotates {
             code.rorx(.double, .r11, .r10, 7)
         } else {
@@ -167,9 +172,11 @@ extension BlockEmitter {
         return tag
     }
 
-    private mutating func addHostPage() {
-        let hostPage = MemoryLayout<TLBEntry>.offset(of: \.hostPage).unsafelyUnwrapped + table
-        code.arithmetic(.add, .quad, .r10, HostAddress(.r15, .r11, scale: 0, hostPage))
+    private mutating func addHostPage() { code.arithmetic(.add, .quad, .r10, hostPage) }
+
+    /// Of the TLB's entry at R11.
+    var hostPage: HostAddress {
+        HostAddress(.r15, .r11, scale: 0, MemoryLayout<TLBEntry>.offset(of: \.hostPage).unsafelyUnwrapped + table)
     }
 
     /// RORX is there, which spares a move.

@@ -13,17 +13,22 @@ final class Translator {
     static let longestRun = 20_000
 
     let arena: CodeArena
-    private var decoder: Decoder
+    var decoder: Decoder
     private let blocks: BlockCache
     private let scratch: UnsafeMutablePointer<Op>
     let stubs: Stubs
     private let stubBytes: Int
     /// There was no room for a block: all are dropped before the next look-up.
-    private(set) var isFull = false
+    var isFull = false
     /// Blocks that were translated, for `stats` and tests.
     private(set) var translated: UInt64 = 0
     /// Of these, those with groups of accesses, and those that would have had some, had both versions agreed.
     private(set) var grouped: (kept: UInt64, unlike: UInt64) = (0, 0)
+
+    /// Loops that were emitted as a whole.
+    var loopsMade: UInt64 = 0
+    /// By each of their blocks.
+    var loops: [UnsafeMutablePointer<Block>: Loop] = [:]
 
     /// What is the interpreter's.
     let interpreted: Set<TranslationFamily>
@@ -66,6 +71,7 @@ final class Translator {
         self.stubs = stubs
         stubBytes = arena.used
         scratch = .allocate(capacity: BlockBuilder.capacity)
+        blocks.willDropLoop = { [unowned self] in dropLoop(of: $0) }
     }
 
     deinit { scratch.deallocate() }
@@ -103,8 +109,14 @@ final class Translator {
         let address = UInt(bitPattern: place)
         block.pointee.hostEntry = address + UInt(emitter.entryPlace)
         block.pointee.hostBody = address + UInt(emitter.bodyPlace)
-        block.pointee.hostCount = arena.writable(place, emitter.countPlace).assumingMemoryBound(to: UInt64.self)
+        block.pointee.hostGate = gate(place, emitter.entryPlace, shutAt: emitter.shutPlace)
         block.operations[1].run = unsafeBitCast(UnsafeRawPointer(bitPattern: stubs.enter), to: Handler.self)
+    }
+
+    /// Of code at `place`, by places from there.
+    func gate(_ place: UnsafeRawPointer, _ entry: Int, shutAt target: Int) -> HostGate {
+        let bytes = arena.writable(place, entry).assumingMemoryBound(to: UInt64.self)
+        return HostGate(place: bytes, open: bytes.pointee, shut: Assembler.jump(distance: target - entry))
     }
 
     private func count(_ obstacle: Obstacle) { obstacles[obstacle.rawValue] += 1 }
@@ -131,13 +143,14 @@ final class Translator {
             return copy
         }
         guard var emitter, emitter.code(at: arena.next) != nil else { return nil }
-        let place = block.pointee.hostBody &- UInt(emitter.bodyPlace)
+        let place = bodyAlone(of: block) &- UInt(emitter.bodyPlace)
         return (emitter.source.instructions, emitter.code.finish(at: place), emitter.places)
     }
 
     /// With the block arena.
     func reset() {
         arena.reset(keeping: stubBytes)
+        loops = [:]
         isFull = false
     }
 }
