@@ -49,6 +49,7 @@ check-linux:
 # SeaBIOS and what it boots - GRUB, Debian from a disk - driven by the serial console, and by the VGA's cells and keys; after make test.
 check-pc:
 	@scripts/setup.sh pc
+	@scripts/setup-pypi.sh .build-tests/vnc-venv vncdotool vncdo
 	@if [ "$$(id -u)" = 0 ]; then scripts/make-debian-disk.sh || echo "Debian's disk cannot be made here: it is not booted."; fi
 	scripts/check-pc.py .build-tests/release/backplane
 
@@ -72,7 +73,7 @@ check-kvm: guests
 TESTS = $(SWIFT_FLAGS) --scratch-path .build-tests -Xswiftc -enable-testing
 test: setup guests
 	@scripts/setup.sh test
-	@scripts/setup-qmp.sh .build-tests/qmp-venv
+	@scripts/setup-pypi.sh .build-tests/qmp-venv qemu.qmp qmp-shell
 	swift build $(TESTS) --build-tests
 	BACKPLANE_ALONE=1 swift test $(TESTS) --skip-build --filter 'NativeTests/instructionsWhoseSizesDiffer'
 	swift test $(TESTS) --skip-build

@@ -10,7 +10,7 @@ for folder; do
         grep -qF "\"$here/" "$manifest" && continue
         echo "$folder was made elsewhere: building anew."
         rm -rf "$folder"/release "$folder"/debug "$folder"/*-unknown-linux-gnu "$folder"/*.yaml "$folder"/*.db "$folder"/workspace-state.json \
-            "$folder"/plugins "$folder"/ModuleCache "$folder"/qmp-venv
+            "$folder"/plugins "$folder"/ModuleCache "$folder"/*-venv
         break
     done
 done

@@ -9,7 +9,7 @@ bench) need="$need qemu-system-x86 valgrind gcc bochs bochs-term nasm" ;;
 test) need="$need nbdkit qemu-utils" ;;
 check) need="$need groff-base" ;;
 kvm) need="$need qemu-system-x86 gdb tmux e2fsprogs" ;;
-pc) need="$need acpica-tools fdisk e2fsprogs grub-efi-amd64-bin grub-pc-bin grub-common isolinux mmdebstrap mtools openssh-client seabios syslinux syslinux-common tmux xorriso" ;;
+pc) need="$need acpica-tools chromium fdisk e2fsprogs grub-efi-amd64-bin grub-pc-bin grub-common isolinux mmdebstrap mtools novnc openssh-client python3-venv seabios syslinux syslinux-common tmux xorriso" ;;
 deb) need="$need debhelper lintian mmdebstrap uidmap" ;;
 esac
 missing=
