@@ -86,7 +86,7 @@ class Ended(Exception):
 class Child:
     """A process whose terminal or pipe is read here; used in a `with`, at whose end it is killed."""
 
-    def __init__(self, command, environment=None, on_terminal=False, directory=None):
+    def __init__(self, command, environment=None, on_terminal=False, directory=None, terminal="xterm"):
         self.seen, self.begin = b"", time.monotonic()
         outer, inner = pty.openpty() if on_terminal else os.pipe()
         if on_terminal:
@@ -95,7 +95,7 @@ class Child:
         self.process = subprocess.Popen(
             [str(word) for word in command], stdin=inner if on_terminal else subprocess.DEVNULL, stdout=inner,
             stderr=subprocess.STDOUT if on_terminal else subprocess.DEVNULL, cwd=directory,
-            env={**(environment or os.environ), "TERM": "xterm"})
+            env={**(environment or os.environ), "TERM": terminal})
         os.close(inner)
 
     def __enter__(self):
