@@ -222,7 +222,12 @@ open class VirtioDevice: Instance {
         stop()
     }
 
-    public final override func timerFired(cookie: UInt64, at now: UInt64) { finishQueues() }
+    public final override func timerFired(cookie: UInt64, at now: UInt64) {
+        if cookie == .max { finishQueues() } else { timerExpired(cookie: cookie) }
+    }
+
+    /// One of the device's own, whose cookie is not `UInt64.max`.
+    open func timerExpired(cookie: UInt64) {}
 
     private func finishQueues() { for queue in unfinished.sorted() { resume(queue) } }
 

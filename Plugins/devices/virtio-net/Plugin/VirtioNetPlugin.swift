@@ -11,30 +11,44 @@ final class VirtioNetPlugin: VirtioDevice {
         properties: [
             Property(
                 "mac", .text,
-                doc: "its address, such as 52:54:00:12:34:56; without it one that is made from the instance's id")
+                doc: "its address, such as 52:54:00:12:34:56; without it one that is made from the instance's id"),
+            Property(
+                "mtu", .unsigned, bounds: 68...65535,
+                doc:
+                    "the longest packet of its network in bytes, which the driver is told; without it nothing, and drivers take 1500"
+            ),
         ],
         slots: [
             VirtioDevice.slot,
             Slot("net", "net/1", optional: true, doc: "the network; without it there is no link"),
         ],
-        make: { (host, values) throws(PluginError) in try VirtioNetPlugin(host, values) })
+        stateVersion: 2, make: { (host, values) throws(PluginError) in try VirtioNetPlugin(host, values) })
 
     private static let longestFrame = 0xFFFF
 
     private var chip: VirtioNet
     private var net = NetPeer.unwired
     private var waiting = WaitingFrames()
+    /// So many segments make a packet that is as long as packets are.
+    private static let mostJoined = 45
+    private var clock: Clock?
+    private var moreTimer: PluginKit.Timer?
+    /// Frames are held until the network has given all that it has now: they may be one packet.
+    private var isWaitingForMore = false
 
     init(_ host: Host, _ values: Values) throws(PluginError) {
         do throws(EthernetAddress.Mistake) {
             chip = VirtioNet(
-                address: try EthernetAddress.given(values.isSet("mac") ? values.text("mac") : nil, host.id))
+                address: try EthernetAddress.given(values.isSet("mac") ? values.text("mac") : nil, host.id),
+                mtu: values.isSet("mtu") ? values.port("mtu") : nil)
         } catch { throw PluginError("mac: " + error.text) }
         super.init(host)
     }
 
     override func connectDevice() throws(PluginError) -> VirtioIdentity {
         net = try host.net("net")
+        clock = try host.clock
+        moreTimer = try host.clock.timer(cookie: 0)
         chip.hasLink = net.isWired
         return chip.identity
     }
@@ -52,6 +66,7 @@ final class VirtioNetPlugin: VirtioDevice {
     override func wasReset() {
         chip.reset()
         waiting.removeAll()
+        isWaitingForMore = false
     }
 
     override func becameIdle() { grant() }
@@ -63,14 +78,31 @@ final class VirtioNetPlugin: VirtioDevice {
 
     override func began() { receive() }
 
-    override func isServed(_ queue: Int) -> Bool { queue == VirtioNet.transmit }
+    override func isServed(_ queue: Int) -> Bool { queue != VirtioNet.receive }
     override func kicked(_ queue: Int) { receive() }
     /// Nothing is ever under way.
     override func abandon() {}
 
+    override func work(_ queue: Int, _ chain: Chain) throws(VirtQueue.Violation) -> Bool {
+        if queue == VirtioNet.control { try obey(chain) } else { try send(chain) }
+        return true
+    }
+
+    /// 5.1.6.5: what cannot be carried out is answered with an error; where there is no room for an answer there is none to be given.
+    private func obey(_ chain: Chain) throws(VirtQueue.Violation) {
+        guard chain.writableLength > 0, let memory else { throw .badRequest }
+        var answer = ControlCommand.Answer.error
+        if chain.readableLength <= ControlCommand.longest {
+            let command = ControlCommand(try chain.read(count: chain.readableLength, memory))
+            answer = command?.run(on: &chip, features) ?? .error
+        }
+        let written = try chain.write([answer.rawValue], memory)
+        finish(VirtioNet.control, chain, written: written)
+    }
+
     // MARK: Out
 
-    override func work(_ queue: Int, _ chain: Chain) throws(VirtQueue.Violation) -> Bool {
+    private func send(_ chain: Chain) throws(VirtQueue.Violation) {
         let size = VirtioNet.headerSize(features)
         // One that is too long is dropped unread.
         if let memory, Int(chain.readableLength) <= size + Int(VirtioNet.longestPacket) {
@@ -79,16 +111,23 @@ final class VirtioNetPlugin: VirtioDevice {
                 frame.withUnsafeBytes { net.send($0) }
             }
         }
-        finish(queue, chain, written: 0)
-        return true
+        finish(VirtioNet.transmit, chain, written: 0)
     }
 
     // MARK: In
 
     override func netReceived(slot: Int, _ frame: UnsafeRawBufferPointer) {
-        waiting.take(Array(frame), isWanted: isLive && frame.count <= Self.longestFrame)
-        receive()
+        let frame = Array(frame)
+        waiting.take(frame, isWanted: isLive && frame.count <= Self.longestFrame && chip.wants(frame, features))
+        guard waiting.frames.count < Self.mostJoined, IncomingPacket.maybeJoined(frame, features) else {
+            return receive()
+        }
+        if !isWaitingForMore { moreTimer?.set(at: clock?.now) }
+        isWaitingForMore = true
     }
+
+    /// The network has given what it had at once.
+    override func timerExpired(cookie: UInt64) { receive() }
 
     override func netLink(slot: Int, isUp: Bool) {
         guard isUp != chip.hasLink else { return }
@@ -98,11 +137,12 @@ final class VirtioNetPlugin: VirtioDevice {
 
     /// Hands waiting frames to the guest, as far as it has buffers.
     private func receive() {
+        if isWaitingForMore { moreTimer?.cancel() }
+        isWaitingForMore = false
         var done = 0
         do throws(VirtQueue.Violation) {
-            for frame in waiting.frames {
-                guard try deliver(frame) else { break }
-                done += 1
+            while done < waiting.frames.count, case let count = try deliver(waiting.frames[done...]), count > 0 {
+                done += count
             }
         } catch { fail(error, VirtioNet.receive) }
         waiting.removeFirst(done)
@@ -115,13 +155,27 @@ final class VirtioNetPlugin: VirtioDevice {
         if net.isWired, let room = waiting.grant() { net.ready(room) }
     }
 
-    /// False: there are not enough buffers now. A frame that is longer than the one buffer that it may have is dropped.
-    private func deliver(_ frame: [UInt8]) throws(VirtQueue.Violation) -> Bool {
-        guard mayWork, let memory else { return false }
+    /// As many of these frames as can be one packet, or the first alone where the driver has no more room. Answers their number; 0: there are not enough buffers
+    /// now.
+    private func deliver(_ frames: ArraySlice<[UInt8]>) throws(VirtQueue.Violation) -> Int {
+        guard mayWork, let first = frames.first else { return 0 }
+        var packet = IncomingPacket(first, features)
+        // Other drivers' buffers may be too short for it.
+        if features.contains(VirtioNet.Feature.mergeableBuffers) {
+            for frame in frames.dropFirst() { if !packet.join(frame, features) { break } }
+        }
+        let count = packet.segments
+        if try deliver(packet.finished(features)) { return count }
+        guard count > 1 else { return 0 }
+        return try deliver(IncomingPacket(first, features).finished(features)) ? 1 : 0
+    }
+
+    /// A packet with its header. False: there are not enough buffers now. One that is longer than the one buffer that it may have is dropped.
+    private func deliver(_ packet: [UInt8]) throws(VirtQueue.Violation) -> Bool {
+        guard let memory else { return false }
         let isMerged = features.contains(VirtioNet.Feature.mergeableBuffers)
-        let length = VirtioNet.headerSize(features) + frame.count
         var (chains, room): ([Chain], Int) = ([], 0)
-        while room < length, isMerged || chains.isEmpty {
+        while room < packet.count, isMerged || chains.isEmpty {
             guard let chain = nextBuffer(VirtioNet.receive) else {
                 for _ in chains { giveBack(VirtioNet.receive) }
                 return false
@@ -130,17 +184,19 @@ final class VirtioNetPlugin: VirtioDevice {
             chains.append(chain)
             room += Int(chain.writableLength)
         }
-        guard room >= length else {
+        guard room >= packet.count else {
             giveBack(VirtioNet.receive)
             return true
         }
-        let bytes = VirtioNet.header(features, buffers: UInt16(truncatingIfNeeded: chains.count)) + frame
-        var done = 0
+        var rest = VirtioNet.setBuffers(of: packet, chains.count, features)[...]
         for chain in chains {
-            let part = Array(bytes[done..<min(done + Int(chain.writableLength), bytes.count)])
-            let written = try chain.write(part, memory)
+            var written: UInt32 = 0
+            for extent in Chain.part(chain.writable, from: 0, count: UInt32(clamping: rest.count)) {
+                guard memory.write(extent.address, rest.prefix(Int(extent.length))) else { throw .notMemory }
+                rest = rest.dropFirst(Int(extent.length))
+                written &+= extent.length
+            }
             finish(VirtioNet.receive, chain, written: written)
-            done += part.count
         }
         return true
     }
@@ -151,6 +207,7 @@ final class VirtioNetPlugin: VirtioDevice {
         try super.save(to: state)
         state.put("address", chip.address)
         state.put("has-link", chip.hasLink)
+        state.put("filter", chip.filter.bytes)
         state.put("queue", waiting.bytes)
     }
 
@@ -160,6 +217,10 @@ final class VirtioNetPlugin: VirtioDevice {
             throw PluginError("no such address")
         }
         restored.hasLink = try state.get("has-link")
+        guard let filter = ReceiveFilter(bytes: try state.get("filter", count: nil)) else {
+            throw PluginError("no such filter of frames")
+        }
+        restored.filter = filter
         var waiting = waiting
         guard waiting.restore(try state.get("queue", count: nil)) else {
             throw PluginError("the frames that wait are not whole, or too many")
