@@ -93,7 +93,9 @@ let plugins = [
         kind: "backends", name: "browser", model: "WebFront", modelFolder: "Front",
         shared: ["BackendSupport", "CBackendSupport", "CWebSockets", "RemoteDisplay", "SocketEndpoint"],
         testsUseRFB: true, modelUsesKit: true, isModelStrict: false),
+    backend("capture", "CaptureWriting", "Writer"),
     backend("file", "FilePump", "Pump"),
+    backend("hub", "NetworkSwitch", "Switch"),
     PluginFolder(
         kind: "backends", name: "nbd", model: "NBDClient", modelFolder: "Client",
         shared: ["BackendSupport", "CBackendSupport", "CNBD"], modelUsesKit: true, isModelStrict: false),
@@ -108,6 +110,7 @@ let plugins = [
     PluginFolder(
         kind: "backends", name: "screen", model: "ScreenPainting", modelFolder: "Painting", shared: ["Pictures"]),
     PluginFolder(kind: "backends", name: "socket", shared: ["BackendSupport", "CBackendSupport", "SocketEndpoint"]),
+    backend("tap", "TapDevices", "Device"),
     backend("terminal"),
     PluginFolder(
         kind: "backends", name: "user", model: "UserNetwork", modelFolder: "Stack",

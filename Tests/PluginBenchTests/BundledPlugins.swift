@@ -9,7 +9,7 @@ struct BundledPlugin: Sendable, CustomTestStringConvertible {
     var name: String
     /// Texts; `FILE:n` stands for a temporary file of n bytes, `PATH` for a name in a temporary directory, `DIRECTORY` for that.
     var properties: [String: String] = [:]
-    /// A program that it starts.
+    /// A program that it starts; "tap": that tap devices can be made.
     var needs: String?
 
     var testDescription: String { name }
@@ -34,6 +34,7 @@ struct BundledPlugin: Sendable, CustomTestStringConvertible {
         BundledPlugin(name: "virtio-9p", properties: ["path": "DIRECTORY"]),
         BundledPlugin(name: "virtio-blk"), BundledPlugin(name: "virtio-console"),
         BundledPlugin(name: "virtio-entropy"), BundledPlugin(name: "virtio-net"),
+        BundledPlugin(name: "virtio-net", properties: ["mtu": "1000"]),
         BundledPlugin(name: "virtio-input"), BundledPlugin(name: "virtio-input", properties: ["kind": "keyboard"]),
         BundledPlugin(name: "virtio-input", properties: ["kind": "mouse"]),
         BundledPlugin(name: "virtio-mmio", properties: ["at": "0xd0000000"]), BundledPlugin(name: "virtio-pci"),
@@ -54,7 +55,8 @@ struct BundledPlugin: Sendable, CustomTestStringConvertible {
         BundledPlugin(name: "trace", properties: ["file": "PATH"]), BundledPlugin(name: "watchpoint"),
         // Backends.
         BundledPlugin(name: "browser", properties: ["port": "0", "files": "DIRECTORY"]),
-        BundledPlugin(name: "file", properties: ["path": "PATH"]),
+        BundledPlugin(name: "capture", properties: ["path": "PATH"]),
+        BundledPlugin(name: "file", properties: ["path": "PATH"]), BundledPlugin(name: "hub"),
         BundledPlugin(name: "nbd", properties: ["image": "FILE:1048576", "format": "raw"], needs: "qemu-nbd"),
         BundledPlugin(name: "null"),
         BundledPlugin(name: "overlay", properties: ["path": "PATH"]),
@@ -64,6 +66,7 @@ struct BundledPlugin: Sendable, CustomTestStringConvertible {
         BundledPlugin(name: "raw-file", properties: ["path": "FILE:1048576", "mode": "read-only"]),
         BundledPlugin(name: "screen"),
         BundledPlugin(name: "socket", properties: ["port": "0"]), BundledPlugin(name: "terminal"),
+        BundledPlugin(name: "tap", properties: ["name": "bp-bench"], needs: "tap"),
         BundledPlugin(name: "user"), BundledPlugin(name: "vnc", properties: ["listen": "127.0.0.1:0"]),
     ]
 
@@ -79,6 +82,7 @@ struct BundledPlugin: Sendable, CustomTestStringConvertible {
     var isBuilt: Bool { access(path, R_OK) == 0 }
     var isUsable: Bool {
         guard let needs else { return true }
+        if needs == "tap" { return geteuid() == 0 && access("/dev/net/tun", R_OK | W_OK) == 0 }
         let folders = (BundledPlugin.setting("PATH") ?? "").split(separator: ":")
         return folders.contains { access("\($0)/\(needs)", X_OK) == 0 }
     }

@@ -123,3 +123,26 @@ import Testing
         #expect(queue.space == 100)
     }
 }
+
+@Suite struct FrameRoomTests {
+    /// The card says "room for 16" at the first of ten frames, and is heard after the last.
+    @Test func whatACardSaysWhileItGetsFramesIsNotTheWholeTruth() {
+        var room = FrameRoom()
+        room.ready(16)
+        let mayBeStale = room.sent(10)
+        #expect(mayBeStale && room.frames == 6)
+        room.ready(16)
+        #expect(room.frames == 7, "nine may have come after it said so")
+        room.settled()
+        room.ready(16)
+        #expect(room.frames == 16)
+        let isStale = room.sent(1)
+        #expect(!isStale)
+        room.ready(16)
+        #expect(room.frames == 16, "of one it knows")
+        _ = room.sent(20)
+        #expect(room.frames == 0)
+        room.ready(.max)
+        #expect(room.frames == .max - 19)
+    }
+}

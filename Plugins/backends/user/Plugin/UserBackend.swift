@@ -40,13 +40,13 @@ final class UserBackend: Instance {
 
     /// Frames of one callback: the machine waits for it.
     private static let batch = 64
-    private static let postArgument: UInt = 1
+    private static let (postArgument, settled) = (1 as UInt, 2 as UInt)
 
     private let network: NetworkThread
     private var client: NetClient?
     /// From quiesce to start the card gets nothing.
     private var isQuiet = true
-    private var room = 0
+    private var room = FrameRoom()
 
     init(_ host: Host, _ values: Values) throws(PluginError) {
         let settings = try UserBackend.settings(values)
@@ -93,7 +93,7 @@ final class UserBackend: Instance {
             throw PluginError("the network's thread cannot be made: " + error.text)
         }
         client?.link(true)
-        network.ready(room)
+        network.ready(room.frames)
     }
 
     override func quiesce() throws(PluginError) -> Bool {
@@ -111,16 +111,16 @@ final class UserBackend: Instance {
     override func netSent(_ index: UInt32, _ frame: UnsafeRawBufferPointer) { network.send(frame) }
 
     override func netReady(_ index: UInt32, frames: UInt64) {
-        room = Int(clamping: frames)
-        if !isQuiet { network.ready(room) }
+        room.ready(frames)
+        if !isQuiet { network.ready(room.frames) }
     }
 
     override func posted(_ argument: UInt) {
+        if argument == UserBackend.settled { return room.settled() }
         guard argument == UserBackend.postArgument, !isQuiet, let client else { return }
-        for frame in network.take(limit: min(UserBackend.batch, room)) {
-            room -= 1
-            frame.withUnsafeBytes { client.receive($0) }
-        }
+        let frames = network.take(limit: min(UserBackend.batch, room.frames))
+        for frame in frames { frame.withUnsafeBytes { client.receive($0) } }
+        if room.sent(frames.count) { (try? host.events)?.post(UserBackend.settled) }
     }
 
     private func replyCounters() {

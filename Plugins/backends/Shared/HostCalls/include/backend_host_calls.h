@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "backend_folder_calls.h"
+#include "backend_network_calls.h"
 #include "backend_process_calls.h"
 
 /* Descriptors */
