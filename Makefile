@@ -8,7 +8,7 @@
 # make check-deb  Debian packages of what `make test` has built, by lintian and in a clean Debian
 # make check-kvm  EngineKVM on a KVM that is real: this host's, or that of a host in a box; after make test
 # make check-pc  firmware and boot loaders of Debian on machines/pc.yaml; after make test
-# make check-net  Debian with virtio on machines/server.yaml: disk, network, ssh; as root, after make test
+# make check-net  Debian with virtio on machines/server.yaml: disk, network, ssh; three guests on networks of their own; as root, after make test
 # make bench   the measurements, as ratios in one run
 # make install PREFIX=/usr/local [DESTDIR=]
 PREFIX ?= /usr/local
@@ -53,9 +53,10 @@ check-pc:
 	@if [ "$$(id -u)" = 0 ]; then scripts/make-debian-disk.sh || echo "Debian's disk cannot be made here: it is not booted."; fi
 	scripts/check-pc.py .build-tests/release/backplane
 
-# Debian's disk once more, by virtio: booted by SeaBIOS, reached by ssh, killed while it writes; after make test.
+# Debian's disk once more, by virtio: booted by SeaBIOS, reached by ssh, killed while it writes, and three in one process on hubs; after make test.
 check-net:
 	@scripts/setup.sh pc
+	@scripts/setup.sh net
 	scripts/make-debian-disk.sh
 	scripts/check-net.py .build-tests/release/backplane
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""check-net.py [--engine NAME] [--only WORDS] [BACKPLANE]: Debian talks virtio on machines/server.yaml, server-mmio.yaml and microvm.yaml.
+"""check-net.py [--engine NAME] [--only WORDS] [BACKPLANE]: Debian talks virtio on machines/server.yaml, server-mmio.yaml and microvm.yaml, and three of them on networks of
+their own.
 
 Boots the disk of make-debian-disk.sh, of which each machine has a copy of its own: SeaBIOS and GRUB read it by virtio, Linux brings the devices up, and its sshd is
 reached from this host by a forwarded port. BACKPLANE: the program (default: .build-tests/release/backplane). Ends with `N passed, N failed`; status 1 where one
@@ -18,6 +19,7 @@ import tempfile
 import threading
 import time
 
+import net_machines
 from pc_machines import DEBIAN, ROOT, SSH, Checks, Screen, fetch, free_port
 
 MEGABYTES = 16
@@ -235,6 +237,14 @@ def main():
                 assert lines[:told[-1]] == [f"line {number}" for number in range(1, told[-1] + 1)], (told[-1], lines[-5:])
                 machine.power_off()
 
+        def guests_on_networks():
+            with net_machines.Process(backplane, arguments.engine, work) as process:
+                net_machines.guests_meet_on_a_hub(process)
+                net_machines.a_connection_goes_through_a_router(process)
+                net_machines.a_capture_is_read_by_tshark(process)
+                net_machines.the_host_meets_a_guest_on_a_tap(process)
+                net_machines.guests_leave(process)
+
         checks.check("Debian boots by SeaBIOS from a virtio disk to ssh; DHCP, entropy, a file by scp both ways, the disk keeps what is written; the power button ends it",
                      debian_talks_virtio)
         checks.check("the same by MMIO, which ACPI names: SeaBIOS boots from the disk, Linux has disk and network", debian_by_mmio)
@@ -242,6 +252,8 @@ def main():
         checks.check("it boots from devices that have no legacy interface", legacy_and_modern)
         checks.check("--share: a clone copied by cp and tar, links, pipes and renames lead nowhere else, read-only is", a_folder_is_shared)
         checks.check("what was synced before kill -9 is on the disk", killed_while_it_writes)
+        checks.check("guests of one process on hubs: ping, iperf3, TCP through a third as router, a capture that tshark reads at any moment, a tap; one leaves",
+                     guests_on_networks)
     print(f"{checks.passed} passed, {checks.failed} failed")
     sys.exit(1 if checks.failed else 0)
 

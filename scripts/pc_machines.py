@@ -20,15 +20,24 @@ PACKAGES = {
     "debian-installer-12-netboot-amd64": "usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64/linux",
     "ovmf": "usr/share/OVMF/OVMF_CODE_4M.fd",
 }
+# What guests on networks are given: nothing of it is on the Debian disk.
+NETWORK_TOOLS = {
+    "iperf3": "usr/bin/iperf3",
+    "libiperf0": "usr/lib/x86_64-linux-gnu/libiperf.so.0",
+    "libsctp1": "usr/lib/x86_64-linux-gnu/libsctp.so.1",
+    "iputils-ping": "bin/ping",
+    "libidn2-0": "usr/lib/x86_64-linux-gnu/libidn2.so.0",
+    "libunistring2": "usr/lib/x86_64-linux-gnu/libunistring.so.2",
+}
 DEBIAN = ROOT / ".build/guests/debian/disk.img"
 # A guest that hangs must not hang the check; a slow host has all of this.
 PATIENCE = 300
 
 
-def fetch(folder):
+def fetch(folder, packages=PACKAGES):
     """The files by the packages' names; those that are there are kept."""
     folder.mkdir(parents=True, exist_ok=True)
-    for package, path in PACKAGES.items():
+    for package, path in packages.items():
         if (folder / path).exists():
             continue
         with tempfile.TemporaryDirectory() as work:
@@ -36,7 +45,23 @@ def fetch(folder):
                 ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", package], cwd=work, check=True)
             for archive in pathlib.Path(work).glob("*.deb"):
                 subprocess.run(["dpkg-deb", "-x", str(archive), str(folder)], check=True)
-    return {package: folder / path for package, path in PACKAGES.items()}
+    return {package: folder / path for package, path in packages.items()}
+
+
+class NetworkTools:
+    """iperf3 and ping for a Debian guest, by ssh: the lines of its shell that call them."""
+
+    IPERF3 = "LD_LIBRARY_PATH=/opt/usr/lib/x86_64-linux-gnu /opt/usr/bin/iperf3"
+    PING = "LD_LIBRARY_PATH=/opt/usr/lib/x86_64-linux-gnu /opt/bin/ping"
+
+    def __init__(self):
+        folder = ROOT / ".build/guests/network"
+        fetch(folder, NETWORK_TOOLS)
+        self.archive = subprocess.run(
+            ["tar", "-C", str(folder), "--exclude=./usr/share", "-cz", "."], check=True, capture_output=True).stdout
+
+    def give(self, ssh):
+        subprocess.run([*ssh.command, "tar -C /opt -xz"], input=self.archive, check=True, capture_output=True, timeout=PATIENCE)
 
 
 class TextTerminal:

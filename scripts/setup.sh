@@ -1,15 +1,17 @@
 #!/bin/sh
 # Installs the Debian packages that Backplane needs and that are missing; quiet where nothing is. `setup.sh bench` adds the
 # peers that the benchmarks measure against, `setup.sh test` those that disks are tested with, `setup.sh check` and `setup.sh deb` what `make check` and the Debian packages need,
+# `setup.sh net` what looks at networks for `make check-net`,
 # `setup.sh kvm` the machine that a host in a box runs on and what its checks use, `setup.sh pc` firmware and what makes disks for `make check-pc`.
 set -eu
 need="libcapstone-dev libffi-dev liblzma-dev libnbd-dev libslirp-dev libwebsockets-dev libyaml-dev libzstd-dev pkg-config python3 zlib1g-dev"
 case ${1:-} in
-bench) need="$need qemu-system-x86 valgrind gcc bochs bochs-term nasm" ;;
+bench) need="$need qemu-system-x86 valgrind gcc bochs bochs-term iperf3 nasm" ;;
 test) need="$need nbdkit qemu-utils" ;;
 check) need="$need groff-base" ;;
 kvm) need="$need qemu-system-x86 gdb tmux e2fsprogs" ;;
 pc) need="$need acpica-tools chromium fdisk e2fsprogs grub-efi-amd64-bin grub-pc-bin grub-common isolinux mmdebstrap mtools novnc openssh-client python3-venv seabios syslinux syslinux-common tmux xorriso" ;;
+net) need="$need iperf3 iproute2 iputils-ping tshark" ;;
 deb) need="$need debhelper lintian mmdebstrap uidmap" ;;
 esac
 missing=
