@@ -145,4 +145,29 @@ import Testing
         room.ready(.max)
         #expect(room.frames == .max - 19)
     }
+
+    /// A card with room for 64, which says so anew where half of that is left, hears of a burst of any length to its last frame.
+    @Test(arguments: 1...200) func aBurstNeverEndsWithBothWaitingForEachOther(frames: Int) {
+        var (room, waiting, granted) = (FrameRoom(), frames, 64)
+        room.ready(64)
+        while waiting > 0 {
+            let count = min(FrameRoom.mostAtOnce, room.frames, waiting)
+            guard count > 0 else {
+                Issue.record("\(waiting) frames wait, and the card has room for \(granted)")
+                return
+            }
+            waiting -= count
+            var said: [UInt64] = []
+            for _ in 0..<count {
+                granted -= 1
+                if granted <= 32 {
+                    granted = 64
+                    said.append(64)
+                }
+            }
+            let settles = room.sent(count)
+            for frames in said { room.ready(frames) }
+            if settles { room.settled() }
+        }
+    }
 }

@@ -1,6 +1,10 @@
 /// How many frames a network card takes. What it says of that while frames are being handed to it reaches the network only when all of them are: it may not know of
 /// those that came later, and they are taken off.
 public struct FrameRoom: Sendable {
+    /// Frames of one callback. A card that speaks again at half of 64 has been granted at most 31 more than is known here, and speaks: of more at once, both
+    /// ends might wait for each other.
+    public static let mostAtOnce = 32
+
     public private(set) var frames = 0
     private var unknown = 0
 

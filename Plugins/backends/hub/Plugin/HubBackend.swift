@@ -26,8 +26,10 @@ final class HubBackend: Instance {
         check: { (_, values) throws(PluginError) in _ = try HubBackend.name(values) },
         make: { (host, values) throws(PluginError) in try HubBackend(host, values) })
 
-    /// Frames of one callback: the machine waits for it. The uplink is granted as many at a time.
-    private static let batch = 64
+    /// Frames of one callback: the machine waits for it.
+    private static let batch = FrameRoom.mostAtOnce
+    /// What the uplink is granted at a time.
+    private static let uplinkRoom = 64
     private static let uplink = -1
     /// Of a post: all that waited for the one before it was heard.
     private static let settled: UInt = 1 << 16
@@ -125,12 +127,12 @@ final class HubBackend: Instance {
     override func netReceived(slot: Int, _ frame: UnsafeRawBufferPointer) {
         granted = max(granted - 1, 0)
         if let port = ports[Self.uplink] { hub.send(frame, from: port.number) }
-        if granted <= Self.batch / 2 { grantUplink() }
+        if granted <= Self.uplinkRoom / 2 { grantUplink() }
     }
 
     private func grantUplink() {
         guard uplink.isWired, !isQuiet else { return }
-        granted = Self.batch
+        granted = Self.uplinkRoom
         uplink.ready(granted)
     }
 
@@ -140,8 +142,9 @@ final class HubBackend: Instance {
         let index = Int(bitPattern: argument & ~Self.settled) - 2
         guard let port = ports[index] else { return }
         if argument & Self.settled != 0 { return port.room.settled() }
+        // Also while quiet, since it ends the wake: there is no room then.
+        let frames = hub.take(isQuiet ? 0 : Self.batch, port.number)
         guard !isQuiet else { return }
-        let frames = hub.take(Self.batch, port.number)
         if index == Self.uplink {
             for frame in frames { frame.withUnsafeBytes { uplink.send($0) } }
             // It takes them as they come, and drops what it has no room for.

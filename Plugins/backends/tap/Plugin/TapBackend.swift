@@ -29,7 +29,7 @@ final class TapBackend: Instance {
         make: { (host, values) throws(PluginError) in try TapBackend(host, values) })
 
     /// Frames of one callback: the machine waits for it.
-    private static let batch = 64
+    private static let batch = FrameRoom.mostAtOnce
 
     private let device: TapDevice
     private let name: String

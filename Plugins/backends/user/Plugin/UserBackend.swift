@@ -39,7 +39,7 @@ final class UserBackend: Instance {
         make: { (host, values) throws(PluginError) in try UserBackend(host, values) })
 
     /// Frames of one callback: the machine waits for it.
-    private static let batch = 64
+    private static let batch = FrameRoom.mostAtOnce
     private static let (postArgument, settled) = (1 as UInt, 2 as UInt)
 
     private let network: NetworkThread
@@ -117,8 +117,10 @@ final class UserBackend: Instance {
 
     override func posted(_ argument: UInt) {
         if argument == UserBackend.settled { return room.settled() }
-        guard argument == UserBackend.postArgument, !isQuiet, let client else { return }
-        let frames = network.take(limit: min(UserBackend.batch, room.frames))
+        guard argument == UserBackend.postArgument, let client else { return }
+        // Also while quiet: what waits is posted anew only once it was looked at.
+        let frames = network.take(limit: isQuiet ? 0 : min(UserBackend.batch, room.frames))
+        guard !isQuiet else { return }
         for frame in frames { frame.withUnsafeBytes { client.receive($0) } }
         if room.sent(frames.count) { (try? host.events)?.post(UserBackend.settled) }
     }

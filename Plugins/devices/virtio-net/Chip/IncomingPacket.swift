@@ -22,6 +22,7 @@ public struct IncomingPacket: Sendable {
     /// Whether a frame that comes next may be joined with others: worth a short wait for them.
     public static func maybeJoined(_ frame: [UInt8], _ features: VirtioFeatures) -> Bool {
         guard frame.count >= 512, frame[12] == 0x08 || frame[12] == 0x86 else { return false }
+        guard features.contains(VirtioNet.Feature.mergeableBuffers) else { return false }
         return !features.isDisjoint(with: [VirtioNet.Feature.guestSegmentsTCP4, VirtioNet.Feature.guestSegmentsTCP6])
     }
 

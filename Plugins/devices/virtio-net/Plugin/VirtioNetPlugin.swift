@@ -66,6 +66,7 @@ final class VirtioNetPlugin: VirtioDevice {
     override func wasReset() {
         chip.reset()
         waiting.removeAll()
+        if isWaitingForMore { moreTimer?.cancel() }
         isWaitingForMore = false
     }
 
@@ -226,7 +227,7 @@ final class VirtioNetPlugin: VirtioDevice {
             throw PluginError("the frames that wait are not whole, or too many")
         }
         try super.load(version: version, from: state)
-        (chip, self.waiting) = (restored, waiting)
+        (chip, self.waiting, isWaitingForMore) = (restored, waiting, false)
     }
 }
 
