@@ -279,7 +279,7 @@ import Testing
         #expect(try machine(head).interpreted == [])
         try expectErrors(
             head + "cpu: { interpret: [x87, §see] }\n",
-            "\"interpret\" of the CPU: \"see\" is not one of integer, shift, multiply, stack, control, locked, sse, x87: did you mean \"sse\"?"
+            "\"interpret\" of the CPU: \"see\" is not one of integer, shift, multiply, stack, control, locked, sse, x87, loops: did you mean \"sse\"?"
         )
     }
 
