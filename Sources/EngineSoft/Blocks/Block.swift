@@ -45,7 +45,7 @@ struct Block {
     var hostBody: UInt = 0
     /// The 8 bytes at `hostEntry`.
     var hostGate = HostGate()
-    /// How often it was next when the budget of generated code had run out, until a loop was looked for.
+    /// How often it was next when the budget of generated code had run out, and it began no loop; 255: no longer counted.
     var samples: UInt8 = 0
     /// It is part of a loop (LoopEmitter), which goes with it.
     var isInLoop = false
