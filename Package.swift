@@ -119,7 +119,10 @@ let plugins = [
         kind: "backends", name: "vnc", model: "VNCServer", modelFolder: "Server",
         shared: ["BackendSupport", "CBackendSupport", "RemoteDisplay", "SocketEndpoint"], testsUseRFB: true,
         modelUsesKit: true, isModelStrict: false),
-    PluginFolder(kind: "devices", name: "acpi", model: "ACPIBoard", modelFolder: "Board", shared: ["ACPITables"]),
+    PluginFolder(
+        kind: "devices", name: "acpi", model: "ACPINameSpace", modelFolder: "Tables",
+        shared: ["ACPITables", "BoardSurvey"],
+        modelUsesKit: true),
     PluginFolder(kind: "devices", name: "ata", model: "ATA"),
     PluginFolder(
         kind: "devices", name: "cfi-flash", model: "CFIFlash", shared: ["BackendSupport", "CBackendSupport", "Images"],
@@ -133,14 +136,18 @@ let plugins = [
     PluginFolder(kind: "devices", name: "fdc82077", model: "FDC82077"),
     PluginFolder(kind: "devices", name: "fw-cfg", model: "FWCfg", shared: ["Images"]),
     PluginFolder(kind: "devices", name: "gsi"),
-    PluginFolder(kind: "devices", name: "i440fx", model: "I440FX", shared: ["PCIConfiguration"]),
+    PluginFolder(kind: "devices", name: "i440fx", model: "I440FX", shared: ["PCIConfiguration", "PCIKit"]),
     PluginFolder(kind: "devices", name: "i8042", model: "I8042"),
     PluginFolder(kind: "devices", name: "ioapic", model: "IOAPIC"),
     PluginFolder(kind: "devices", name: "lapic", model: "LocalAPIC"),
     PluginFolder(kind: "devices", name: "lfsr", isC: true),
+    PluginFolder(
+        kind: "devices", name: "mptable", model: "MPTable", modelFolder: "Tables", shared: ["BoardSurvey"],
+        modelUsesKit: true),
+    PluginFolder(kind: "devices", name: "pci-bridge", shared: ["PCIConfiguration", "PCIKit"]),
     PluginFolder(kind: "devices", name: "pic8259", model: "PIC8259"),
     PluginFolder(kind: "devices", name: "piix-ide", model: "PIIXIDE", shared: ["PCIConfiguration", "PCIKit"]),
-    PluginFolder(kind: "devices", name: "piix3", model: "PIIX3", shared: ["PCIConfiguration"]),
+    PluginFolder(kind: "devices", name: "piix3", model: "PIIX3", shared: ["ACPITables", "PCIConfiguration"]),
     PluginFolder(kind: "devices", name: "piix4-pm", model: "PIIX4PM", shared: ["PCIConfiguration", "PCIKit"]),
     PluginFolder(kind: "devices", name: "pit8254", model: "PIT8254"),
     PluginFolder(kind: "devices", name: "reset-control", model: "ResetControl"),
@@ -275,6 +282,8 @@ let shared: [Target] = [
     .target(
         name: "ExpansionROM", dependencies: ["Images", "PluginKit"], path: "Plugins/devices/Shared/ExpansionROM"),
     .target(name: "ACPITables", path: "Plugins/devices/Shared/ACPI", swiftSettings: strict),
+    .target(
+        name: "BoardSurvey", dependencies: ["PluginKit"], path: "Plugins/devices/Shared/Board", swiftSettings: strict),
     .target(name: "Ethernet", path: "Plugins/devices/Shared/Ethernet", swiftSettings: strict + hot),
     .target(name: "Virtio", path: "Plugins/devices/Shared/Virtio", swiftSettings: strict + hot),
     .target(

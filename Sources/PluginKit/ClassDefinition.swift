@@ -121,6 +121,7 @@ public final class ClassDefinition: @unchecked Sendable {
     let slots: [Slot]
     let provides: [Provides]
     let methods: [Method]
+    let firmware: [FirmwareNode]
     let stateVersion: UInt32
     let isSavable: Bool
     let check: Check?
@@ -129,9 +130,10 @@ public final class ClassDefinition: @unchecked Sendable {
 
     init(
         _ kind: Kind, _ name: StaticString, summary: StaticString, properties: [Property], slots: [Slot],
-        provides: [Provides], methods: [Method], stateVersion: UInt32, savable: Bool, check: Check?,
-        make: @escaping Make
+        provides: [Provides], methods: [Method], firmware: [FirmwareNode] = [], stateVersion: UInt32, savable: Bool,
+        check: Check?, make: @escaping Make
     ) {
+        self.firmware = firmware
         self.kind = kind
         self.name = name
         self.summary = summary
@@ -148,12 +150,12 @@ public final class ClassDefinition: @unchecked Sendable {
 
     public static func device(
         _ name: StaticString, summary: StaticString, properties: [Property] = [], slots: [Slot] = [],
-        provides: [Provides] = [], methods: [Method] = [], stateVersion: UInt32 = 1, savable: Bool = true,
-        check: Check? = nil, make: @escaping Make
+        provides: [Provides] = [], methods: [Method] = [], firmware: [FirmwareNode] = [], stateVersion: UInt32 = 1,
+        savable: Bool = true, check: Check? = nil, make: @escaping Make
     ) -> ClassDefinition {
         ClassDefinition(
             .device, name, summary: summary, properties: properties, slots: slots, provides: provides,
-            methods: methods, stateVersion: stateVersion, savable: savable, check: check,
+            methods: methods, firmware: firmware, stateVersion: stateVersion, savable: savable, check: check,
             make: make)
     }
 

@@ -57,6 +57,12 @@ open class Instance {
     /// Configuration space of the function that the slot wires to a bus: `width` 1, 2 or 4, aligned; nil reads as ones.
     open func pciConfigRead(slot: Int, _ offset: UInt16, width: UInt8, isPeek: Bool) -> UInt32? { nil }
     open func pciConfigWrite(slot: Int, _ offset: UInt16, width: UInt8, _ value: UInt32) {}
+    /// The same for a bus behind the function, which is a bridge.
+    open func pciConfigRead(slot: Int, behind place: PCIPlace, _ offset: UInt16, width: UInt8, isPeek: Bool) -> UInt32?
+    {
+        nil
+    }
+    open func pciConfigWrite(slot: Int, behind place: PCIPlace, _ offset: UInt16, width: UInt8, _ value: UInt32) {}
     open func pciBusReset(slot: Int) {}
     /// The output of the controller that the slot is wired to.
     open func controllerOutput(slot: Int, vcpu: UInt32, to level: Bool) {}

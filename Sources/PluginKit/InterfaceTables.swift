@@ -112,22 +112,41 @@ enum Tables {
         [1, 2, 4].contains(width) && offset < 4096 && offset & (width - 1) == 0
     }
 
+    /// The place behind a bridge that an access is for; nil: the function's own.
+    private static func placeBehind(_ offset: UInt32) -> PCIPlace? {
+        offset & BP_PCI_BEHIND == 0 ? nil : PCIPlace(behind: offset)
+    }
+
     nonisolated(unsafe) static let pciClient = constant(
         bp_pci_client(
             size: UInt32(MemoryLayout<bp_pci_client>.size), reserved: 0,
             config_read: { raw, index, offset, width, flags, out in
+                let place = placeBehind(offset)
+                let offset = place == nil ? offset : offset & 0xfff
                 guard let out, isConfigPlace(offset, width) else { return Status.invalid.rawValue }
-                let value = with(raw) {
-                    $0.pciConfigRead(
-                        slot: slot(index), UInt16(offset), width: UInt8(width),
-                        isPeek: flags & UInt32(BP_PCI_PEEK) != 0)
+                let isPeek = flags & UInt32(BP_PCI_PEEK) != 0
+                let value = with(raw) { instance in
+                    guard let place else {
+                        return instance.pciConfigRead(
+                            slot: slot(index), UInt16(offset), width: UInt8(width), isPeek: isPeek)
+                    }
+                    return instance.pciConfigRead(
+                        slot: slot(index), behind: place, UInt16(offset), width: UInt8(width), isPeek: isPeek)
                 }
                 out.pointee = value ?? .max
                 return Status.ok.rawValue
             },
             config_write: { raw, index, offset, width, value in
+                let place = placeBehind(offset)
+                let offset = place == nil ? offset : offset & 0xfff
                 guard isConfigPlace(offset, width) else { return Status.invalid.rawValue }
-                with(raw) { $0.pciConfigWrite(slot: slot(index), UInt16(offset), width: UInt8(width), value) }
+                with(raw) { instance in
+                    guard let place else {
+                        return instance.pciConfigWrite(slot: slot(index), UInt16(offset), width: UInt8(width), value)
+                    }
+                    instance.pciConfigWrite(
+                        slot: slot(index), behind: place, UInt16(offset), width: UInt8(width), value)
+                }
                 return Status.ok.rawValue
             },
             bus_reset: { raw, index in with(raw) { $0.pciBusReset(slot: slot(index)) } }))

@@ -50,9 +50,13 @@ private func pointers<T>(_ values: [T]) -> UnsafePointer<UnsafePointer<T>?>? {
     return UnsafePointer(array)
 }
 
-/// A NULL-terminated array of texts, never freed.
+/// A NULL-terminated array of texts, never freed; NULL for none.
 private func texts(_ values: [StaticString]) -> UnsafePointer<UnsafePointer<CChar>?>? {
-    guard !values.isEmpty else { return nil }
+    values.isEmpty ? nil : list(values)
+}
+
+/// The same, and for none an array that ends at once.
+private func list(_ values: [StaticString]) -> UnsafePointer<UnsafePointer<CChar>?>? {
     let array = UnsafeMutablePointer<UnsafePointer<CChar>?>.allocate(capacity: values.count + 1)
     for (index, value) in values.enumerated() { (array + index).initialize(to: value.cString) }
     (array + values.count).initialize(to: nil)
@@ -76,6 +80,8 @@ extension ClassDefinition {
         type.slots = pointers(slots.map { $0.cDescriptor() })
         type.provided = pointers(provides.map { $0.cDescriptor() })
         type.methods = pointers(methods.map { $0.cDescriptor() })
+        type.node_count = UInt32(firmware.count)
+        type.nodes = pointers(firmware.map { $0.cDescriptor() })
         type.user = Unmanaged.passRetained(self).toOpaque()
         if kind == .policy { type.policy = UnsafePointer(policyTable) }
         setLifecycle(of: &type)
@@ -113,6 +119,18 @@ extension Provides {
             size: UInt32(MemoryLayout<bp_provided>.size),
             flags: UInt32((isShared ? BP_PROVIDED_SHARED : 0) | (mayCycle ? BP_PROVIDED_MAY_CYCLE : 0)),
             name: interface.cString, doc: doc.cString, descriptor: descriptor, count: count, reserved: 0)
+    }
+}
+
+extension FirmwareNode {
+    func cDescriptor() -> bp_firmware_node {
+        let bytes = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: max(1, template.count))
+        _ = bytes.initialize(from: template)
+        return bp_firmware_node(
+            size: UInt32(MemoryLayout<bp_firmware_node>.size), role: role.rawValue, flags: flags.rawValue,
+            hid: hid?.cString, cids: texts(cids), claims: claims.flatMap { list($0) },
+            slots: slots.flatMap { list($0) },
+            aml: UnsafePointer(bytes.baseAddress), aml_length: UInt64(template.count), links: texts(links))
     }
 }
 

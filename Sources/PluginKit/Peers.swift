@@ -181,6 +181,24 @@ public struct PCIBusPeer: @unchecked Sendable {
     }
 }
 
+/// A function by the number of its bus, as the guest has numbered them.
+public struct PCIPlace: Equatable, Sendable {
+    public var bus: UInt8
+    /// device << 3 | function
+    public var index: UInt8
+
+    public init(bus: UInt8, index: UInt8) { (self.bus, self.index) = (bus, index) }
+
+    /// As ECAM has it, marked as one behind a bridge.
+    fileprivate func offset(_ offset: UInt16) -> UInt32 {
+        BP_PCI_BEHIND | UInt32(bus) << 20 | UInt32(index) << 12 | UInt32(offset & 0xfff)
+    }
+
+    init(behind offset: UInt32) {
+        self.init(bus: UInt8(truncatingIfNeeded: offset >> 20), index: UInt8(truncatingIfNeeded: offset >> 12))
+    }
+}
+
 /// A function on the bus that an instance provides ("pci/1").
 public struct PCIFunctionClient: @unchecked Sendable {
     let peer: bp_peer
@@ -200,6 +218,20 @@ public struct PCIFunctionClient: @unchecked Sendable {
     public func configWrite(_ offset: UInt16, width: UInt8, _ value: UInt32) -> Bool {
         guard let table else { return false }
         return table.pointee.config_write(peer.`self`, peer.index, UInt32(offset), UInt32(width), value) == 0
+    }
+    /// The same for a bus behind this function, which is a bridge.
+    public func configRead(_ place: PCIPlace, _ offset: UInt16, width: UInt8, isPeek: Bool = false) -> UInt32? {
+        var value: UInt32 = 0
+        let flags = isPeek ? UInt32(BP_PCI_PEEK) : 0
+        guard let table,
+            table.pointee.config_read(peer.`self`, peer.index, place.offset(offset), UInt32(width), flags, &value) == 0
+        else { return nil }
+        return value
+    }
+    @discardableResult
+    public func configWrite(_ place: PCIPlace, _ offset: UInt16, width: UInt8, _ value: UInt32) -> Bool {
+        guard let table else { return false }
+        return table.pointee.config_write(peer.`self`, peer.index, place.offset(offset), UInt32(width), value) == 0
     }
     public func busReset() { table?.pointee.bus_reset(peer.`self`, peer.index) }
 }

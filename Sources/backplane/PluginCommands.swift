@@ -82,6 +82,9 @@ struct PluginInfo: ParsableCommand {
         let provided = type.provided.map { ["  " + $0.interface, "\($0.count)", $0.isShared ? "shared" : "", $0.doc] }
         if !provided.isEmpty { text += Columns.text(["  PROVIDES", "COUNT", "", "MEANING"], provided, width: width) }
         let methods = type.methods.map { ["  " + $0.signature, $0.doc] }
+        if !type.firmware.isEmpty {
+            text += Columns.text(["  FIRMWARE NODE", "CLAIMS", "SLOTS"], type.firmware.map(row), width: width)
+        }
         if !methods.isEmpty { text += Columns.text(["  METHOD", "MEANING"], methods, width: width) }
         return text
     }
@@ -91,6 +94,19 @@ struct PluginInfo: ParsableCommand {
         if let bounds = property.bounds { text += " \(bounds.lowerBound)..\(bounds.upperBound)" }
         if property.isList { text = "list of \(text)" }
         return property.isLive ? text + ", live" : text
+    }
+
+    private static func row(_ node: FirmwareNodeDescription) -> [String] {
+        func names(_ list: [String]?) -> String {
+            list.map { $0.isEmpty ? "none" : $0.joined(separator: ", ") } ?? "all"
+        }
+        let ids = [node.hid].compactMap(\.self) + node.cids
+        return [
+            "  "
+                + (ids.isEmpty
+                    ? node.role.rawValue == 0 ? "PCI function" : "\(node.role)" : ids.joined(separator: ", ")),
+            names(node.claims), names(node.slots),
+        ]
     }
 
     private static func slotText(_ slot: SlotDescription) -> String {

@@ -25,7 +25,8 @@ extension ScaffoldRust {
         }
 
         pub const BP_ABI_MAJOR: u32 = 1;
-        pub const BP_ABI_MINOR: u32 = 8;
+        pub const BP_ABI_MINOR: u32 = 9;
+        pub const BP_PCI_BEHIND: u32 = 0x80000000;
         pub const BP_NO_VCPU: u32 = u32::MAX;
         pub const BP_REQUESTER_HOST: u32 = u32::MAX;
         pub const BP_WANT_ALL: u32 = 0xffff;
@@ -342,6 +343,20 @@ extension ScaffoldRust {
         whole!(bp_parameter);
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_method { pub size: u32, pub result: u32, pub name: *const c_char, pub doc: *const c_char, pub parameters: *const *const bp_parameter, pub parameter_count: u32, pub flags: u32, pub function: Option<unsafe extern "C" fn()>, }
         whole!(bp_method);
+        pub const BP_NODE_DEVICE: u32 = 0;
+        pub const BP_NODE_HOST_BRIDGE: u32 = 1;
+        pub const BP_NODE_ISA_BRIDGE: u32 = 2;
+        pub const BP_NODE_LINES: u32 = 3;
+        pub const BP_NODE_LOCAL_APIC: u32 = 4;
+        pub const BP_NODE_IO_APIC: u32 = 5;
+        pub const BP_NODE_POWER: u32 = 6;
+        pub const BP_NODE_NUMBERS_LINES: u32 = 1;
+        pub const BP_NODE_LEVEL: u32 = 2;
+        pub const BP_NODE_OPTIONAL: u32 = 4;
+        pub const BP_NODE_HIDDEN: u32 = 8;
+        pub const BP_NODE_ONE_RANGE: u32 = 16;
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_firmware_node { pub size: u32, pub role: u16, pub flags: u16, pub hid: *const c_char, pub cids: *const *const c_char, pub claims: *const *const c_char, pub slots: *const *const c_char, pub aml: *const u8, pub aml_length: u64, pub links: *const *const c_char, }
+        whole!(bp_firmware_node);
         pub const BP_DEVICE: u32 = 1;
         pub const BP_POLICY: u32 = 2;
         pub const BP_LOADER: u32 = 3;
@@ -349,7 +364,7 @@ extension ScaffoldRust {
         pub const BP_CLASS_NOT_SAVABLE: u32 = 1;
         pub const BP_RESET_POWER_ON: u32 = 0;
         pub const BP_RESET_WARM: u32 = 1;
-        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_class { pub size: u32, pub kind: u16, pub flags: u16, pub state_version: u32, pub property_count: u32, pub slot_count: u32, pub provided_count: u32, pub method_count: u32, pub reserved: u32, pub name: *const c_char, pub summary: *const c_char, pub properties: *const *const bp_property, pub slots: *const *const bp_slot, pub provided: *const *const bp_provided, pub methods: *const *const bp_method, pub policy: *const bp_policy, pub user: *mut c_void, pub create: Option<unsafe extern "C" fn(cls: *const bp_class, host: *const bp_host, values: *const bp_value, self_: *mut *mut c_void) -> bp_status>, pub query_interface: Option<unsafe extern "C" fn(self_: *mut c_void, name: *const c_char, index: u32, client: *const bp_peer, out: *mut bp_peer) -> bp_status>, pub connect: Option<unsafe extern "C" fn(self_: *mut c_void) -> bp_status>, pub reset: Option<unsafe extern "C" fn(self_: *mut c_void, kind: u32)>, pub start: Option<unsafe extern "C" fn(self_: *mut c_void) -> bp_status>, pub quiesce: Option<unsafe extern "C" fn(self_: *mut c_void) -> bp_status>, pub save: Option<unsafe extern "C" fn(self_: *mut c_void, state: *mut bp_state) -> bp_status>, pub load: Option<unsafe extern "C" fn(self_: *mut c_void, version: u32, state: *mut bp_state) -> bp_status>, pub disconnect: Option<unsafe extern "C" fn(self_: *mut c_void)>, pub destroy: Option<unsafe extern "C" fn(self_: *mut c_void)>, pub set_property: Option<unsafe extern "C" fn(self_: *mut c_void, property: u32, value: *const bp_value) -> bp_status>, pub check: Option<unsafe extern "C" fn(cls: *const bp_class, host: *const bp_host, values: *const bp_value) -> bp_status>, }
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_class { pub size: u32, pub kind: u16, pub flags: u16, pub state_version: u32, pub property_count: u32, pub slot_count: u32, pub provided_count: u32, pub method_count: u32, pub reserved: u32, pub name: *const c_char, pub summary: *const c_char, pub properties: *const *const bp_property, pub slots: *const *const bp_slot, pub provided: *const *const bp_provided, pub methods: *const *const bp_method, pub policy: *const bp_policy, pub user: *mut c_void, pub create: Option<unsafe extern "C" fn(cls: *const bp_class, host: *const bp_host, values: *const bp_value, self_: *mut *mut c_void) -> bp_status>, pub query_interface: Option<unsafe extern "C" fn(self_: *mut c_void, name: *const c_char, index: u32, client: *const bp_peer, out: *mut bp_peer) -> bp_status>, pub connect: Option<unsafe extern "C" fn(self_: *mut c_void) -> bp_status>, pub reset: Option<unsafe extern "C" fn(self_: *mut c_void, kind: u32)>, pub start: Option<unsafe extern "C" fn(self_: *mut c_void) -> bp_status>, pub quiesce: Option<unsafe extern "C" fn(self_: *mut c_void) -> bp_status>, pub save: Option<unsafe extern "C" fn(self_: *mut c_void, state: *mut bp_state) -> bp_status>, pub load: Option<unsafe extern "C" fn(self_: *mut c_void, version: u32, state: *mut bp_state) -> bp_status>, pub disconnect: Option<unsafe extern "C" fn(self_: *mut c_void)>, pub destroy: Option<unsafe extern "C" fn(self_: *mut c_void)>, pub set_property: Option<unsafe extern "C" fn(self_: *mut c_void, property: u32, value: *const bp_value) -> bp_status>, pub check: Option<unsafe extern "C" fn(cls: *const bp_class, host: *const bp_host, values: *const bp_value) -> bp_status>, pub node_count: u32, pub reserved_nodes: u32, pub nodes: *const *const bp_firmware_node, }
         whole!(bp_class);
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_wiring_1 { pub size: u32, pub reserved: u32, pub peer: unsafe extern "C" fn(host: *const bp_host, slot: *const c_char, position: u32, out: *mut bp_peer) -> bp_status, pub count: unsafe extern "C" fn(host: *const bp_host, slot: *const c_char) -> u32, }
         pub const BP_SURVEY_INSTANCE: u32 = 1;
@@ -357,7 +372,7 @@ extension ScaffoldRust {
         pub const BP_SURVEY_WIRE: u32 = 3;
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_survey_item { pub size: u32, pub kind: u32, pub instance: u32, pub index: u32, pub base: u64, pub length: u64, pub target: u32, pub position: u32, pub name: [c_char; 64], pub r#type: [c_char; 64], }
         whole!(bp_survey_item);
-        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_survey_1 { pub size: u32, pub reserved: u32, pub count: unsafe extern "C" fn(host: *const bp_host, kind: u32) -> u32, pub get: unsafe extern "C" fn(host: *const bp_host, kind: u32, number: u32, out: *mut bp_survey_item) -> bp_status, }
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_survey_1 { pub size: u32, pub reserved: u32, pub count: unsafe extern "C" fn(host: *const bp_host, kind: u32) -> u32, pub get: unsafe extern "C" fn(host: *const bp_host, kind: u32, number: u32, out: *mut bp_survey_item) -> bp_status, pub node: unsafe extern "C" fn(host: *const bp_host, instance: u32, number: u32, out: *mut bp_firmware_node) -> bp_status, }
         pub const BP_PLUGIN_UNLOADABLE: u32 = 1;
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_plugin { pub size: u32, pub abi_major: u16, pub abi_minor: u16, pub flags: u32, pub class_count: u32, pub name: *const c_char, pub version: *const c_char, pub summary: *const c_char, pub licence: *const c_char, pub classes: *const *const bp_class, }
         whole!(bp_plugin);
@@ -424,10 +439,11 @@ extension ScaffoldRust {
         const _: () = assert!(core::mem::size_of::<bp_policy>() == 24);
         const _: () = assert!(core::mem::size_of::<bp_parameter>() == 16);
         const _: () = assert!(core::mem::size_of::<bp_method>() == 48);
-        const _: () = assert!(core::mem::size_of::<bp_class>() == 192);
+        const _: () = assert!(core::mem::size_of::<bp_firmware_node>() == 64);
+        const _: () = assert!(core::mem::size_of::<bp_class>() == 208);
         const _: () = assert!(core::mem::size_of::<bp_wiring_1>() == 24);
         const _: () = assert!(core::mem::size_of::<bp_survey_item>() == 168);
-        const _: () = assert!(core::mem::size_of::<bp_survey_1>() == 24);
+        const _: () = assert!(core::mem::size_of::<bp_survey_1>() == 32);
         const _: () = assert!(core::mem::size_of::<bp_plugin>() == 56);
 
         /// An array of pointers to constants, as descriptors have it.

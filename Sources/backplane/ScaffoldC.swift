@@ -251,6 +251,10 @@ enum ScaffoldC {
         };
         static const bp_method *const methods[] = {&count_method, &clear_method};
 
+        /* What it is to an operating system with ACPI, by an ID of yours; its ports and its interrupt are found by what it claims and is wired to. */
+        static const bp_firmware_node node = {.size = sizeof(bp_firmware_node), .hid = "BCKP0001"};
+        static const bp_firmware_node *const nodes[] = {&node};
+
         static const bp_class device_class = {
             .size = sizeof(bp_class), .kind = BP_DEVICE, .state_version = 1, .name = "@NAME@",
             .summary = "a counter in three ports",
@@ -258,6 +262,7 @@ enum ScaffoldC {
             .method_count = 2, .methods = methods,
             .create = device_create, .connect = device_connect, .reset = device_reset,
             .save = device_save, .load = device_load, .destroy = device_destroy, /* the others: nothing to do */
+            .node_count = 1, .nodes = nodes,
         };
         static const bp_class *const classes[] = {&device_class};
 

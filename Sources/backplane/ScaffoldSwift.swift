@@ -206,6 +206,8 @@ enum ScaffoldSwift {
                         function: { raw in instance(raw, as: @TYPE@Plugin.self).clear() }
                             as @convention(c) (UnsafeMutableRawPointer?) -> Void),
                 ],
+                // What it is to an operating system with ACPI, by an ID of yours.
+                firmware: [FirmwareNode("BCKP0001")],
                 make: { (host, values) throws(PluginError) in try @TYPE@Plugin(host, values) })
 
             private let base: UInt16

@@ -34,25 +34,72 @@ private struct Broken: CustomTestStringConvertible {
         return Broken(name: name, source: source, reasons: [reason])
     }
 
-    static let all = [
-        Broken(name: "text", source: nil, reasons: ["is not a loadable library"]),
-        c("nosymbol", "does not export 'backplane_plugin'", symbol: "another_entry"),
-        c("newmajor", "plugin ABI 2.0", "has 1.", major: 2),
-        c("newminor", "plugin ABI 1.999", "has 1.", minor: 999),
-        c("nodescriptor", "cannot work with plugin ABI 1.", entry: "return NULL;"),
-        c("crashentry", "crashes when it is loaded", "Segmentation fault", entry: crash + " return &plugin;"),
-        c("abortentry", "crashes when it is loaded", "Aborted", entry: "abort();"),
-        c(
-            "crashload", "crashes when it is loaded", "Segmentation fault",
-            before: "__attribute__((constructor)) static void early(void) { \(crash) }"),
-        c("hangentry", "does not return from being loaded", entry: "for (;;) pause();"),
-        property("badname", #"the property name "Bad Name" is not made of lower-case words"#, named: "Bad Name"),
-        property("escapename", "is not made of lower-case words", named: "\\x1b[31m"),
-        property("hyphenname", "is not made of lower-case words", named: "two--hyphens"),
-        property("reservedname", "uses the reserved name 'on-fault'", named: "on-fault"),
-        property("twicename", "uses one name twice", named: "twice", count: 2),
-        c("exitentry", "ends the process that loads it, with status 3", entry: "_exit(3);"),
+    /// A device with a firmware node, of whose fields some are given.
+    private static func node(_ name: String, _ reason: String, _ fields: String, before: String = "") -> Broken {
+        let declared = """
+            \(before)
+            static const char *const lists[] = {"twice", "twice", NULL};
+            static const char *const unknown[] = {"no-such-slot", NULL};
+            static const char *const long_name[] = {"0123456789012345678901234567890123456789012345678901234567890123456789", NULL};
+            static const char *const bad_link[] = {"LNKAB", NULL};
+            static const char *const lower_id[] = {"pnp0501", NULL};
+            static const char *const endless[70] = {
+                "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "a", "b", "c", "d", "e", "f", "00", "01", "02", "03", "04", "05", "06", "07", "08",
+                "09", "0a", "0b", "0c", "0d", "0e", "0f", "10", "11", "12", "13", "14", "15", "16", "17", "18", "19", "1a", "1b", "1c", "1d", "1e",
+                "1f", "20", "21", "22", "23", "24", "25", "26", "27", "28", "29", "2a", "2b", "2c", "2d", "2e", "2f", "30", "31", "32", "33", "34"};
+            static const bp_firmware_node n = {.size = sizeof(bp_firmware_node), \(fields)};
+            static const bp_firmware_node *const nodes[17] = {&n, &n, &n, &n, &n, &n, &n, &n, &n, &n, &n, &n, &n, &n, &n, &n, &n};
+            """
+        let count = name == "nodemany" ? 17 : 1
+        let source = CPlugin.plain(name, before: declared)
+            .replacingOccurrences(
+                of: ".create = create,", with: ".node_count = \(count), .nodes = nodes, .create = create,")
+        return Broken(name: name, source: source, reasons: ["class '\(name)'", reason])
+    }
+
+    static let nodes = [
+        node("nodeid", #"the ID "pnp0501" is neither"#, #".hid = "pnp0501""#),
+        node(
+            "nodelongid", "is neither three capital letters",
+            #".hid = "PNP05010501050105010501050105010501050105010501050105010501050105010501""#),
+        node("nodenoid", "it has no hid", ".role = BP_NODE_DEVICE"),
+        node("noderole", "its role 99 is unknown", #".hid = "PNP0501", .role = 99"#),
+        node(
+            "nodeslot", "the slot 'no-such-slot', which the class does not have", #".hid = "PNP0501", .slots = unknown"#
+        ),
+        node("nodetwice", "have 'twice' twice", #".hid = "PNP0501", .claims = lists"#),
+        node("nodelong", "is not 1 to 63 characters", #".hid = "PNP0501", .claims = long_name"#),
+        node("nodelink", "of its links 'LNKAB'", #".hid = "PNP0501", .links = bad_link"#),
+        node("nodecid", #"the ID "pnp0501" is neither"#, #".hid = "PNP0501", .cids = lower_id"#),
+        node("nodeend", "its claims have no end", #".hid = "PNP0501", .claims = endless"#),
+        node("nodeaml", "its aml is NULL or longer", #".hid = "PNP0501", .aml_length = 4"#),
+        node(
+            "nodeamllong", "its aml is NULL or longer",
+            #".hid = "PNP0501", .aml = (const uint8_t *)"", .aml_length = 65537"#),
+        node("nodesmall", "is smaller than that of ABI 1.9", #".size = 16"#),
+        node("nodemany", "has 17 firmware nodes", #".hid = "PNP0501""#),
     ]
+
+    static let all =
+        nodes + [
+            Broken(name: "text", source: nil, reasons: ["is not a loadable library"]),
+            c("nosymbol", "does not export 'backplane_plugin'", symbol: "another_entry"),
+            c("newmajor", "plugin ABI 2.0", "has 1.", major: 2),
+            c("newminor", "plugin ABI 1.999", "has 1.", minor: 999),
+            c("nodescriptor", "cannot work with plugin ABI 1.", entry: "return NULL;"),
+            c("crashentry", "crashes when it is loaded", "Segmentation fault", entry: crash + " return &plugin;"),
+            c("abortentry", "crashes when it is loaded", "Aborted", entry: "abort();"),
+            c(
+                "crashload", "crashes when it is loaded", "Segmentation fault",
+                before: "__attribute__((constructor)) static void early(void) { \(crash) }"),
+            c("hangentry", "does not return from being loaded", entry: "for (;;) pause();"),
+            property("badname", #"the property name "Bad Name" is not made of lower-case words"#, named: "Bad Name"),
+            property("escapename", "is not made of lower-case words", named: "\\x1b[31m"),
+            property("hyphenname", "is not made of lower-case words", named: "two--hyphens"),
+            property("reservedname", "uses the reserved name 'on-fault'", named: "on-fault"),
+            property("twicename", "uses one name twice", named: "twice", count: 2),
+            c("exitentry", "ends the process that loads it, with status 3", entry: "_exit(3);"),
+        ]
 
     static func make(_ broken: [Broken], in directory: String) async throws {
         for library in broken {
@@ -125,6 +172,28 @@ extension Commands {
             #expect(end.status == 128 + SIGSEGV)
             #expect(end.error.contains("crashed while loading \(folder.path)/lib\(library.name).so"))
             #expect(end.error.contains("SIGSEGV at address 0x10"))
+        }
+
+        /// What a class claims is known when it is connected: a node that names something else is the class's mistake.
+        @Test func aNodeWithAClaimThatIsNotThereIsNamedByCheckAndByTheBench() async throws {
+            let folder = Folder()
+            let source = CPlugin.plain(
+                "unclaimed",
+                before: """
+                    static const char *const claims[] = {"registers", NULL};
+                    static const bp_firmware_node n = {.size = sizeof(bp_firmware_node), .hid = "BCKP0001", .claims = claims};
+                    static const bp_firmware_node *const nodes[] = {&n};
+                    """
+            ).replacingOccurrences(of: ".create = create,", with: ".node_count = 1, .nodes = nodes, .create = create,")
+            try await CPlugin.compile("unclaimed", source, into: folder.path)
+            let file = try folder.machine(Guest.powerOff, devices: ["{ id: bad, plugin: unclaimed }"])
+            let check = try await backplane("check", file, "--plugin-path", folder.path)
+            let bench = try await backplane("plugin", "test", "\(folder.path)/libunclaimed.so", "--operations", "1000")
+            #expect(check.status == 2 || check.status == 4)
+            #expect(bench.status != 0)
+            for end in [check, bench] {
+                #expect((end.error + end.output).contains("firmware node BCKP0001 with the claim 'registers'"))
+            }
         }
 
         @Test func aLibraryThatEndsTheProcessOnLoadIsNotSuccess() async throws {

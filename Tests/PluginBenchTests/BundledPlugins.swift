@@ -23,6 +23,7 @@ struct BundledPlugin: Sendable, CustomTestStringConvertible {
         BundledPlugin(name: "fw-cfg"), BundledPlugin(name: "gsi"), BundledPlugin(name: "i440fx"),
         BundledPlugin(name: "i8042"),
         BundledPlugin(name: "ioapic"), BundledPlugin(name: "lapic"), BundledPlugin(name: "lfsr"),
+        BundledPlugin(name: "mptable"), BundledPlugin(name: "pci-bridge"),
         BundledPlugin(name: "pic8259"), BundledPlugin(name: "piix-ide"), BundledPlugin(name: "piix3"),
         BundledPlugin(name: "piix4-pm"), BundledPlugin(name: "pit8254"), BundledPlugin(name: "reset-control"),
         BundledPlugin(name: "cfi-flash", properties: ["image": "FILE:65536", "at": "0xffe00000"]),

@@ -17,6 +17,7 @@ final class GSIPlugin: Instance {
                 "irq-line/1", count: lineCount, shared: true, mayCycle: true,
                 doc: "IRQ 0 to 15, and 16 to 23 beyond the PIC")
         ],
+        firmware: [FirmwareNode(role: .lines, flags: .numbersLines)],
         make: { (host, _) throws(PluginError) in GSIPlugin(host) })
 
     private static let lineCount: UInt32 = 24

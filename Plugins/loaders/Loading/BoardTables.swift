@@ -6,7 +6,7 @@ public struct BoardTables {
     public static var slot: Slot {
         Slot(
             "tables", "tables/1", optional: true, many: true,
-            doc: "tables that tell the kernel what the machine is: acpi, smbios")
+            doc: "tables that tell the kernel what the machine is: acpi, smbios, mptable")
     }
 
     private let peers: [TablesPeer]

@@ -1,7 +1,8 @@
 public import Images
 
-/// Firmware's tables - ACPI, SMBIOS - in memory, where there is no firmware that puts them there: files as fw_cfg names them, placed and linked as
-/// their script `etc/table-loader` asks. Source: QEMU, docs/specs/fw_cfg and hw/acpi/bios-linker-loader.c; DMTF, DSP0134 2.8, 5.2.
+/// Firmware's tables - ACPI, SMBIOS, the MP table - in memory, where there is no firmware that puts them there: files as fw_cfg names them, placed and linked as
+/// their script `etc/table-loader` asks. Source: QEMU, docs/specs/fw_cfg and hw/acpi/bios-linker-loader.c; DMTF, DSP0134 2.8, 5.2;
+/// Intel, MultiProcessor Specification 1.4, 4.1.
 ///
 /// High files lie at the end of RAM below 4 GiB, low ones from 0xF0000 to 0xFFFFF, where kernels look for SMBIOS too, or where there is no room from 0xE0000 on.
 public struct TableLinker: Sendable {
@@ -9,6 +10,8 @@ public struct TableLinker: Sendable {
     private static let pointerFile = "etc/acpi/rsdp"
     private static let anchorFile = "etc/smbios/smbios-anchor"
     private static let structuresFile = "etc/smbios/smbios-tables"
+    private static let mpPointerFile = "etc/mptable/pointer"
+    private static let mpTableFile = "etc/mptable/table"
     private static let lowZones: [Range<UInt64>] = [0xF0000..<0x100000, 0xE0000..<0xF0000]
 
     /// What goes to memory.
@@ -45,6 +48,7 @@ public struct TableLinker: Sendable {
             }
         }
         try placeSMBIOS()
+        try placeMPTable()
         rootPointer = addresses[Self.pointerFile]
         pieces = addresses.sorted { $0.value < $1.value }.map {
             LoadPiece(address: $0.value, bytes: self.files[$0.key] ?? [])
@@ -169,6 +173,26 @@ public struct TableLinker: Sendable {
             throw Failure(text: "SMBIOS: '\(Self.anchorFile)' is no entry point")
         }
         files[Self.anchorFile] = anchor
+    }
+
+    // MARK: The MP table, which firmware makes itself
+
+    /// Its floating pointer ("_MP_") is looked for from 0xF0000 on, at multiples of 16.
+    private mutating func placeMPTable() throws(Failure) {
+        guard var pointer = files[Self.mpPointerFile], files[Self.mpTableFile] != nil else { return }
+        guard pointer.count == 16, pointer.starts(with: Array("_MP_".utf8)) else {
+            throw Failure(text: "MP table: '\(Self.mpPointerFile)' is no floating pointer")
+        }
+        do throws(Failure) {
+            try place(Self.mpPointerFile, alignment: 16, isLow: true)
+            try place(Self.mpTableFile, alignment: 16, isLow: true)
+        } catch {
+            throw Failure(text: "MP table: \(error.text)")
+        }
+        guard let address = addresses[Self.mpTableFile] else { return }
+        pointer.put(address, at: 4, size: 4)
+        pointer.balance(10, over: 0..<16)
+        files[Self.mpPointerFile] = pointer
     }
 }
 

@@ -37,7 +37,11 @@ extension Machine {
         // Whoever is asked for something in another's connect (the size of a medium) is connected before it.
         for kind in [ClassKind.backend, .device, .policy, .loader] {
             for instance in instances where instance.description.type.kind == kind {
-                try attempt(instance.connect, of: instance)
+                try attempt(
+                    { () throws(MachineError) in
+                        try instance.connect()
+                        try checkFirmwareNodes(of: instance)
+                    }, of: instance)
                 drain()
             }
         }
@@ -46,6 +50,25 @@ extension Machine {
         rebuildPolicies()
         if let fault = state.pendingEnd { throw MachineError(fault.reason, status: fault.status) }
         try makeEngine()
+    }
+
+    /// What a class says of its instances' claims is known to be true or false only now.
+    private func checkFirmwareNodes(of instance: PluginInstance) throws(MachineError) {
+        for node in instance.description.type.firmware where Int(node.flags) & BP_NODE_OPTIONAL == 0 {
+            for name in node.claims ?? [] where !claimNames(of: instance).contains(name) {
+                throw MachineError(
+                    "'\(instance.id)': its class declares the firmware node \(node.hid ?? "without an ID") with the claim '\(name)', "
+                        + "and it has claimed nothing of that name", status: 4,
+                    location: instance.description.location)
+            }
+        }
+    }
+
+    private func claimNames(of instance: PluginInstance) -> [String] {
+        (1..<max(1, exits.claims.count)).filter {
+            let record = exits.claimRecords + $0
+            return record.pointee.isLive && record.pointee.node == instance.node
+        }.map { claimNames[$0] ?? "" }
     }
 
     private func makeEngine() throws(MachineError) {

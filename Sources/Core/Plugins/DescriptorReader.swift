@@ -86,12 +86,13 @@ struct DescriptorReader {
             raw.methods, raw.method_count, "\(name): method", leastSize: LeastSize.method, readMethod)
         try checkNames(type.properties.map(\.name) + type.slots.map(\.name), in: name)
         try checkNames(type.methods.map(\.name), in: name)
+        type.firmware = try readNodes(raw, of: type)
         return type
     }
 
-    private func each<T, R>(
+    func each<T, R>(
         _ list: UnsafePointer<UnsafePointer<T>?>?, _ count: UInt32, _ what: String, leastSize: UInt32,
-        _ convert: (T) throws(LibraryError) -> R
+        since: String = "1.0", _ convert: (T) throws(LibraryError) -> R
     ) throws(LibraryError) -> [R] {
         guard count > 0 else { return [] }
         guard count <= DescriptorReader.limit, let list else { throw LibraryError("\(what) list is broken") }
@@ -101,7 +102,7 @@ struct DescriptorReader {
             // Every struct of the ABI starts with its size.
             let size = UnsafeRawPointer(item).load(as: UInt32.self)
             guard size >= leastSize else {
-                throw LibraryError("\(what) \(index) is smaller than that of ABI 1.0")
+                throw LibraryError("\(what) \(index) is smaller than that of ABI \(since)")
             }
             results.append(try convert(item.pointee))
         }
@@ -234,11 +235,11 @@ struct DescriptorReader {
     private static func isLower(_ byte: UInt8) -> Bool { (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte) }
     private static func isDigit(_ byte: UInt8) -> Bool { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) }
 
-    /// At most 4 KiB: a text that is longer is cut.
-    private func text(_ pointer: UnsafePointer<CChar>?) -> String {
+    /// A text that is longer than `limit` bytes is cut.
+    func text(_ pointer: UnsafePointer<CChar>?, limit: Int = 4096) -> String {
         guard let pointer else { return "" }
         var length = 0
-        while length < 4096, pointer[length] != 0 { length += 1 }
+        while length < limit, pointer[length] != 0 { length += 1 }
         return String(decoding: UnsafeRawBufferPointer(start: pointer, count: length), as: UTF8.self)
     }
 

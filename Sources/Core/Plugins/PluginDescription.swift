@@ -53,6 +53,7 @@ public struct ClassDescription: Sendable, Equatable, Codable {
     public var slots: [SlotDescription]
     public var provided: [ProvidedDescription]
     public var methods: [MethodDescription]
+    public var firmware: [FirmwareNodeDescription] = []
     public var savable: Bool
     public var stateVersion: UInt32
 
@@ -173,6 +174,27 @@ public struct MethodDescription: Sendable, Equatable, Codable {
         let list = parameters.map { "\($0.name): \($0.type.name)" }.joined(separator: ", ")
         return "\(name)(\(list))" + (result == .void ? "" : " -> \(result.name)")
     }
+}
+
+/// What an instance of the class is to an operating system that has to be told of it (`bp_firmware_node`).
+public struct FirmwareNodeDescription: Sendable, Equatable, Codable {
+    public enum Role: UInt16, Sendable, Codable {
+        case device, hostBridge, isaBridge, lines, localAPIC, ioAPIC, power
+
+        var makesDevice: Bool { self == .device || self == .hostBridge || self == .isaBridge }
+    }
+
+    /// nil: a function of a PCI bus, or no device.
+    public var hid: String?
+    public var role: Role
+    /// BP_NODE_*
+    public var flags: UInt16
+    public var cids: [String]
+    /// nil: all that the instance has.
+    public var claims: [String]?
+    public var slots: [String]?
+    public var links: [String]
+    public var amlLength: Int
 }
 
 /// Types of properties (`BP_BOOL`...).

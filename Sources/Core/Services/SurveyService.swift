@@ -26,6 +26,17 @@ extension ServiceTables {
                     PassedStruct.write(item, to: out, least: LeastPassedSize.surveyItem)
                     return status(BP_OK)
                 }
+            },
+            node: { host, instance, number, out in
+                PluginInstance.serve(host, "survey/1 node") { owner in
+                    guard let out else { return owner.refuse("survey/1 node", "out", "is NULL") }
+                    guard var node = owner.machine.firmwareNode(Int(number), of: Int(instance)) else {
+                        return status(BP_NOT_FOUND)
+                    }
+                    node.size = HostFunctions.size(bp_firmware_node.self)
+                    PassedStruct.write(node, to: out, least: LeastPassedSize.firmwareNode)
+                    return status(BP_OK)
+                }
             }))
 }
 
@@ -47,6 +58,16 @@ extension Machine {
         case BP_SURVEY_CLAIM: answeringClaims.dropFirst(number).first.map(claimItem)
         default: wireItem(number)
         }
+    }
+
+    /// As its class declares it. SAFETY: the library's constant, which was checked when it was loaded, and stays while it has an instance.
+    fileprivate func firmwareNode(_ number: Int, of instance: Int) -> bp_firmware_node? {
+        guard instances.indices.contains(instance) else { return nil }
+        let owner = instances[instance]
+        guard owner.description.type.firmware.indices.contains(number),
+            let node = owner.type.pointee.nodes?[number]
+        else { return nil }
+        return PassedStruct.read(node, least: LeastPassedSize.firmwareNode, empty: bp_firmware_node())
     }
 
     private var answeringClaims: [Int] {

@@ -14,7 +14,11 @@ func text(_ bytes: some Sequence<UInt8>) -> String { String(decoding: bytes.pref
 /// A small board: PCI0 with windows, an ISA bridge with link devices, a serial port.
 func board() -> DefinitionBlock {
     let links = ["LNKA", "LNKB", "LNKC", "LNKD"]
-    let routes = PCINames.rotatingRoutes(devices: 1...4, links: links.map { "\\_SB." + $0 })
+    let routes = (1...4 as ClosedRange<UInt8>).flatMap { device in
+        (0..<4 as Range<UInt8>).map {
+            PCINames.Route(device: device, pin: $0, .link("\\_SB." + links[Int((device &+ 3 &+ $0) & 3)]))
+        }
+    }
     let direct = routes.map { PCINames.Route(device: $0.device, pin: $0.pin, .interrupt(16 + UInt32($0.pin))) }
     let pci: [AML] = [
         .name("_HID", .hardwareID("PNP0A03")), .name("_UID", .integer(0)),
@@ -41,9 +45,11 @@ func board() -> DefinitionBlock {
                     ]),
             ]),
     ]
-    let devices = zip(links, ["PIRA", "PIRB", "PIRC", "PIRD"]).enumerated().map { index, pair in
-        PCINames.link(
-            pair.0, uid: UInt64(index), register: "\\_SB.PCI0.ISA." + pair.1, choices: [5, 10, 11])
+    let devices = zip(links, ["PIRA", "PIRB", "PIRC", "PIRD"]).enumerated().flatMap { index, pair in
+        [
+            PCINames.link(pair.0, uid: UInt64(index), register: "\\_SB.PCI0.ISA." + pair.1),
+            PCINames.choices([5, 10, 11], of: pair.0),
+        ]
     }
     return DefinitionBlock(
         PCINames.interruptModel + [

@@ -71,6 +71,21 @@ import Testing
         #expect(left.tables == [taken])
     }
 
+    /// MP specification 1.4, 4.1: the address at 4, a checksum over 16 bytes.
+    @Test func theMPTablesPointerLiesWhereKernelsLookAndLeadsToTheTable() throws {
+        let pointer = Array("_MP_".utf8) + [0, 0, 0, 0, 1, 4, 0, 0, 0, 0, 0, 0]
+        let table = Array("PCMP".utf8) + [UInt8](repeating: 7, count: 300)
+        let linker = try TableLinker(["etc/mptable/pointer": pointer, "etc/mptable/table": table], ram: ram)
+        let placed = try #require(linker.pieces.first { $0.bytes.starts(with: Array("_MP_".utf8)) })
+        #expect((0xF0000..<0x100000).contains(placed.address))
+        #expect(placed.address.isMultiple(of: 16))
+        #expect(placed.bytes.reduce(0, &+) == 0)
+        #expect(bytes(linker, at: number(placed.bytes.dropFirst(4).prefix(4)), table.count) == table)
+        #expect(throws: TableLinker.Failure.self) {
+            try TableLinker(["etc/mptable/pointer": [1, 2], "etc/mptable/table": table], ram: ram)
+        }
+    }
+
     @Test func theSMBIOSEntryPointLiesWhereKernelsLookAndLeadsToTheStructures() throws {
         let linker = try TableLinker(smbios(), ram: ram)
         let anchor = try #require(linker.pieces.first { $0.bytes.starts(with: Array("_SM_".utf8)) })

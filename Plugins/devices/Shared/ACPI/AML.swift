@@ -8,6 +8,9 @@ public struct AML: Equatable, Sendable {
 
     public init(_ terms: [AML]) { bytes = terms.flatMap(\.bytes) }
 
+    /// Terms that somebody else has encoded.
+    public init(verbatim bytes: [UInt8]) { self.bytes = bytes }
+
     /// PkgLength and contents: the length counts its own bytes (20.2.4).
     static func package(_ contents: [UInt8]) -> [UInt8] {
         if contents.count + 1 < 1 << 6 { return [UInt8(contents.count + 1)] + contents }

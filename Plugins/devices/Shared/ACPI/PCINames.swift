@@ -30,14 +30,6 @@ public enum PCINames {
         }
     }
 
-    /// QEMU's `pc`: device and pin choose one of `links` by (device - 1 + pin) & 3.
-    public static func rotatingRoutes(devices: ClosedRange<UInt8>, links: [String]) -> [Route] {
-        guard links.count == 4 else { return [] }
-        return devices.flatMap { device in
-            (0..<4).map { Route(device: device, pin: $0, .link(links[Int((device &+ 3 &+ $0) & 3)])) }
-        }
-    }
-
     /// `_PRT` of a host bridge: what the OS said to `\_PIC` chooses. Where both are the same the choice is left out.
     public static func routingTable(pic: [Route], apic: [Route]) -> AML {
         if pic == apic { return .name("_PRT", package(pic)) }
@@ -60,9 +52,15 @@ public enum PCINames {
             })
     }
 
-    /// A link device whose router is the byte `register`, a field's path: bit 7 set is off, bits 3:0 are the interrupt. `choices`
-    /// is what `_PRS` offers.
-    public static func link(_ name: String, uid: UInt64, register: String, choices: [UInt32]) -> AML {
+    /// Adds `_PRS` to a link device: the interrupts that it may be set to.
+    public static func choices(_ interrupts: [UInt32], of link: String) -> AML {
+        let trigger = Resource.Trigger(isEdge: false, isActiveLow: false, isShared: true)
+        return .scope(link, [.name("_PRS", .resources([.interrupts(interrupts, trigger)]))])
+    }
+
+    /// A link device whose router is the byte `register`, a field's path: bit 7 set is off, bits 3:0 are the interrupt. `_PRS` is
+    /// for whoever knows which the machine has left: `choices`.
+    public static func link(_ name: String, uid: UInt64, register: String) -> AML {
         let trigger = Resource.Trigger(isEdge: false, isActiveLow: false, isShared: true)
         let router = AML.path(register)
         let numberOffset: UInt64 = 5  // in an extended interrupt descriptor
@@ -71,7 +69,6 @@ public enum PCINames {
             [
                 .name("_HID", .hardwareID("PNP0C0F")),
                 .name("_UID", .integer(uid)),
-                .name("_PRS", .resources([.interrupts(choices, trigger)])),
                 .name("CURR", .resources([.interrupts([0], trigger)])),
                 .method(
                     "_STA",

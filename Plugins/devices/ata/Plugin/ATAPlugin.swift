@@ -49,6 +49,8 @@ final class ATAPlugin: Instance {
                     instance(raw, as: ATAPlugin.self).change(path.map { String(cString: $0) } ?? "")
                 } as @convention(c) (UnsafeMutableRawPointer?, UnsafePointer<CChar>?) -> Int32),
         ],
+        // Where an IDE function on PCI has the same ports, that is the device.
+        firmware: [FirmwareNode("PNP0600")],
         make: { (host, values) throws(PluginError) in try ATAPlugin(host, values) })
 
     private struct Options {

@@ -18,6 +18,7 @@ final class DMA8237Plugin: Instance {
                     "channels 0 to 3 of bytes and 5 to 7 of words, by tradition 2 of the floppy controller; 4 joins the two chips"
             )
         ],
+        firmware: [FirmwareNode("PNP0200")],
         make: { (host, values) throws(PluginError) in DMA8237Plugin(host, values) })
 
     /// What a channel's device wants, and what it was told.

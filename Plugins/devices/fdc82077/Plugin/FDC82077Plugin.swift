@@ -24,6 +24,7 @@ final class FDC82077Plugin: Instance {
             Slot("second", "block/1", optional: true, doc: "the disk of drive B"),
         ],
         methods: disks(0, ("eject", "insert", "change"), "A") + disks(1, ("eject-b", "insert-b", "change-b"), "B"),
+        firmware: [FirmwareNode("PNP0700")],
         make: { (host, values) throws(PluginError) in try FDC82077Plugin(host, values) })
 
     private typealias Names = (eject: StaticString, insert: StaticString, change: StaticString)

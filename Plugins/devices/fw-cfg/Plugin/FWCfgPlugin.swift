@@ -23,6 +23,8 @@ final class FWCfgPlugin: Instance {
             Slot(
                 "tables", "tables/1", optional: true, many: true, doc: "tables that describe the machine: ACPI, SMBIOS")
         ],
+        // Not shown, as QEMU has it; Linux's driver takes one range of twelve ports.
+        firmware: [FirmwareNode("QEMU0002", flags: [.hidden, .oneRange])],
         make: { (host, values) throws(PluginError) in try FWCfgPlugin(host, values) })
 
     private enum Cookie { static let selector: UInt64 = 1, data: UInt64 = 2, address: UInt64 = 3 }

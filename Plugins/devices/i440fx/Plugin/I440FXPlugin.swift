@@ -1,5 +1,6 @@
 import I440FX
 import PCIConfiguration
+import PCIKit
 import PluginKit
 
 /// The host bridge of a PC: configuration mechanism #1, PCI bus 0 with itself as device 0, PAM over the memory below 1 MiB, and INTx.
@@ -21,11 +22,21 @@ final class I440FXPlugin: Instance {
                 "pirq", "irq-line/1", optional: true, many: true,
                 doc:
                     "PIRQ A to D of the interrupt router: INTx of device d, pin p goes to the one of number (d - 1 + p - 1) & 3"
-            )
+            ),
+            Slot(
+                "apic-pirq", "irq-line/1", optional: true, many: true,
+                doc:
+                    "where PIRQ A to D go beside, on boards that lead them to an I/O APIC without the router: gsi.16-19"
+            ),
         ],
         provides: [
             Provides(
                 "pci/1", count: 256, mayCycle: true, doc: "bus 0: DEVICE or DEVICE.FUNCTION; 0 is the bridge itself")
+        ],
+        firmware: [
+            FirmwareNode(
+                "PNP0A03", role: .hostBridge, claims: ["PCI configuration address", "PCI configuration data"],
+                slots: ["pirq", "apic-pirq"])
         ],
         make: { (host, values) throws(PluginError) in try I440FXPlugin(host, values) })
 
@@ -37,13 +48,11 @@ final class I440FXPlugin: Instance {
 
     private var chip: I440FX
     private var latch = ConfigurationAddress()
-    /// By device << 3 | function.
-    private var functions: [UInt32: PCIFunctionClient] = [:]
+    private var bus = PCIBus()
     /// Of each segment of PAM; nil: the machine has no RAM there.
     private var shadows: [Memory.Mapping?] = []
-    private var lines: [Line] = []
-    /// Who asserts each PIRQ: functions and pins, as index << 3 | pin.
-    private var asserting = [Set<UInt32>](repeating: [], count: 4)
+    /// Of each PIRQ: to the router, and beside it to an I/O APIC.
+    private var lines: [(router: Line, apic: Line)] = []
     private var isBusyLogged = false
 
     init(_ host: Host, _ values: Values) throws(PluginError) {
@@ -58,10 +67,10 @@ final class I440FXPlugin: Instance {
         super.init(host)
     }
 
-    override func pciFunction(_ index: UInt32, is function: PCIFunctionClient) { functions[index] = function }
+    override func pciFunction(_ index: UInt32, is function: PCIFunctionClient) { bus.add(function, at: index) }
 
     override func connect() throws(PluginError) {
-        guard functions[0] == nil else { throw PluginError("device 0 of the bus is the host bridge itself") }
+        guard !bus.has(0) else { throw PluginError("device 0 of the bus is the host bridge itself") }
         let io = try host.io
         try io.claimPorts(
             0xcf8, count: 4, widths: .long, cookie: Cookie.address, flags: .whole, name: "PCI configuration address")
@@ -71,7 +80,10 @@ final class I440FXPlugin: Instance {
             0xa0000, length: 0x60000, widths: .all, cookie: Cookie.hole, priority: Self.holePriority,
             name: "PCI memory below 1 MiB")
         for segment in chip.segments { shadows.append(try shadow(segment)) }
-        for position in 0..<4 as Range<UInt32> { lines.append(try host.line("pirq", position: position)) }
+        for position in 0..<4 as Range<UInt32> {
+            let router = try host.line("pirq", position: position)
+            lines.append((router, try host.line("apic-pirq", position: position)))
+        }
     }
 
     /// The RAM at a segment's addresses, above all else, in no direction yet.
@@ -127,59 +139,58 @@ final class I440FXPlugin: Instance {
     }
 
     private func readConfiguration(_ target: ConfigurationAddress.Target, _ width: UInt8, isPeek: Bool) -> UInt32 {
-        // No bridge leads to another bus.
-        guard target.bus == 0 else { return .max }
         let (piece, offsets) = pieces(target, width)
         var value: UInt32 = 0
         for (place, offset) in offsets.enumerated() {
-            let part = readFunction(UInt32(target.index), offset, piece, isPeek: isPeek)
+            let part = readPiece(target, offset, piece, isPeek: isPeek)
             value |= piece == 1 ? (part & 0xff) << UInt32(place * 8) : part
         }
         return value
     }
 
-    private func readFunction(_ index: UInt32, _ offset: UInt32, _ width: UInt8, isPeek: Bool) -> UInt32 {
+    private func readPiece(
+        _ target: ConfigurationAddress.Target, _ offset: UInt32, _ width: UInt8, isPeek: Bool
+    ) -> UInt32 {
         guard offset < 256 else { return .max }
-        var value: UInt32
-        if index == 0 {
-            value = chip.read(offset, width: UInt32(width))
-        } else {
-            guard let function = functions[index] else { return .max }
-            guard let read = function.configRead(UInt16(offset), width: width, isPeek: isPeek) else {
-                logBusy(index)
-                return .max
-            }
-            value = read
+        let index = UInt32(target.index)
+        let value: UInt32?
+        switch (target.bus, index) {
+        case (0, 0): value = bus.marked(chip.read(offset, width: UInt32(width)), 0, offset, width)
+        case (0, _): value = bus.read(index, offset, width: width, isPeek: isPeek)
+        default: value = bus.read(target.place, offset, width: width, isPeek: isPeek)
         }
-        // The header type's bit 7: the device has other functions.
-        if offset <= 0xe, 0xe < offset + UInt32(width), hasSiblings(index) { value |= 0x80 << ((0xe - offset) * 8) }
+        guard let value else {
+            logBusy(target)
+            return .max
+        }
         return value
     }
 
     private func writeConfiguration(_ target: ConfigurationAddress.Target, _ width: UInt8, _ value: UInt32) {
-        guard target.bus == 0 else { return }
         let (piece, offsets) = pieces(target, width)
         for (place, offset) in offsets.enumerated() where offset < 256 {
             let part = piece == 1 && width > 1 ? value >> UInt32(place * 8) & 0xff : value
-            if target.index == 0 {
-                chip.write(offset, width: UInt32(piece), part)
-                updateShadows()
-            } else if let function = functions[UInt32(target.index)],
-                !function.configWrite(UInt16(offset), width: piece, part)
-            {
-                logBusy(UInt32(target.index))
-            }
+            writePiece(target, offset, piece, part)
         }
     }
 
-    private func hasSiblings(_ index: UInt32) -> Bool {
-        functions.keys.contains { $0 >> 3 == index >> 3 && $0 != index }
+    private func writePiece(_ target: ConfigurationAddress.Target, _ offset: UInt32, _ width: UInt8, _ value: UInt32) {
+        let index = UInt32(target.index)
+        switch (target.bus, index) {
+        case (0, 0):
+            chip.write(offset, width: UInt32(width), value)
+            updateShadows()
+        case (0, _): if !bus.write(index, offset, width: width, value) { logBusy(target) }
+        default: if !bus.write(target.place, offset, width: width, value) { logBusy(target) }
+        }
     }
 
-    private func logBusy(_ index: UInt32) {
+    private func logBusy(_ target: ConfigurationAddress.Target) {
         guard !isBusyLogged else { return }
         isBusyLogged = true
-        host.log(.warning, "configuration space of \(index >> 3).\(index & 7) was busy or broken, and reads as ones")
+        host.log(
+            .warning,
+            "configuration space of \(target.device).\(target.function) was busy or broken, and reads as ones")
     }
 
     // MARK: Memory
@@ -200,10 +211,10 @@ final class I440FXPlugin: Instance {
     /// Pins of functions are shared on the way: the line is high while one of them is.
     override func pciINTx(_ index: UInt32, pin: UInt8, to level: Bool) {
         let pirq = Int((index >> 3 &- 1 &+ UInt32(pin) &- 1) & 3)
+        let isAsserted = bus.setINTx(index, pin: pin, to: level, line: pirq)
         guard lines.indices.contains(pirq) else { return }
-        let driver = index << 3 | UInt32(pin)
-        if level { asserting[pirq].insert(driver) } else { asserting[pirq].remove(driver) }
-        lines[pirq].set(!asserting[pirq].isEmpty)
+        lines[pirq].router.set(isAsserted)
+        lines[pirq].apic.set(isAsserted)
     }
 
     override func pciLocation(_ index: UInt32) -> UInt16 { UInt16(truncatingIfNeeded: index) }
@@ -227,6 +238,10 @@ final class I440FXPlugin: Instance {
         latch = saved
         updateShadows()
     }
+}
+
+extension ConfigurationAddress.Target {
+    fileprivate var place: PCIPlace { PCIPlace(bus: bus, index: index) }
 }
 
 let library = Library(

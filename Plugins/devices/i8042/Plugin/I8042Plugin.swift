@@ -11,6 +11,9 @@ final class I8042Plugin: Instance {
             Slot("mouse-irq", "irq-line/1", optional: true, doc: "the mouse's, by tradition 12"),
         ],
         provides: [Provides("input/1", count: 2, shared: true, doc: "0: the keyboard, 1: the mouse")],
+        firmware: [
+            FirmwareNode("PNP0303", slots: ["irq"]), FirmwareNode("PNP0F13", claims: [], slots: ["mouse-irq"]),
+        ],
         make: { (host, values) throws(PluginError) in try I8042Plugin(host, values) })
 
     private static let mouseIndex: UInt32 = 1

@@ -16,6 +16,7 @@ final class IOAPICPlugin: Instance {
         provides: [
             Provides("irq-line/1", count: UInt32(IOAPIC.pins), shared: true, mayCycle: true, doc: "INTIN 0 to 23")
         ],
+        firmware: [FirmwareNode(role: .ioAPIC, flags: .numbersLines, claims: ["registers"], slots: [])],
         make: { (host, values) throws(PluginError) in IOAPICPlugin(host, values) })
 
     private let base: UInt64

@@ -12,6 +12,7 @@ final class LocalAPICPlugin: Instance {
                 doc: "the CPU's interrupt controller, and where I/O APICs and devices send their messages"),
             Provides("irq-line/1", shared: true, mayCycle: true, doc: "LINT1, an NMI as a rule"),
         ],
+        firmware: [FirmwareNode(role: .localAPIC, claims: ["registers"], slots: [])],
         make: { (host, values) throws(PluginError) in try LocalAPICPlugin(host, values) })
 
     private let clock: Clock

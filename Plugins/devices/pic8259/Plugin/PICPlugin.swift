@@ -19,6 +19,7 @@ final class PICPlugin: Instance {
             Provides(
                 "irq-controller/1", shared: true, doc: "the CPU's interrupt controller, or what is in front of it"),
         ],
+        firmware: [FirmwareNode("PNP0000", flags: .numbersLines)],
         make: { (host, values) throws(PluginError) in PICPlugin(host, values) })
 
     private let ports: (master: UInt16, slave: UInt16, elcr: UInt16?)

@@ -1,3 +1,4 @@
+import ACPITables
 import PCIConfiguration
 import PIIX3
 import PluginKit
@@ -18,7 +19,22 @@ final class PIIX3Plugin: Instance {
         provides: [
             Provides("irq-line/1", count: 4, shared: true, mayCycle: true, doc: "PIRQ A to D")
         ],
+        firmware: [
+            FirmwareNode(
+                role: .isaBridge, claims: [], slots: ["irq"], template: PIIX3Plugin.router.bytes,
+                links: ["LNKA", "LNKB", "LNKC", "LNKD"])
+        ],
         make: { (host, values) throws(PluginError) in try PIIX3Plugin(host, values) })
+
+    /// PIRQRC, a byte for each PIRQ, and the link devices that set them.
+    private static let router = AML(
+        [
+            .operationRegion("PIRR", .configuration, offset: 0x60, length: 4),
+            .field("PIRR", access: .byte, ["PIRA", "PIRB", "PIRC", "PIRD"].map { .field($0, bits: 8) }),
+        ]
+            + zip(["LNKA", "LNKB", "LNKC", "LNKD"], ["PIRA", "PIRB", "PIRC", "PIRD"]).enumerated().map {
+                PCINames.link($1.0, uid: UInt64($0), register: $1.1)
+            })
 
     private static let ports: [(PIIX3.Port, StaticString)] = [
         (.apmControl, "APM control"), (.apmStatus, "APM status"), (.resetControl, "reset control"),

@@ -20,6 +20,7 @@ final class PIIX4PMPlugin: Instance {
                 doc: "its place on the PCI bus, by tradition 1.3; without it `at` says where its ports are"),
             Slot("irq", "irq-line/1", optional: true, doc: "SCI: IRQ 9 of a PC"),
         ],
+        firmware: [FirmwareNode(role: .power, flags: .optional, claims: ["power management"])],
         make: { (host, values) throws(PluginError) in try PIIX4PMPlugin(host, values) })
 
     private enum Cookie { static let registers: UInt64 = 0 }

@@ -18,6 +18,10 @@ final class PITPlugin: Instance {
             Method(
                 "missed", result: .u64, doc: "ticks that were coalesced so far", function: missedTicks)
         ],
+        firmware: [
+            FirmwareNode("PNP0100", claims: ["counters"]),
+            FirmwareNode("PNP0800", flags: .optional, claims: ["port B"], slots: []),
+        ],
         make: { (host, values) throws(PluginError) in try PITPlugin(host, values) })
 
     private static let missedTicks: @convention(c) (UnsafeMutableRawPointer?) -> UInt64 = { raw in

@@ -19,6 +19,7 @@ final class RTCPlugin: Instance {
             Property("set-at-reset", .bool, default: "on", doc: "set the clock by the host's at power-on"),
         ],
         slots: [Slot("irq", "irq-line/1", optional: true, doc: "its interrupt output, IRQ 8 on a PC")],
+        firmware: [FirmwareNode("PNP0B00")],
         make: { (host, values) throws(PluginError) in try RTCPlugin(host, values) })
 
     /// By their numbers in byte 0x10: drive A in its high half.

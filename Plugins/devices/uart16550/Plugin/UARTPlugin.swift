@@ -12,6 +12,7 @@ final class UARTPlugin: Instance {
             Slot("irq", "irq-line/1", optional: true, doc: "its interrupt output"),
             Slot("stream", "stream/1", optional: true, doc: "what is at the other end of the cable"),
         ],
+        firmware: [FirmwareNode("PNP0501")],
         make: { (host, values) throws(PluginError) in try UARTPlugin(host, values) })
 
     private let base: UInt16

@@ -19,14 +19,18 @@ struct VGAFunction {
     private(set) var decodesPorts = false
     private(set) var decodesMemory = false
 
-    init(_ host: Host, memory: Memory.Region, rom: Memory.Region?, cookie: UInt64) throws(PluginError) {
+    /// `isLegacy`: a VGA; otherwise a display controller of another kind, as QEMU's `secondary-vga`.
+    init(
+        _ host: Host, memory: Memory.Region, rom: Memory.Region?, isLegacy: Bool, cookie: UInt64
+    ) throws(PluginError) {
         (self.host, self.memory, self.rom, self.cookie) = (host, memory, rom, cookie)
         do throws(LayoutError) {
             var layout = ConfigurationSpace.Layout(
                 .function,
                 .init(
-                    vendor: 0x1234, device: 0x1111, classCode: 0x03_00_00, subsystemVendor: 0x1AF4, subsystem: 0x1100),
-                command: [.io, .memory])
+                    vendor: 0x1234, device: 0x1111, classCode: isLegacy ? 0x03_00_00 : 0x03_80_00,
+                    subsystemVendor: 0x1AF4, subsystem: 0x1100),
+                command: isLegacy ? [.io, .memory] : .memory)
             try layout.addBaseAddress(0, .memory32(prefetchable: true), size: UInt64(memory.bytes.count))
             try layout.addBaseAddress(2, .memory32(prefetchable: false), size: Self.registersLength)
             if let rom { try layout.addROM(size: UInt32(rom.bytes.count)) }

@@ -13,6 +13,11 @@ final class VGAPlugin: Instance {
             Property(
                 "memory", .size, default: "16MiB", bounds: 0x4_0000...0x1000_0000,
                 doc: "video memory, a power of two from 256KiB to 256MiB"),
+            Property(
+                "legacy", .bool, default: "on",
+                doc:
+                    "off: a second card, which needs a bus: no ports of a VGA and no window at 0xa0000, frame buffer and registers alone"
+            ),
             Property("rom", .path, doc: "its BIOS, as Debian's package seabios has it: vgabios-stdvga.bin"),
         ],
         slots: [
@@ -37,6 +42,7 @@ final class VGAPlugin: Instance {
     /// nil: there is no bus.
     private var function: VGAFunction?
     private var screen: Screen
+    private let isLegacy: Bool
 
     init(_ host: Host, _ values: Values) throws(PluginError) {
         clock = try host.clock
@@ -47,21 +53,28 @@ final class VGAPlugin: Instance {
         dispi = DISPI(memorySize: UInt32(truncatingIfNeeded: size))
         rom = values.isSet("rom") ? try ExpansionROM.load(values.text("rom"), host) : nil
         screen = try Screen(host, memory: region)
+        isLegacy = values.bool("legacy")
         super.init(host)
     }
 
     override func connect() throws(PluginError) {
+        if isLegacy { try claimLegacy() }
+        if try host.peer("bus") != nil {
+            function = try VGAFunction(host, memory: region, rom: rom, isLegacy: isLegacy, cookie: Cookie.mmio)
+        } else if !isLegacy {
+            throw PluginError("legacy is off: without a bus nothing would lead to it")
+        } else if let rom {
+            try host.memory.map(rom, at: Self.isaROM)
+        }
+        try screen.connect()
+    }
+
+    private func claimLegacy() throws(PluginError) {
         let io = try host.io
         try io.claimPorts(0x3B0, count: 12, cookie: Cookie.low, name: "VGA, monochrome")
         try io.claimPorts(0x3C0, count: 32, cookie: Cookie.high, name: "VGA")
         try io.claimPorts(0x1CE, count: 3, widths: .word, cookie: Cookie.dispi, flags: .whole, name: "DISPI")
         try io.claimMemory(Self.window, length: 0x2_0000, cookie: Cookie.window, name: "VGA window")
-        if try host.peer("bus") != nil {
-            function = try VGAFunction(host, memory: region, rom: rom, cookie: Cookie.mmio)
-        } else if let rom {
-            try host.memory.map(rom, at: Self.isaROM)
-        }
-        try screen.connect()
     }
 
     override func reset(warm: Bool) {

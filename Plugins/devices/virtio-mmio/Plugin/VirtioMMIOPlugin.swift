@@ -10,6 +10,8 @@ final class VirtioMMIOPlugin: Instance {
         properties: [Property("at", .address, required: true, doc: "the first of its 512 bytes of registers")],
         slots: [Slot("irq", "irq-line/1", optional: true, doc: "its interrupt, level-triggered")],
         provides: [Provides("virtio/1", doc: "the device that it gives to the guest")],
+        // The ID that QEMU and Linux know virtio by MMIO by.
+        firmware: [FirmwareNode("LNRO0005", flags: .level)],
         make: { (host, values) throws(PluginError) in VirtioMMIOPlugin(host, values) })
 
     private let address: UInt64

@@ -1,4 +1,4 @@
-/* backplane/plugin.h - the Backplane plugin ABI, major 1, minor 6.
+/* backplane/plugin.h - the Backplane plugin ABI, major 1, minor 9.
  *
  * This header is the reference: a plugin needs nothing else, and the bundled plugins use nothing else. C11, no variadic
  * function in any table, no type of any other language. SPDX-License-Identifier: Apache-2.0
@@ -35,7 +35,7 @@ extern "C" {
 #endif
 
 #define BP_ABI_MAJOR 1
-#define BP_ABI_MINOR 8
+#define BP_ABI_MINOR 9
 
 /* ---- Status ------------------------------------------------------------------------------------------------------ */
 
@@ -291,7 +291,9 @@ typedef struct bp_net_client {
 /* pci/1 (since 1.4): a PCI bus and the functions on it. The bus is the provider, and the index of a wire is the function's device and function
  * number, device << 3 | function: `pci.3` and `pci.3.1` in a machine file. A function claims and maps what its BARs decode itself, and moves it
  * when they change; a bridge is a function on one side and a bus on the other. Configuration mechanism #1, ECAM and INTx routing belong to the
- * host bridge's plugin. Offsets and widths of configuration space are the access's own: 1, 2 or 4 bytes, naturally aligned. */
+ * host bridge's plugin. Offsets and widths of configuration space are the access's own: 1, 2 or 4 bytes, naturally aligned.
+ * Since 1.9: an access for a bus behind a bridge goes to the bridge (header type 1, and the bus within its secondary and subordinate number) with
+ * BP_PCI_BEHIND in `offset`, and the rest of that as ECAM has it: bus << 20 | device << 15 | function << 12 | offset. No other function gets one. */
 typedef struct bp_pci {
     uint32_t size, reserved;
     void (*intx)(void *self, uint32_t index, uint32_t pin, uint32_t level); /* asynchronous; pin 1 to 4 for INTA# to INTD#; the bus counts who
@@ -306,6 +308,7 @@ typedef struct bp_pci_client {
     void (*bus_reset)(void *self, uint32_t index);                          /* asynchronous: RST# of the bus */
 } bp_pci_client;
 enum { BP_PCI_PEEK = 1 };        /* a read without side effects */
+#define BP_PCI_BEHIND 0x80000000
 
 /* display/1 (since 1.5): what a machine shows. The device that shows something is the client, and its slot takes many; who looks - draws it, sends
  * it, keeps it - is the provider. The host may be one more that looks, behind the wires of a machine file. Pictures are pulled: one that nobody asks
@@ -884,6 +887,44 @@ typedef struct bp_method {
     void (*function)(void);    /* really (void *self, parameters...); [locked] */
 } bp_method;
 
+/* What a class says of its instances for the tables of firmware (since 1.9): a device of the ACPI name space each, as a rule. Who makes tables gives it
+ * its name, _UID, _STA, and _CRS from what the instance has claimed and the lines that it is wired to, so that none of that stands in a plugin.
+ * Functions of a PCI bus need no node; one with a role, a template or links has _ADR in place of _HID and _CRS.
+ * Text is ASCII. Lists end with NULL and have at most 64 entries of 1 to 63 bytes. A list that is not there (NULL) means all that the instance has; one
+ * without entries none. */
+enum {                         /* roles: what others find through it */
+    BP_NODE_DEVICE = 0,
+    BP_NODE_HOST_BRIDGE = 1,   /* the root of the PCI bus that the instance provides. `slots`: the slot of lines that INTx leads to, that of pin p (1 to 4) of
+                                * device d to number (d - 1 + p - 1) & 3; then, where there is one, the slot of the lines that it leads to beside, which
+                                * the guest uses with an I/O APIC */
+    BP_NODE_ISA_BRIDGE = 2,    /* what is on no bus is behind it. `links` where it routes PCI's interrupts too */
+    BP_NODE_LINES = 3,         /* no device; for its flags */
+    BP_NODE_LOCAL_APIC = 4,    /* no device; `claims`: its registers */
+    BP_NODE_IO_APIC = 5,       /* the same */
+    BP_NODE_POWER = 6          /* no device. `claims`: 64 ports as a PIIX4 has them: PM1 event at 0, control at 4, timer at 8, GPE0 at 12. `slots`: SCI */
+};
+enum {
+    BP_NODE_NUMBERS_LINES = 1, /* number n of its irq-line/1 is global system interrupt n, below 16 IRQ n */
+    BP_NODE_LEVEL = 2,         /* its interrupts are levels, active high, that may be shared; otherwise edges, as ISA's */
+    BP_NODE_OPTIONAL = 4,      /* claims that it names need not be there: where none is, the node is left out */
+    BP_NODE_HIDDEN = 8,        /* _STA: not shown to users */
+    BP_NODE_ONE_RANGE = 16     /* its ports as one range, holes and all */
+};
+typedef struct bp_firmware_node {
+    uint32_t size;
+    uint16_t role;             /* BP_NODE_* */
+    uint16_t flags;
+    const char *hid;           /* "PNP0501": three capital letters and four hex digits; or "QEMU0002": four capital letters or digits and four hex digits.
+                                * NULL for functions of PCI, and for roles that make no device */
+    const char *const *cids;   /* _CID, of the same form; NULL: none */
+    const char *const *claims; /* names of claims (bp_claim) whose ports or memory it has. Each is there once connect is done, or the node is optional */
+    const char *const *slots;  /* names of slots of irq-line/1 and dma-channel/1 whose interrupts and channels it has */
+    const uint8_t *aml;        /* terms in ACPI machine language that its device has too; at most 65536 bytes */
+    uint64_t aml_length;
+    const char *const *links;  /* names, of four characters, of interrupt link devices (PNP0C0F) that `aml` defines, by number of the instance's
+                                * irq-line/1. Their _PRS is added: it depends on the machine */
+} bp_firmware_node;
+
 enum { BP_DEVICE = 1, BP_POLICY = 2, BP_LOADER = 3, BP_BACKEND = 4 };
 enum { BP_CLASS_NOT_SAVABLE = 1 };
 enum { BP_RESET_POWER_ON = 0, BP_RESET_WARM = 1 };
@@ -935,6 +976,11 @@ struct bp_class {
      * and opens nothing for writing. Services as in create. A class of backends without it is then not looked at; of the other
      * kinds create and connect are called. */
     bp_status (*check)(const bp_class *cls, const bp_host *host, const bp_value *values);
+
+    /* Since 1.9: what an instance is to an operating system that has to be told of it (bp_firmware_node), at most 16 nodes; 0: PCI tells of it, or
+     * nobody needs to know. */
+    uint32_t node_count, reserved_nodes;
+    const bp_firmware_node *const *nodes;
 };
 
 /* "wiring/1": the other ends of the instance's own slots. From connect on. */
@@ -965,6 +1011,9 @@ typedef struct bp_survey_1 {
     uint32_t size, reserved;
     uint32_t (*count)(const bp_host *host, uint32_t kind);
     bp_status (*get)(const bp_host *host, uint32_t kind, uint32_t number, bp_survey_item *out); /* BP_NOT_FOUND: there are fewer */
+    /* Since 1.9. A node of the class of an instance (its number), as the class declares it; the host has checked it, and what it points to is there
+     * until disconnect. BP_NOT_FOUND: there are fewer. */
+    bp_status (*node)(const bp_host *host, uint32_t instance, uint32_t number, bp_firmware_node *out);
 } bp_survey_1;
 
 enum { BP_PLUGIN_UNLOADABLE = 1 };  /* may be dlclosed once no instance is left; never true of a Swift library */
