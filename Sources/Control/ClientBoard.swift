@@ -226,9 +226,14 @@ struct ClientBoard {
 
     // MARK: Painting
 
-    /// Of the terminal; nil: it does not know. A painter in the foreground is told.
+    /// Of the terminal; nil: it does not know. A painter in the foreground is told, and all others.
     var window: WindowSize? {
-        didSet { if window != oldValue, painting.isOpen { foregroundClient?.shown(window ?? .usual) } }
+        didSet {
+            guard window != oldValue else { return }
+            if painting.isOpen { foregroundClient?.shown(window ?? .usual) }
+            guard let window else { return }
+            for slot in slots { slot?.client.sized(window) }
+        }
     }
 
     /// What the log may not write over, and what it held back meanwhile.

@@ -114,5 +114,6 @@ public final class Console: ConsoleProvider {
         let kind = getenv("TERM").map { String(cString: $0) } ?? "dumb"
         return kind != "dumb" && kind != "" && isatty(0) == 1 && isatty(1) == 1
     }
+    public func tellSize(_ client: ConsoleClient) { terminal.tellSize(client) }
     public func hasSteadyInput(_ client: ConsoleClient) -> Bool { terminal.hasSteadyInput(client) }
 }

@@ -23,6 +23,8 @@ package protocol TerminalClient: AnyObject, Sendable {
     var isPainter: Bool { get }
     /// To a painter: the window is its own, clear, and of this size; nil: it is not any more.
     func shown(_ window: WindowSize?)
+    /// The terminal has this size, whoever is in the foreground.
+    func sized(_ window: WindowSize)
 }
 
 /// What an operator can ask of a machine. May block for as long as a callback of the machine runs.
@@ -40,6 +42,7 @@ extension TerminalClient {
     package func inputEnded() {}
     package var isPainter: Bool { false }
     package func shown(_ window: WindowSize?) {}
+    package func sized(_ window: WindowSize) {}
 }
 
 extension ConsoleClient: TerminalClient {
@@ -47,6 +50,7 @@ extension ConsoleClient: TerminalClient {
     package var controlledMachine: (any ControlledMachine)? { machine }
     package var guest: Int? { machine.seat.index }
     package func shown(_ window: WindowSize?) { shown(columns: window?.columns ?? 0, rows: window?.rows ?? 0) }
+    package func sized(_ window: WindowSize) { sized(columns: window.columns, rows: window.rows) }
 }
 
 extension Machine: ControlledMachine {}

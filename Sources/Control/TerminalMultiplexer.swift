@@ -96,6 +96,13 @@ package final class TerminalMultiplexer: Sendable {
         board.withLock { $0.isInputSteady && $0.foregroundClient === client }
     }
 
+    /// Its `sized` is called where the size is known.
+    package func tellSize(_ client: any TerminalClient) {
+        board.withLock { board in
+            if let window = board.window { client.sized(window) }
+        }
+    }
+
     package func ready(_ client: any TerminalClient, room: UInt64) {
         let mustWake = board.withLock { board in
             board.grant(client, room)

@@ -67,6 +67,9 @@ enum Handlers {
     static let consoleShown: @convention(c) (Raw, UInt32, UInt32) -> Void = { raw, columns, rows in
         with(raw) { $0.consoleShown(columns: Int(columns), rows: Int(rows)) }
     }
+    static let consoleSized: @convention(c) (Raw, UInt32, UInt32) -> Void = { raw, columns, rows in
+        with(raw) { $0.consoleSized(columns: Int(columns), rows: Int(rows)) }
+    }
     static let consoleThrottle: @convention(c) (Raw, UInt32) -> Void = { raw, on in
         with(raw) { $0.consoleThrottled(on != 0) }
     }

@@ -37,6 +37,8 @@ open class Instance {
     open func consoleThrottled(_ on: Bool) {}
     /// The window of `Console.openWindow` is this instance's, clear, and of this size in character cells; 0 and 0: it is not any more.
     open func consoleShown(columns: Int, rows: Int) {}
+    /// The terminal of `Console.open` has this size in character cells.
+    open func consoleSized(columns: Int, rows: Int) {}
     /// The operator sends a break.
     open func consoleBreak() {}
 
@@ -53,7 +55,17 @@ open class Instance {
     open func streamReceived(slot: Int, _ bytes: UnsafeRawBufferPointer) {}
     open func streamThrottled(slot: Int, _ on: Bool) {}
     open func streamEvent(slot: Int, _ event: StreamEvent) {}
+    /// These three are for a slot for many; the others, for one, are what they do unless overridden.
+    open func streamReceived(slot: Int, position: Int, _ bytes: UnsafeRawBufferPointer) {
+        streamReceived(slot: slot, bytes)
+    }
+    open func streamThrottled(slot: Int, position: Int, _ on: Bool) { streamThrottled(slot: slot, on) }
+    open func streamEvent(slot: Int, position: Int, _ event: StreamEvent) { streamEvent(slot: slot, event) }
+    /// The window at the other end has so many character cells; 0 and 0: it does not know.
+    open func streamWindow(slot: Int, position: Int, columns: Int, rows: Int) {}
     open func blockCompleted(slot: Int, tag: UInt64, _ status: Status) {}
+    /// The medium has this many sectors from now on.
+    open func blockResized(slot: Int, sectors: UInt64) {}
     /// Configuration space of the function that the slot wires to a bus: `width` 1, 2 or 4, aligned; nil reads as ones.
     open func pciConfigRead(slot: Int, _ offset: UInt16, width: UInt8, isPeek: Bool) -> UInt32? { nil }
     open func pciConfigWrite(slot: Int, _ offset: UInt16, width: UInt8, _ value: UInt32) {}

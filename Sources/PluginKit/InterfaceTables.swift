@@ -21,10 +21,24 @@ enum Tables {
         bp_stream_client(
             size: UInt32(MemoryLayout<bp_stream_client>.size), reserved: 0,
             receive: { raw, index, bytes, length in
-                with(raw) { $0.streamReceived(slot: slot(index), buffer(bytes, length)) }
+                with(raw) {
+                    $0.streamReceived(slot: slot(index), position: position(index), buffer(bytes, length))
+                }
             },
-            throttle: { raw, index, on in with(raw) { $0.streamThrottled(slot: slot(index), on != 0) } },
-            event: { raw, index, event in with(raw) { $0.streamEvent(slot: slot(index), .init(rawValue: event)) } }))
+            throttle: { raw, index, on in
+                with(raw) { $0.streamThrottled(slot: slot(index), position: position(index), on != 0) }
+            },
+            event: { raw, index, event in
+                with(raw) {
+                    $0.streamEvent(slot: slot(index), position: position(index), .init(rawValue: event))
+                }
+            },
+            window: { raw, index, columns, rows in
+                with(raw) {
+                    $0.streamWindow(
+                        slot: slot(index), position: position(index), columns: Int(columns), rows: Int(rows))
+                }
+            }))
 
     nonisolated(unsafe) static let blockClient = constant(
         bp_block_client(
@@ -32,7 +46,7 @@ enum Tables {
             complete: { raw, index, tag, status in
                 let status = Status(rawValue: Int32(bitPattern: status))
                 with(raw) { $0.blockCompleted(slot: slot(index), tag: tag, status) }
-            }))
+            }, resized: { raw, index, sectors in with(raw) { $0.blockResized(slot: slot(index), sectors: sectors) } }))
 
     nonisolated(unsafe) static let irqLine = constant(
         bp_irq_line(

@@ -31,6 +31,11 @@ public struct StreamClient: @unchecked Sendable {
     }
     public func throttle(_ on: Bool) { table?.pointee.throttle(peer.`self`, peer.index, on ? 1 : 0) }
     public func event(_ event: StreamEvent) { table?.pointee.event(peer.`self`, peer.index, event.rawValue) }
+    /// In character cells. A client, or a host, from before ABI 1.9 does not hear of it.
+    public func window(columns: Int, rows: Int) {
+        guard let table, table.has(\.window) else { return }
+        table.pointee.window(peer.`self`, peer.index, UInt32(clamping: columns), UInt32(clamping: rows))
+    }
 }
 
 public struct StreamEvent: RawRepresentable, Equatable, Sendable {
@@ -120,6 +125,13 @@ public struct BlockClient: @unchecked Sendable {
     public func complete(tag: UInt64, _ status: Status) {
         let table = peer.functions?.assumingMemoryBound(to: bp_block_client.self)
         table?.pointee.complete(peer.`self`, peer.index, tag, UInt32(bitPattern: status.rawValue))
+    }
+    /// A client, or a host, from before ABI 1.9 does not hear of it.
+    public func resized(sectors: UInt64) {
+        guard let table = peer.functions?.assumingMemoryBound(to: bp_block_client.self), table.has(\.resized) else {
+            return
+        }
+        table.pointee.resized(peer.`self`, peer.index, sectors)
     }
 }
 

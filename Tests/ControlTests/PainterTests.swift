@@ -40,6 +40,16 @@ import Testing
         #expect(screen.windows.count == 2)
     }
 
+    @Test func allClientsAreToldOfTheTerminalsSize() {
+        var board = board
+        board.open(screen)
+        board.open(serial)
+        board.window = Self.size
+        board.window = Self.size
+        board.window = nil
+        #expect(serial.sizes == [Self.size] && screen.sizes == [Self.size])
+    }
+
     @Test func aTerminalThatDoesNotKnowItsSizeHas80By25() {
         var board = board
         board.open(screen)

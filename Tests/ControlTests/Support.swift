@@ -157,6 +157,7 @@ final class FakeClient: TerminalClient {
         var breaks = 0
         var ends = 0
         var windows: [WindowSize?] = []
+        var sizes: [WindowSize] = []
     }
 
     private let state = Mutex(State())
@@ -190,6 +191,9 @@ final class FakeClient: TerminalClient {
     /// What a painter was told of its window, in order.
     var windows: [WindowSize?] { state.withLock { $0.windows } }
     func shown(_ window: WindowSize?) { state.withLock { $0.windows.append(window) } }
+    /// What it was told of the terminal, in order.
+    var sizes: [WindowSize] { state.withLock { $0.sizes } }
+    func sized(_ window: WindowSize) { state.withLock { $0.sizes.append(window) } }
     func sendBreak() -> Bool {
         if knowsBreak { state.withLock { $0.breaks += 1 } }
         return knowsBreak

@@ -55,6 +55,10 @@ import Testing
             }
         }
         #expect(call("add", "0x10", "5") == .success(.unsigned(21)))
+        #expect(call("add", "2KiB", "5") == .success(.unsigned(2053)))
+        for text in ["4GiB", "99999999999TiB", "KiB", "1.5MiB", "-1KiB"] {
+            #expect(call("add", text, "5") == .failure(MethodError("a: '\(text)' is not a u32")))
+        }
         #expect(call("greet", "world", "on") == .success(.text("hello world!")))
         #expect(call("add", "1") == .failure(MethodError("add(a: u32, b: u16) -> u64 takes 2 arguments, and got 1")))
         #expect(call("add", "1", "65536") == .failure(MethodError("b: '65536' is not a u16")))

@@ -52,6 +52,8 @@ final class TerminalBackend: StreamBackend {
         lost &+= UInt64(bytes.count - taken)
     }
 
+    override func consoleSized(columns: Int, rows: Int) { setWindow(columns: columns, rows: rows) }
+
     override func consoleBreak() { receivedBreak() }
 
     override func inputSpaceGrew() { askForMore() }

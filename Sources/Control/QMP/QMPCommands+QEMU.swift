@@ -77,6 +77,27 @@ extension QMPCommand {
             try HostFile.save(picture, try call.text("filename"))
             return .empty
         },
+        QMPCommand(
+            "block_resize", ["device", "size", "machine?"],
+            doc: "makes a disk larger while the guest runs: method resize of a backend"
+        ) { call in
+            _ = try call.machine.invoke("resize", ["\(try call.unsigned("size"))"], on: try call.text("device"))
+            return .empty
+        },
+        QMPCommand("balloon", ["value", "machine?"], doc: "how many bytes of its memory the guest is to keep") { call in
+            let machine = try call.machine
+            let wanted = try call.unsigned("value")
+            let size = machine.description.memory &- min(wanted, machine.description.memory)
+            _ = try machine.invoke("inflate", ["\(size)"], on: try balloon(of: machine))
+            return .empty
+        },
+        QMPCommand("query-balloon", ["machine?"], doc: "how many bytes of its memory the guest has") { call in
+            let machine = try call.machine
+            let result = try machine.invoke("inflated", [], on: try balloon(of: machine))
+            guard case .unsigned(let inflated) = result else { throw CommandError("the balloon gives no number") }
+            let memory = machine.description.memory
+            return .members(("actual", .unsigned(memory - min(inflated, memory))))
+        },
         QMPCommand("quit", doc: "ends all machines at once") { call in
             call.plane.quit()
             return .empty
@@ -115,6 +136,16 @@ extension QMPCommand {
             return .empty
         },
     ]
+
+    /// The first instance with the methods of one.
+    private static func balloon(of machine: Machine) throws(CommandError) -> String {
+        let found = machine.instanceSummaries().first { instance in
+            let names = instance.description.type.methods.map(\.name)
+            return names.contains("inflate") && names.contains("inflated")
+        }
+        guard let found else { throw CommandError("No balloon device has been activated") }
+        return found.description.id
+    }
 
     /// `{"type": "qcode", "data": "ctrl"}`, or a number in place of the name.
     private static func key(_ value: JSONValue, _ call: QMPCall) throws(CommandError) -> UInt32 {

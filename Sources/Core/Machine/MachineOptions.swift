@@ -60,10 +60,13 @@ public protocol ConsoleProvider: AnyObject, Sendable {
     func hasSteadyInput(_ client: ConsoleClient) -> Bool
     /// There is a window for clients that paint: a terminal that takes ECMA-48's control sequences.
     var hasWindow: Bool { get }
+    /// Where the terminal's size is known, the client's `sized` is called. Must not block.
+    func tellSize(_ client: ConsoleClient)
 }
 
 extension ConsoleProvider {
     public var hasWindow: Bool { false }
+    public func tellSize(_ client: ConsoleClient) {}
     public func hasSteadyInput(_ client: ConsoleClient) -> Bool { false }
 }
 

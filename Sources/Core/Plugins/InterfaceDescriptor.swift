@@ -46,14 +46,17 @@ public struct InterfaceDescriptor: Sendable, Equatable {
             InterfaceDescriptor(
                 name: "stream/1",
                 provider: [async("write", .inBuffer, .u64), async("ready", .u64), async("event", .u32)],
-                client: [async("receive", .inBuffer, .u64), async("throttle", .u32), async("event", .u32)]),
+                client: [
+                    async("receive", .inBuffer, .u64), async("throttle", .u32), async("event", .u32),
+                    async("window", .u32, .u32).appended(9),
+                ]),
             InterfaceDescriptor(
                 name: "block/1",
                 provider: [
                     sync("info", .outStruct), async("submit", .inStruct), sync("cancel_all"),
                     sync("insert", .inBuffer, .u64, .u32).appended(8),
                 ],
-                client: [async("complete", .u64, .u32)]),
+                client: [async("complete", .u64, .u32), async("resized", .u64).appended(9)]),
             InterfaceDescriptor(
                 name: "net/1", provider: [async("send", .inBuffer, .u64), async("ready", .u64)],
                 client: [async("receive", .inBuffer, .u64), async("link", .u32)]),

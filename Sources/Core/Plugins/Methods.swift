@@ -69,8 +69,16 @@ private struct MethodArgument {
         }
     }
 
+    /// 0x and hexadecimal digits, or decimal ones with KiB, MiB, GiB or TiB behind them.
     private static func unsigned(_ text: String) -> UInt64? {
-        text.hasPrefix("0x") ? UInt64(text.dropFirst(2), radix: 16) : UInt64(text)
+        if text.hasPrefix("0x") { return UInt64(text.dropFirst(2), radix: 16) }
+        for (unit, shift) in [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)] where text.hasSuffix(unit) {
+            guard let number = UInt64(text.dropLast(unit.count)), number <= UInt64.max >> UInt64(shift) else {
+                return nil
+            }
+            return number << UInt64(shift)
+        }
+        return UInt64(text)
     }
 }
 

@@ -87,6 +87,9 @@ extension ServiceTables {
                     length.pointee = region.length
                     return status(BP_OK)
                 }
+            },
+            discard: { host, address, length in
+                PluginInstance.serve(host, "memory/1 discard") { $0.machine.discard(address, length) }
             }))
 }
 
@@ -208,6 +211,30 @@ extension Machine {
             didWrite(memory.address, UInt64(count))
         }
         return status(isDone ? BP_OK : BP_OUT_OF_RANGE)
+    }
+
+    /// The host gets whole pages of the machine's RAM back, which read as zeros then.
+    func discard(_ address: UInt64, _ length: UInt64) -> bp_status {
+        guard let ram else { return status(BP_OUT_OF_RANGE) }
+        let inPage: UInt64 = 4095
+        // Of the pieces that are RAM only the first and the last can begin or end inside of a page.
+        var pieces: [(backing: Backing, length: UInt64)] = []
+        var isAllRAM = true
+        let isMemory = forEachPiece(address, length, toGuest: true) { backing, done, count in
+            isAllRAM = isAllRAM && backing.address < ram.length
+            let start = address &+ UInt64(done)
+            let first = (start &+ inPage) & ~inPage
+            let whole = ((start &+ UInt64(count)) & ~inPage) &- first
+            if whole > 0, whole <= UInt64(count) { pieces.append((backing.advanced(by: first &- start), whole)) }
+        }
+        guard isMemory, isAllRAM else { return status(BP_OUT_OF_RANGE) }
+        for piece in pieces {
+            guard madvise(piece.backing.host, Int(piece.length), MADV_REMOVE) == 0 else {
+                return status(BP_UNSUPPORTED)
+            }
+            didWrite(piece.backing.address, piece.length)
+        }
+        return status(BP_OK)
     }
 
     func makeSpan(_ address: UInt64, _ length: UInt64, _ direction: UInt32, _ out: inout bp_span) -> bp_status {

@@ -179,6 +179,15 @@ extension ServiceTables {
                     guard let shown else { return owner.refuse("console/1 open_window", "shown", "is NULL") }
                     return owner.openConsole("console/1 open_window", receive, throttle, shown: shown)
                 }
+            },
+            on_size: { host, sized in
+                PluginInstance.serve(host, "console/1 on_size") { owner in
+                    guard let client = owner.consoleClient else { return status(BP_REFUSED) }
+                    guard let sized else { return owner.refuse("console/1 on_size", "sized", "is NULL") }
+                    client.setSize(sized)
+                    owner.machine.options.console?.tellSize(client)
+                    return status(BP_OK)
+                }
             }))
 }
 
@@ -292,6 +301,7 @@ public final class ConsoleClient: @unchecked Sendable {
     private let instance: PluginInstance
     private let shownFunction: Shown?
     private let breakFunction = Mutex<Break?>(nil)
+    private let sizeFunction = Mutex<Shown?>(nil)
     private let receiveFunction: Receive
     private let throttleFunction: Throttle
 
@@ -347,6 +357,17 @@ public final class ConsoleClient: @unchecked Sendable {
         }
     }
 
+    /// Of a console that writes lines: the terminal has this size.
+    public func sized(columns: Int, rows: Int) {
+        guard machine.clock.source != .counted, let function = sizeFunction.withLock({ $0 }) else { return }
+        instance.machine.loop.post(instance) { [instance] in
+            instance.call(ch_activity_console) {
+                function(instance.raw, UInt32(clamping: columns), UInt32(clamping: rows))
+            }
+        }
+    }
+
+    func setSize(_ function: @escaping Shown) { sizeFunction.withLock { $0 = function } }
     func setBreak(_ function: @escaping Break) { breakFunction.withLock { $0 = function } }
 
     /// true: the terminal is slow, write no more; false: go on.

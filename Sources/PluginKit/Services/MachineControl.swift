@@ -42,12 +42,14 @@ public struct Console {
     let host: Host
     let table: UnsafePointer<bp_console_1>
 
-    /// Bytes typed come to `Instance.consoleReceived`, flow control to `consoleThrottled`, breaks to `consoleBreak`.
+    /// Bytes typed come to `Instance.consoleReceived`, flow control to `consoleThrottled`, breaks to `consoleBreak`, the terminal's size to
+    /// `consoleSized`.
     public func open() throws(PluginError) {
         try Status(rawValue: table.pointee.open(host.raw, Handlers.consoleReceive, Handlers.consoleThrottle))
             .check("opening the console")
         // A host of ABI 1.0 knows no break.
         if table.has(\.on_break) { _ = table.pointee.on_break(host.raw, Handlers.consoleBreak) }
+        if table.has(\.on_size) { _ = table.pointee.on_size(host.raw, Handlers.consoleSized) }
     }
     /// As `open`, for an instance that paints the whole window: its size, and whether it has it, come to `Instance.consoleShown`. False: there is
     /// no window to paint, or the host is older than ABI 1.7.

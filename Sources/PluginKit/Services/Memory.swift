@@ -126,6 +126,13 @@ public struct Memory {
         return UnsafeRawBufferPointer(start: base, count: Int(clamping: length))
     }
 
+    /// Gives whole pages of the machine's RAM in this range back to the host: they read as zeros. `.unsupported`: they stay, since the host cannot
+    /// take them, or is older than minor 9. `.outOfRange`: it is not all RAM, and nothing has happened.
+    public func discard(_ address: UInt64, length: UInt64) -> Status {
+        guard table.has(\.discard) else { return .unsupported }
+        return Status(rawValue: table.pointee.discard(host.raw, address, length))
+    }
+
     /// All memory that the guest sees, ascending.
     public var layout: [Range] {
         var ranges: [Range] = []

@@ -38,6 +38,8 @@ async def main(path):
     assert await fails(client, "nothing-like-it", "policy-insert", {"plugin": "nothing-like-it"}) == "GenericError"
     assert await fails(client, "has not been found", "no-such-command") == "CommandNotFound"
     await fails(client, "missing", "policy-insert")
+    await fails(client, "No balloon device", "query-balloon")
+    await fails(client, "no method 'resize'", "block_resize", {"device": "com1", "size": 1 << 20})
     await fails(client, "unexpected", "query-status", {"colour": "red"})
     assert "VM status: running" in await client.execute("human-monitor-command", {"command-line": "info status"})
     assert [machine["name"] for machine in await client.execute("query-machines")] == ["small"]

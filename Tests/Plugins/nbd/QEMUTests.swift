@@ -82,6 +82,24 @@ import Testing
         #expect(bench.engine.stop())
     }
 
+    @Test func anImageGrowsAndRequestsWaitMeanwhile() throws {
+        let (path, _) = try image()
+        let bench = try Bench(try source(path))
+        let written = Buffer(pattern(4096, 3))
+        #expect(bench.perform(.write, written) == .ok)
+        bench.engine.grow(to: 2 << 20)
+        #expect(bench.perform(.write, written, at: (2 << 20) - 4096) == .ok)
+        #expect(bench.engine.statistics.connections == 2 && bench.engine.statistics.errors == 0)
+        let target = Buffer(count: 4096)
+        #expect(bench.perform(.read, target) == .ok && target.holds(pattern(4096, 3)))
+        bench.engine.grow(to: 1 << 20)
+        #expect(bench.perform(.read, target, at: (2 << 20) - 4096) == .ok, "qemu-img refuses to shrink it")
+        #expect(target.holds(pattern(4096, 3)) && bench.engine.statistics.connections == 3)
+        #expect(bench.engine.stop())
+        let check = try Peers.run("qemu-img", "check", path)
+        #expect(check.status == 0, "\(check.output)")
+    }
+
     @Test func aKilledServerIsStartedAgain() throws {
         let (path, _) = try image()
         let bench = try Bench(try source(path))

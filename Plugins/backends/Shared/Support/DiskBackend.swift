@@ -49,6 +49,14 @@ open class DiskBackend<Engine: DiskEngine>: Instance {
         (isReadOnly, known) = (disk.isReadOnly, disk.known)
     }
 
+    /// The disk is larger than it was: the client is told.
+    public final func hasGrown(to sectors: UInt64) {
+        guard sectors > geometry.sectors else { return }
+        geometry = DiskGeometry(sectorSize: geometry.sectorSize, sectors: sectors)
+        host.log(.info, "'\(name)' has \(geometry.length) bytes now")
+        client?.resized(sectors: sectors)
+    }
+
     // MARK: Lifecycle
 
     override open func connect() throws(PluginError) { if let engine { try start(engine) } }
@@ -118,6 +126,7 @@ open class DiskBackend<Engine: DiskEngine>: Instance {
         // One for each post: what comes together on a fast host must not come sooner than announced.
         guard let news = engine?.takeNews(limit: 1) else { return }
         for completion in news.completions { client?.complete(tag: completion.tag, completion.status) }
+        if let sectors = news.sectors { hasGrown(to: sectors) }
         if news.isQuiet { host.quiesced() }
     }
 }

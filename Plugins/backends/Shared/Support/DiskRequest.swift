@@ -91,10 +91,12 @@ public struct DiskNews: Sendable {
     public var completions: [DiskCompletion] = []
     /// What `quiesce` asked for is done.
     public var isQuiet = false
+    /// The disk has grown to so many sectors.
+    public var sectors: UInt64?
 
     public init() {}
 
-    public var isEmpty: Bool { completions.isEmpty && !isQuiet }
+    public var isEmpty: Bool { completions.isEmpty && !isQuiet && sectors == nil }
 
     /// Takes out the first `limit` completions, and with the last ones that it is quiet.
     public mutating func take(limit: Int) -> DiskNews {

@@ -18,6 +18,8 @@ open class StreamBackend: Instance {
     private var isDelivering = false
     private var carrier = false
     private var throttle = false
+    /// Character cells of the window at the other end.
+    private var window = (columns: 0, rows: 0)
 
     // MARK: For the backend
 
@@ -33,6 +35,12 @@ open class StreamBackend: Instance {
         guard throttle != on else { return }
         throttle = on
         if isRunning { client?.throttle(on) }
+    }
+
+    /// The window at the other end has so many character cells; 0 and 0: that is not known.
+    public final func setWindow(columns: Int, rows: Int) {
+        window = (columns, rows)
+        if isRunning { client?.window(columns: columns, rows: rows) }
     }
 
     /// Tells the client and the user what a change of an output queue asks for.
@@ -109,6 +117,7 @@ open class StreamBackend: Instance {
         // A restored client may remember another state of this end.
         client?.event(carrier ? .open : .closed)
         client?.throttle(throttle)
+        client?.window(columns: window.columns, rows: window.rows)
         scheduleDelivery()
     }
 

@@ -44,6 +44,7 @@ public final class NBDEngine: DiskEngine, @unchecked Sendable {
     private var isDirty = false
     private var opened: Result<NBDExport, NBDError>?
     private var sectorSize: UInt64 = 512
+    private var wantedSize: UInt64?
 
     private var thread: WorkerThread?
     /// On the image; let go when the thread has ended.
@@ -110,6 +111,14 @@ public final class NBDEngine: DiskEngine, @unchecked Sendable {
         }
     }
 
+    /// The image is to have so many bytes, more than it has; the news will say that it has them. Requests wait meanwhile.
+    public func grow(to size: UInt64) {
+        monitor.locked {
+            wantedSize = size
+            ring()
+        }
+    }
+
     public func quiesce() -> Bool {
         monitor.locked {
             if queue.isEmpty, inWork == 0, !isDirty, news.completions.isEmpty { return true }
@@ -170,6 +179,8 @@ public final class NBDEngine: DiskEngine, @unchecked Sendable {
         var settles: Bool
         /// A post was not taken.
         var isLate: Bool
+        /// The image is to grow to so many bytes.
+        var size: UInt64?
     }
 
     /// nil: the end.
@@ -186,7 +197,10 @@ public final class NBDEngine: DiskEngine, @unchecked Sendable {
             inWork += requests.count
             let settles = wantsQuiet && inWork == 0
             if settles { wantsQuiet = false }
-            return Work(requests: requests, epoch: epoch, settles: settles, isLate: !news.isEmpty && !isNewsPosted)
+            defer { wantedSize = nil }
+            return Work(
+                requests: requests, epoch: epoch, settles: settles, isLate: !news.isEmpty && !isNewsPosted,
+                size: wantedSize)
         }
     }
 
@@ -217,6 +231,13 @@ public final class NBDEngine: DiskEngine, @unchecked Sendable {
                 guard request.epoch == epoch, !isStopping else { continue }
                 news.completions.append(DiskCompletion(tag: request.tag, status: status))
             }
+            postNews()
+        }
+    }
+
+    func hasGrown(to size: UInt64) {
+        monitor.locked {
+            news.sectors = size / sectorSize
             postNews()
         }
     }

@@ -19,13 +19,13 @@ public final class NBDServer {
     private static let wordsLimit = 8192
 
     /// The program, as this process's PATH has it.
-    public static func program() throws(NBDError) -> String {
+    public static func program(_ name: String = "qemu-nbd") throws(NBDError) -> String {
         let path = getenv("PATH").map { String(cString: $0) } ?? "/usr/local/bin:/usr/bin"
-        for folder in path.split(separator: ":") where access("\(folder)/qemu-nbd", X_OK) == 0 {
-            return "\(folder)/qemu-nbd"
+        for folder in path.split(separator: ":") where access("\(folder)/\(name)", X_OK) == 0 {
+            return "\(folder)/\(name)"
         }
         throw NBDError(
-            "image: there is no program 'qemu-nbd', which opens it (Debian has it in the package qemu-utils)")
+            "image: there is no program '\(name)', which opens it (Debian has it in the package qemu-utils)")
     }
 
     init(path: String, format: ImageFormat, isReadOnly: Bool) throws(NBDError) {
@@ -58,7 +58,7 @@ public final class NBDServer {
         return String(decoding: path.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
-    private static func spawn(_ program: String, _ arguments: [String]) throws(HostCallError) -> (Descriptor, Int32) {
+    static func spawn(_ program: String, _ arguments: [String]) throws(HostCallError) -> (Descriptor, Int32) {
         var ends: [Int32] = [0, 0]
         try HostCallError.check(bh_pipe(&ends))
         let (output, input) = (Descriptor(ends[0]), Descriptor(ends[1]))

@@ -5,7 +5,7 @@ import PluginKit
 
 /// The thread of an engine, which alone has the connection.
 final class NBDThread {
-    private enum Link {
+    enum Link {
         /// A server of its own does not listen yet.
         case starting(NBDServer, deadline: Int)
         case negotiating(NBDConnection, deadline: Int)
@@ -24,10 +24,14 @@ final class NBDThread {
     /// The part that is no client's.
     private static let own = -1
 
-    private let engine: NBDEngine
+    let engine: NBDEngine
     private let patience: Int
-    private var link = Link.down(until: 0)
-    private var server: NBDServer?
+    var link = Link.down(until: 0)
+    var server: NBDServer?
+    /// Bytes that the image is to have, once nothing is with its server.
+    var wantedSize: UInt64?
+    /// It is being made larger, or its server starts anew since: requests wait.
+    var isGrowing = false
     /// What the first connection found; nil: there was none yet.
     private var export: NBDExport?
     private var window = RequestWindow(.init(data: 1, clear: 1, parts: mostParts))
@@ -59,6 +63,7 @@ final class NBDThread {
             }
             for request in work.requests { window.append(request) }
             if work.settles { settle() }
+            if let size = work.size { wantedSize = size }
             attend()
             engine.finish(takeFinished())
             wait(milliseconds: work.isLate ? 10 : pauseBefore)
@@ -71,7 +76,7 @@ final class NBDThread {
 
     // MARK: The connection
 
-    private func begin() {
+    func begin() {
         let deadline = HostTime.now + patience
         do throws(NBDError) {
             switch engine.source.place {
@@ -92,7 +97,7 @@ final class NBDThread {
     private func attend() {
         switch link {
         case .starting(let server, let deadline):
-            window.giveUp(.ioError)
+            if !isGrowing { window.giveUp(.ioError) }
             do throws(NBDError) {
                 if let socket = try server.connect() {
                     let connection = try NBDConnection()
@@ -103,7 +108,7 @@ final class NBDThread {
                 }
             } catch { fail(error.text) }
         case .negotiating(let connection, let deadline):
-            window.giveUp(.ioError)
+            if !isGrowing { window.giveUp(.ioError) }
             switch connection.phase {
             case .ready: adopt(connection)
             case .lost: fail(server?.lastWords ?? connection.reason ?? "the server ends the connection")
@@ -113,9 +118,14 @@ final class NBDThread {
             }
         case .up(let connection):
             collect(connection)
-            send(connection)
+            if let size = wantedSize {
+                if connection.phase == .ready, flights.isEmpty { return grow(to: size, connection) }
+            } else {
+                send(connection)
+            }
             if connection.phase == .lost { lose(connection.reason ?? "the server ends the connection") }
         case .down(let time):
+            wantedSize = nil
             failAll()
             if HostTime.now >= time { begin() }
         }
@@ -123,6 +133,7 @@ final class NBDThread {
 
     /// An attempt has come to nothing.
     private func fail(_ reason: String) {
+        isGrowing = false
         link = .down(until: HostTime.now + pause)
         pause = min(pause * 2, NBDThread.longestPause)
         server?.end()
@@ -138,7 +149,10 @@ final class NBDThread {
     private func adopt(_ connection: NBDConnection) {
         do throws(NBDError) {
             let found = try connection.export()
-            if let export, export.size != found.size {
+            if let export, isGrowing, found.size >= export.size {
+                self.export?.size = found.size
+                engine.hasGrown(to: found.size)
+            } else if let export, export.size != found.size {
                 throw NBDError("it has \(found.size) bytes now, where the disk has \(export.size)")
             }
             guard found.minimum <= engine.sectorLength, engine.sectorLength % found.minimum == 0 else {
@@ -151,7 +165,8 @@ final class NBDThread {
             isUpSince = HostTime.now
             said = ""
             engine.setConnected(true)
-            if export != nil { engine.link.log(.info, "'\(engine.source.name)' is back") }
+            if export != nil, !isGrowing { engine.link.log(.info, "'\(engine.source.name)' is back") }
+            isGrowing = false
             if export == nil {
                 export = found
                 engine.hasOpened(.success(found))
@@ -175,6 +190,7 @@ final class NBDThread {
             "'\(engine.source.name)' is lost: \(server?.lastWords ?? reason); the guest gets I/O errors until it is back"
         )
         engine.setConnected(false)
+        wantedSize = nil
         let lasted = HostTime.now - isUpSince
         pause = lasted >= NBDThread.lasting ? NBDThread.shortestPause : min(pause * 2, NBDThread.longestPause)
         disconnect(until: HostTime.now + pause)

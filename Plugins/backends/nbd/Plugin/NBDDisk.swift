@@ -31,12 +31,17 @@ final class NBDDisk: DiskBackend<NBDEngine> {
         provides: [Provides("block/1", doc: "the disk")],
         methods: [
             Method(
+                "resize", [(name: "size", kind: .u64)], result: .status,
+                doc: "makes the image larger while the guest runs, and tells it; the log says when that is done",
+                function: { (raw, size) in instance(raw, as: NBDDisk.self).resize(size) }
+                    as @convention(c) (UnsafeMutableRawPointer?, UInt64) -> Int32),
+            Method(
                 "statistics", result: .text,
                 doc: "requests, bytes and errors since the start, commands to the server, connections",
                 function: { (raw) in
                     let disk = instance(raw, as: NBDDisk.self)
                     disk.host.reply(disk.statistics)
-                } as @convention(c) (UnsafeMutableRawPointer?) -> Void)
+                } as @convention(c) (UnsafeMutableRawPointer?) -> Void),
         ],
         check: { (_, values) throws(PluginError) in
             if case .image = try NBDDisk.source(values).place {
@@ -111,6 +116,27 @@ final class NBDDisk: DiskBackend<NBDEngine> {
                 "the server of '\(source.name)' does not flush: what it has answered to may be lost with it")
         }
         return warnings
+    }
+
+    private func resize(_ size: UInt64) -> Int32 {
+        do throws(NBDError) {
+            guard let engine else { throw NBDError("the disk is closed") }
+            guard case .image(let path, _) = engine.source.place else {
+                throw NBDError(
+                    "a server's disk grows where the server is, and a machine that is started then has its size")
+            }
+            guard !isReadOnly else { throw NBDError("'\(path)' is read only") }
+            guard size % UInt64(geometry.sectorSize) == 0, size > geometry.length, size <= UInt64(Int64.max) else {
+                throw NBDError(
+                    "'\(path)' has \(geometry.length) bytes, and can have more, in whole sectors of \(geometry.sectorSize)"
+                )
+            }
+            engine.grow(to: size)
+            return Status.ok.rawValue
+        } catch {
+            host.fail(error.text)
+            return Status.refused.rawValue
+        }
     }
 
     private var statistics: String {

@@ -21,6 +21,7 @@ public struct ImageError: Error, Equatable {
 public final class ImageFile: Sendable {
     public let path: String
     public let mode: ImageMode
+    /// As it was when it was opened.
     public let geometry: DiskGeometry
     /// Sentences that the user should read once.
     public let warnings: [String]
@@ -58,6 +59,37 @@ public final class ImageFile: Sendable {
         if bh_is_write_locked(descriptor.raw) != 0 { throw ImageError("'\(path)' is in use by another writer") }
         if mode == .snapshot, access(temporaryDirectory, W_OK | X_OK) != 0 {
             throw ImageMedium.noTemporaryFile(temporaryDirectory, HostCallError(code: errno))
+        }
+    }
+
+    /// Makes a regular file longer.
+    /// - Parameter wanted: its bytes, in whole sectors; nil: it, or the block device, has grown by other hands.
+    /// - Returns: what it has now. Never less than `known`: what lies there may be in use.
+    public func grow(to wanted: UInt64?, from known: DiskGeometry) throws(ImageError) -> DiskGeometry {
+        guard mode == .readWrite else { throw ImageError("only mode: read-write has a size that changes") }
+        if let wanted {
+            guard wanted % UInt64(known.sectorSize) == 0, wanted <= UInt64(Int64.max) else {
+                throw ImageError("\(wanted) bytes are no whole sectors of \(known.sectorSize)")
+            }
+            guard wanted >= known.length else {
+                throw ImageError("'\(path)' has \(known.length) bytes, and is not made smaller while it is in use")
+            }
+            try setLength(wanted)
+        }
+        let found = try ImageFile.geometry(try ImageFile.length(of: descriptor, path), path, known.sectorSize)
+        guard found.sectors >= known.sectors else {
+            throw ImageError(
+                "'\(path)' has \(found.length) bytes, where the disk has \(known.length): it was cut short")
+        }
+        return found
+    }
+
+    private func setLength(_ wanted: UInt64) throws(ImageError) {
+        let present = try ImageFile.length(of: descriptor, path)
+        guard wanted > present else { return }
+        do throws(HostCallError) { try HostCallError.check(bh_file_set_size(descriptor.raw, wanted)) } catch {
+            guard error.code == EINVAL else { throw ImageError("'\(path)' cannot be made larger: \(error.text)") }
+            throw ImageError("'\(path)' is no regular file: who has it makes it larger, and then size 0 is to be given")
         }
     }
 

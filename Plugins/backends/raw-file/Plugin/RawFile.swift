@@ -20,11 +20,16 @@ final class RawFile: DiskBackend<DiskWorker> {
         provides: [Provides("block/1", doc: "the disk")],
         methods: [
             Method(
+                "resize", [(name: "size", kind: .u64)], result: .status,
+                doc: "makes the file larger while the guest runs, and tells it; size 0: it has grown by other hands",
+                function: { (raw, size) in instance(raw, as: RawFile.self).resize(size) }
+                    as @convention(c) (UnsafeMutableRawPointer?, UInt64) -> Int32),
+            Method(
                 "statistics", result: .text, doc: "requests, bytes and errors since the start",
                 function: { (raw) in
                     let disk = instance(raw, as: RawFile.self)
                     disk.host.reply(disk.statistics)
-                } as @convention(c) (UnsafeMutableRawPointer?) -> Void)
+                } as @convention(c) (UnsafeMutableRawPointer?) -> Void),
         ],
         check: { (_, values) throws(PluginError) in try RawFile.check(values) },
         make: { (host, values) throws(PluginError) in try RawFile(host, values) })
@@ -32,6 +37,8 @@ final class RawFile: DiskBackend<DiskWorker> {
     /// As the machine file has it.
     private let properties: (mode: ImageMode, sectorSize: UInt32)
     private var mode: ImageMode
+    /// Until disconnect.
+    private var image: ImageFile?
 
     private static func mode(_ values: Values) -> ImageMode { ImageMode(rawValue: values.choice("mode")) ?? .readOnly }
     private static func sectorSize(_ values: Values) -> UInt32 {
@@ -53,19 +60,22 @@ final class RawFile: DiskBackend<DiskWorker> {
     init(_ host: Host, _ values: Values) throws(PluginError) {
         properties = (RawFile.mode(values), RawFile.sectorSize(values))
         mode = properties.mode
-        super.init(host, try RawFile.open(values.text("path"), mode, properties.sectorSize, host))
+        let disk = try RawFile.open(values.text("path"), mode, properties.sectorSize, host)
+        image = disk.image
+        super.init(host, disk.opened)
     }
 
     private static func open(
         _ path: String, _ mode: ImageMode, _ sectorSize: UInt32, _ host: Host
-    ) throws(PluginError) -> OpenDisk<DiskWorker> {
+    ) throws(PluginError) -> (image: ImageFile, opened: OpenDisk<DiskWorker>) {
         do throws(ImageError) {
             let image = try ImageFile(path: path, mode: mode, sectorSize: sectorSize)
             let medium = try ImageMedium(image, directory: temporaryDirectory)
             for warning in image.warnings { host.log(.warning, warning) }
-            return OpenDisk(
+            let opened = OpenDisk(
                 DiskWorker(medium, link: HostLink(host), postArgument: news), name: path, geometry: image.geometry,
                 isReadOnly: mode == .readOnly, known: [.discard, .writeZeroes])
+            return (image, opened)
         } catch {
             throw PluginError(error.text)
         }
@@ -90,8 +100,27 @@ final class RawFile: DiskBackend<DiskWorker> {
 
     override func blockInsert(_ index: UInt32, path: String, isReadOnly: Bool) throws(PluginError) {
         let mode = isReadOnly ? .readOnly : properties.mode
-        try replace(by: RawFile.open(path, mode, properties.sectorSize, host))
-        self.mode = mode
+        let disk = try RawFile.open(path, mode, properties.sectorSize, host)
+        try replace(by: disk.opened)
+        (self.mode, image) = (mode, disk.image)
+    }
+
+    override func disconnect() {
+        image = nil
+        super.disconnect()
+    }
+
+    private func resize(_ size: UInt64) -> Int32 {
+        do throws(ImageError) {
+            guard let grown = try image?.grow(to: size == 0 ? nil : size, from: geometry) else {
+                return Status.refused.rawValue
+            }
+            hasGrown(to: grown.sectors)
+        } catch {
+            host.fail(error.text)
+            return Status.refused.rawValue
+        }
+        return Status.ok.rawValue
     }
 }
 

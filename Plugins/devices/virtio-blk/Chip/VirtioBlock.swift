@@ -33,18 +33,23 @@ public struct VirtioBlock: Sendable {
     /// Sectors of 512 bytes that one segment of DISCARD and WRITE_ZEROES names, and segments of a request.
     static let mostCleared: (sectors: UInt32, segments: UInt32) = (1 << 21, 16)
 
-    public let medium: Medium
-    /// Of 512 bytes, in which the guest counts whatever the medium's are (5.2.5).
-    public let capacity: UInt64
+    public private(set) var medium: Medium
     private let serial: [UInt8]
 
     /// - Parameter serial: its first 20 bytes are what the guest gets.
     public init(_ medium: Medium, serial: String) {
         self.medium = medium
-        let (count, overflow) = medium.sectors.multipliedReportingOverflow(by: UInt64(medium.sectorSize / 512))
-        capacity = overflow ? .max : count
         self.serial = Array((Array(serial.utf8) + [UInt8](repeating: 0, count: 20)).prefix(20))
     }
+
+    /// Of 512 bytes, in which the guest counts whatever the medium's are (5.2.5).
+    public var capacity: UInt64 {
+        let (count, overflow) = medium.sectors.multipliedReportingOverflow(by: UInt64(medium.sectorSize / 512))
+        return overflow ? .max : count
+    }
+
+    /// The medium has another size. The driver is told by a configuration change notification (5.2.5.2).
+    public mutating func resize(to sectors: UInt64) { medium.sectors = sectors }
 
     // MARK: State: a snapshot is exactly this, and its defaults are the reset values
 

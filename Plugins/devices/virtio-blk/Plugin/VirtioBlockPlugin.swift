@@ -88,6 +88,11 @@ final class VirtioBlockPlugin: VirtioDevice {
 
     override func wasReset() { chip?.reset() }
 
+    override func blockResized(slot: Int, sectors: UInt64) {
+        chip?.resize(to: sectors)
+        configChanged()
+    }
+
     override func work(_ queue: Int, _ chain: Chain) throws(VirtQueue.Violation) -> Bool {
         guard let chip, let memory, buffered < Self.most else { return false }
         let operation = try chip.operation(of: chain, features, memory)

@@ -230,6 +230,8 @@ typedef struct bp_stream_client {
     void (*receive)(void *self, uint32_t index, const void *bytes, uint64_t length); /* never more than `room` */
     void (*throttle)(void *self, uint32_t index, uint32_t on); /* 1: write no more, 0: go on */
     void (*event)(void *self, uint32_t index, uint32_t event); /* BP_STREAM_* of the provider's side */
+    /* Since 1.9. The window at the provider's side has so many character cells; 0, 0: it does not know. */
+    void (*window)(void *self, uint32_t index, uint32_t columns, uint32_t rows);
 } bp_stream_client;
 enum {
     BP_STREAM_BREAK = 1, BP_STREAM_BREAK_END = 2,
@@ -274,6 +276,9 @@ enum { BP_BLOCK_READ_ONLY = 1 }; /* the file is not written, whatever it allows 
 typedef struct bp_block_client {
     uint32_t size, reserved;
     void (*complete)(void *self, uint32_t index, uint64_t tag, uint32_t status); /* a bp_status; never inside its submit */
+    /* Since 1.9, asynchronous: the medium has `sectors` from now on, and `info` tells of them; nothing else of it has changed. Requests that
+     * were submitted before may have been judged by the old size. */
+    void (*resized)(void *self, uint32_t index, uint64_t sectors);
 } bp_block_client;
 
 /* net/1: Ethernet frames without FCS. */
@@ -612,6 +617,11 @@ typedef struct bp_memory_1 {
     /* Since 1.5. The bytes of another instance's region, by the id that its owner told (a display's surface): to look at, until disconnect.
      * BP_NOT_FOUND: there is none. */
     bp_status (*attach)(const bp_host *host, bp_id region, void **base, uint64_t *length);
+    /* Since 1.9. What the guest has in this range of the machine's RAM is of no use any more: the host gets the memory back, and it reads as zeros
+     * until somebody writes there again. Of pages of 4096 bytes that lie in the range as a whole; the rest stays. BP_OUT_OF_RANGE where any
+     * byte is none of the machine's RAM that the guest can write there (ROM, a device's memory): nothing has happened then. BP_UNSUPPORTED: the
+     * host cannot take it back, and it stays as it is. */
+    bp_status (*discard)(const bp_host *host, uint64_t address, uint64_t length);
 } bp_memory_1;
 
 /* "irq/1": pins. Levels are recorded at once and delivered when the outermost callback has returned. Once created: who connects
@@ -714,6 +724,9 @@ typedef struct bp_console_1 {
     bp_status (*open_window)(const bp_host *host, void (*receive)(void *self, const void *bytes, uint64_t length) /* [locked] */,
                              void (*throttle)(void *self, uint32_t on) /* [locked] */,
                              void (*shown)(void *self, uint32_t columns, uint32_t rows) /* [locked] */);
+    /* Since 1.9, from `open` on. The terminal's size in character cells: soon, where it is known, and whenever it changes. Not in machines with a
+     * counted clock, whose runs repeat wherever they are looked at. */
+    bp_status (*on_size)(const bp_host *host, void (*sized)(void *self, uint32_t columns, uint32_t rows) /* [locked] */);
 } bp_console_1;
 
 /* "host/1": the outside world; fixed by the machine file where runs must repeat. */
