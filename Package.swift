@@ -159,6 +159,7 @@ let plugins = [
     PluginFolder(
         kind: "devices", name: "virtio-9p", model: "SharedFolder", modelFolder: "Folder",
         shared: ["BackendSupport", "CBackendSupport", "Virtio", "VirtioKit"], modelUsesKit: true, isModelStrict: false),
+    PluginFolder(kind: "devices", name: "virtio-balloon", model: "VirtioBalloon", shared: ["Virtio", "VirtioKit"]),
     PluginFolder(kind: "devices", name: "virtio-blk", model: "VirtioBlock", shared: ["Virtio", "VirtioKit"]),
     PluginFolder(kind: "devices", name: "virtio-console", model: "VirtioConsole", shared: ["Virtio", "VirtioKit"]),
     PluginFolder(kind: "devices", name: "virtio-entropy", shared: ["Virtio", "VirtioKit"]),

@@ -23,8 +23,9 @@ enum Program {
         "i440fx", "i8042", "ioapic", "lapic", "lfsr", "linux", "memory-watch", "mptable", "multiboot", "nbd", "null",
         "overlay", "paravirt", "pci-bridge", "pic8259", "picture", "piix-ide", "piix3", "piix4-pm", "pit8254", "pty",
         "ram-disk", "raw-file", "reset-control", "rom", "rtc146818", "screen", "smbios", "socket", "standard", "stats",
-        "strict", "tap", "terminal", "trace", "uart16550", "user", "vga", "virtio-9p", "virtio-blk", "virtio-console",
-        "virtio-entropy", "virtio-input", "virtio-mmio", "virtio-net", "virtio-pci", "vnc", "watchpoint",
+        "strict", "tap", "terminal", "trace", "uart16550", "user", "vga", "virtio-9p", "virtio-balloon", "virtio-blk",
+        "virtio-console", "virtio-entropy", "virtio-input", "virtio-mmio", "virtio-net", "virtio-pci", "vnc",
+        "watchpoint",
     ]
 }
 

@@ -33,7 +33,7 @@ struct BundledPlugin: Sendable, CustomTestStringConvertible {
         // Memory is copied at each save.
         BundledPlugin(name: "vga", properties: ["memory": "256KiB"]),
         BundledPlugin(name: "virtio-9p", properties: ["path": "DIRECTORY"]),
-        BundledPlugin(name: "virtio-blk"), BundledPlugin(name: "virtio-console"),
+        BundledPlugin(name: "virtio-balloon"), BundledPlugin(name: "virtio-blk"), BundledPlugin(name: "virtio-console"),
         BundledPlugin(name: "virtio-entropy"), BundledPlugin(name: "virtio-net"),
         BundledPlugin(name: "virtio-net", properties: ["mtu": "1000"]),
         BundledPlugin(name: "virtio-input"), BundledPlugin(name: "virtio-input", properties: ["kind": "keyboard"]),

@@ -36,6 +36,9 @@ public struct GuestRAM: VirtioMemory {
         bytes.withUnsafeBytes { memory.write(address, $0) }
     }
 
+    /// The host gets whole pages in this range back; they read as zeros.
+    public func discard(_ address: UInt64, length: UInt64) -> Status { memory.discard(address, length: length) }
+
     public func fence() { atomicMemoryFence(ordering: .sequentiallyConsistent) }
 
     // MARK: Without an array in between
