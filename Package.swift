@@ -99,6 +99,7 @@ let plugins = [
     PluginFolder(
         kind: "backends", name: "nbd", model: "NBDClient", modelFolder: "Client",
         shared: ["BackendSupport", "CBackendSupport", "CNBD"], modelUsesKit: true, isModelStrict: false),
+    backend("nocloud", "CloudSeed", "Image"),
     backend("null"),
     PluginFolder(
         kind: "backends", name: "picture", model: "PictureFiles", modelFolder: "Files",

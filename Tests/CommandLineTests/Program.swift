@@ -20,12 +20,12 @@ enum Program {
     static let plugins = [
         "acpi", "ata", "browser", "budget", "capture", "cfi-flash", "cpuid", "debug-console", "debug-exit", "dma8237",
         "e1000", "elf", "fault-inject", "fdc82077", "file", "flat", "fw-cfg", "gsi", "guard", "hotkey", "hub",
-        "i440fx", "i8042", "ioapic", "lapic", "lfsr", "linux", "memory-watch", "mptable", "multiboot", "nbd", "null",
-        "overlay", "paravirt", "pci-bridge", "pic8259", "picture", "piix-ide", "piix3", "piix4-pm", "pit8254", "pty",
-        "ram-disk", "raw-file", "reset-control", "rom", "rtc146818", "screen", "smbios", "socket", "standard", "stats",
-        "strict", "tap", "terminal", "trace", "uart16550", "user", "vga", "virtio-9p", "virtio-balloon", "virtio-blk",
-        "virtio-console", "virtio-entropy", "virtio-input", "virtio-mmio", "virtio-net", "virtio-pci", "vnc",
-        "watchpoint",
+        "i440fx", "i8042", "ioapic", "lapic", "lfsr", "linux", "memory-watch", "mptable", "multiboot", "nbd",
+        "nocloud", "null", "overlay", "paravirt", "pci-bridge", "pic8259", "picture", "piix-ide", "piix3", "piix4-pm",
+        "pit8254", "pty", "ram-disk", "raw-file", "reset-control", "rom", "rtc146818", "screen", "smbios", "socket",
+        "standard", "stats", "strict", "tap", "terminal", "trace", "uart16550", "user", "vga", "virtio-9p",
+        "virtio-balloon", "virtio-blk", "virtio-console", "virtio-entropy", "virtio-input", "virtio-mmio",
+        "virtio-net", "virtio-pci", "vnc", "watchpoint",
     ]
 }
 

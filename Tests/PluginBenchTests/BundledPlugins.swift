@@ -59,6 +59,8 @@ struct BundledPlugin: Sendable, CustomTestStringConvertible {
         BundledPlugin(name: "capture", properties: ["path": "PATH"]),
         BundledPlugin(name: "file", properties: ["path": "PATH"]), BundledPlugin(name: "hub"),
         BundledPlugin(name: "nbd", properties: ["image": "FILE:1048576", "format": "raw"], needs: "qemu-nbd"),
+        BundledPlugin(name: "nocloud", properties: ["user-data": "#cloud-config"]),
+        BundledPlugin(name: "nocloud", properties: ["user-data-file": "FILE:5000", "hostname": "guest"]),
         BundledPlugin(name: "null"),
         BundledPlugin(name: "overlay", properties: ["path": "PATH"]),
         BundledPlugin(name: "picture", properties: ["path": "PATH"]), BundledPlugin(name: "pty"),
