@@ -91,6 +91,7 @@ soak: setup
 	BACKPLANE_SOAK=$(SOAK) swift test $(TESTS) --skip-build --no-parallel --filter 'EngineSoftTests|WitnessTests|DeviceFuzzTests|BoardFuzzTests'
 	BACKPLANE_BENCH_OPERATIONS=10000000 swift test $(TESTS) --skip-build --no-parallel --filter 'PluginBenchTests.BundledTests'
 	$(MAKE) --no-print-directory check-kvm OPTIONS=--soak
+	scripts/check-net.py --only 'kill -9' --kills 100 .build-tests/release/backplane
 	swift build $(SANITIZED) --build-tests
 	ASAN_OPTIONS=detect_leaks=0 BACKPLANE_SOAK=$(SOAK) swift test $(SANITIZED) --skip-build --no-parallel --filter 'EngineSoftTests.FuzzTests|DeviceFuzzTests|BoardFuzzTests'
 

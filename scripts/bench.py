@@ -26,6 +26,7 @@ import bench_pc
 import bench_programs
 import bench_screens
 import bench_soft
+import bench_virtio
 
 ROOT = Path(__file__).resolve().parent.parent
 MARK_PORT = 0xE9
@@ -547,7 +548,7 @@ MEASUREMENTS = [("port exit", exit_time), ("port exit, our user-space instructio
                 ("replacing a policy", policy_replacement), ("switching the foreground", foreground_switch),
                 ("start to first instruction", start_time),
                 ("memory at the tour's prompt", memory), ("loading plugins", plugin_loading), *bench_soft.MEASUREMENTS, *bench_programs.MEASUREMENTS,
-                *bench_pc.MEASUREMENTS, *bench_screens.MEASUREMENTS, *bench_net.MEASUREMENTS]
+                *bench_pc.MEASUREMENTS, *bench_screens.MEASUREMENTS, *bench_net.MEASUREMENTS, *bench_virtio.MEASUREMENTS]
 
 
 def run(bench, only):

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""check-net.py [--engine NAME] [--only WORDS] [BACKPLANE]: Debian talks virtio on machines/server.yaml, server-mmio.yaml and microvm.yaml, and three of them on networks of
-their own.
+"""check-net.py [--engine NAME] [--only WORDS] [--kills N] [BACKPLANE]: Debian talks virtio on machines/server.yaml, server-mmio.yaml and microvm.yaml, and three of them
+on networks of their own.
 
 Boots the disk of make-debian-disk.sh, of which each machine has a copy of its own: SeaBIOS and GRUB read it by virtio, Linux brings the devices up, and its sshd is
 reached from this host by a forwarded port. BACKPLANE: the program (default: .build-tests/release/backplane). Ends with `N passed, N failed`; status 1 where one
@@ -12,13 +12,13 @@ import hashlib
 import os
 import pathlib
 import re
-import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 
+import net_devices
 import net_machines
 from pc_machines import DEBIAN, ROOT, SSH, Checks, Screen, fetch, free_port
 
@@ -35,7 +35,7 @@ class Server:
         port = free_port()
         self.log = folder / "seabios.log"
         options = {"disk": self.disk, "forward": f"tcp:{port}:22"}
-        if file == "microvm.yaml":
+        if pathlib.Path(file).name.startswith("microvm"):
             options |= {"kernel": DEBIAN.parent / "vmlinuz", "initrd": DEBIAN.parent / "initrd.img"}
         else:
             options |= {"firmware": firmware, "debug": self.log}
@@ -72,6 +72,7 @@ def main():
     words = argparse.ArgumentParser(usage=__doc__)
     words.add_argument("backplane", nargs="?", type=pathlib.Path, default=ROOT / ".build-tests/release/backplane")
     words.add_argument("--engine", default="soft")
+    words.add_argument("--kills", type=int, default=5, help="how often a guest that writes is killed")
     words.add_argument("--only", default="", help="checks whose words have this regular expression in them")
     arguments = words.parse_args()
     backplane = arguments.backplane.resolve()
@@ -222,21 +223,6 @@ def main():
             assert "outside" not in told and "inner" in told, told[-2000:]
             assert sorted(path.name for path in outside.iterdir()) == ["name"], "something was made outside"
 
-        def killed_while_it_writes():
-            """Each line is in the file, and the file on the disk, before its number is told."""
-            with server() as machine:
-                command = ("for i in $(seq 1000); do echo line $i >>/root/lines; sync /root/lines || exit 1; echo $i; done")
-                writer = subprocess.Popen([*machine.ssh.command, command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-                told = [int(writer.stdout.readline()) for _ in range(20)]
-                machine.screen.process.send_signal(signal.SIGKILL)
-                told += [int(line) for line in writer.stdout if line.strip().isdigit()]
-                writer.wait()
-                machine.screen.process.wait()
-            with server(disk=work / "disk.img") as machine:
-                lines = machine.ssh.run("cat /root/lines").split("\n")
-                assert lines[:told[-1]] == [f"line {number}" for number in range(1, told[-1] + 1)], (told[-1], lines[-5:])
-                machine.power_off()
-
         def guests_on_networks():
             with net_machines.Process(backplane, arguments.engine, work) as process:
                 net_machines.guests_meet_on_a_hub(process)
@@ -251,7 +237,7 @@ def main():
         checks.check("microvm.yaml: without firmware and PCI, and fstrim makes holes in the disk's file", without_firmware)
         checks.check("it boots from devices that have no legacy interface", legacy_and_modern)
         checks.check("--share: a clone copied by cp and tar, links, pipes and renames lead nowhere else, read-only is", a_folder_is_shared)
-        checks.check("what was synced before kill -9 is on the disk", killed_while_it_writes)
+        net_devices.add(checks, server, work, arguments.kills)
         checks.check("guests of one process on hubs: ping, iperf3, TCP through a third as router, a capture that tshark reads at any moment, a tap; one leaves",
                      guests_on_networks)
     print(f"{checks.passed} passed, {checks.failed} failed")

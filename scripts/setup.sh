@@ -6,11 +6,11 @@
 set -eu
 need="libcapstone-dev libffi-dev liblzma-dev libnbd-dev libslirp-dev libwebsockets-dev libyaml-dev libzstd-dev pkg-config python3 zlib1g-dev"
 case ${1:-} in
-bench) need="$need qemu-system-x86 valgrind gcc bochs bochs-term iperf3 nasm" ;;
+bench) need="$need fio git qemu-system-x86 valgrind gcc bochs bochs-term iperf3 nasm" ;;
 test) need="$need nbdkit qemu-utils" ;;
 check) need="$need groff-base" ;;
 kvm) need="$need qemu-system-x86 gdb tmux e2fsprogs" ;;
-pc) need="$need acpica-tools chromium fdisk e2fsprogs grub-efi-amd64-bin grub-pc-bin grub-common isolinux mmdebstrap mtools novnc openssh-client python3-venv seabios syslinux syslinux-common tmux xorriso" ;;
+pc) need="$need acpica-tools chromium fdisk e2fsprogs grub-efi-amd64-bin grub-pc-bin grub-common isolinux mmdebstrap mtools novnc openssh-client python3-venv qemu-utils seabios syslinux syslinux-common tmux xorriso" ;;
 net) need="$need iperf3 iproute2 iputils-ping tshark" ;;
 deb) need="$need debhelper lintian mmdebstrap uidmap" ;;
 esac
