@@ -20,33 +20,19 @@ public struct PixelCopy: Sendable {
         _ surface: bp_display_surface, _ region: UnsafeRawBufferPointer, palette: UnsafeRawBufferPointer,
         lines wanted: Range<Int>? = nil
     ) {
-        guard let format = PixelFormat(surface.format), surface.width > 0, surface.height > 0,
-            Int(surface.height) <= Raster.limit / Int(surface.width)
-        else { return nil }
-        (width, height, self.format) = (Int(surface.width), Int(surface.height), format)
-        // Up to 2^32 * 2^26: no overflow.
-        let line = UInt64(width) * UInt64(format.bytes)
-        let end = UInt64(surface.stride) * UInt64(height - 1) + line
-        guard surface.offset <= UInt64(region.count), end <= UInt64(region.count) - surface.offset,
-            format.bytes > 1
-                || surface.palette_offset <= UInt64(palette.count)
-                    && 1024 <= UInt64(palette.count) - surface.palette_offset
-        else { return nil }
-        let place = Int(surface.palette_offset)
-        colors =
-            format.bytes > 1
-            ? [] : (0..<256).map { palette.loadUnaligned(fromByteOffset: place + 4 * $0, as: UInt32.self) }
+        guard let place = PixelPlace(surface, region, palette: palette) else { return nil }
+        (width, height, format) = (place.width, place.height, place.format)
+        colors = (0..<place.palette.count / 4).map {
+            place.palette.loadUnaligned(fromByteOffset: 4 * $0, as: UInt32.self)
+        }
         lines = (wanted ?? 0..<height).clamped(to: 0..<height)
-        let (start, stride, length) = (Int(surface.offset), Int(surface.stride), Int(line))
         let copied = lines
-        bytes = [UInt8](unsafeUninitializedCapacity: copied.count * length) { buffer, count in
+        bytes = [UInt8](unsafeUninitializedCapacity: copied.count * place.length) { buffer, count in
             let all = UnsafeMutableRawBufferPointer(buffer)
             for (index, y) in copied.enumerated() {
-                let from = start + y * stride
-                UnsafeMutableRawBufferPointer(rebasing: all[(index * length)...])
-                    .copyMemory(from: UnsafeRawBufferPointer(rebasing: region[from..<from + length]))
+                UnsafeMutableRawBufferPointer(rebasing: all[(index * place.length)...]).copyMemory(from: place.line(y))
             }
-            count = copied.count * length
+            count = copied.count * place.length
         }
     }
 
@@ -69,5 +55,41 @@ public struct PixelCopy: Sendable {
             case .indexed8: for x in 0..<width { row[x] = colors[Int(line[x])] & 0xFF_FFFF }
             }
         }
+    }
+}
+
+/// Where the lines of a surface are in its device's region.
+struct PixelPlace {
+    let width, height: Int
+    let format: PixelFormat
+    /// Bytes of a line.
+    let length: Int
+    /// 256 colours of 4 bytes; empty: pixels are colours.
+    let palette: UnsafeRawBufferPointer
+    private let region: UnsafeRawBufferPointer
+    private let start, stride: Int
+
+    /// nil: as `PixelCopy` has it.
+    init?(_ surface: bp_display_surface, _ region: UnsafeRawBufferPointer, palette: UnsafeRawBufferPointer) {
+        guard let format = PixelFormat(surface.format), surface.width > 0, surface.height > 0,
+            Int(surface.height) <= Raster.limit / Int(surface.width)
+        else { return nil }
+        (width, height, self.format, self.region) = (Int(surface.width), Int(surface.height), format, region)
+        // Up to 2^32 * 2^26: no overflow.
+        let line = UInt64(width) * UInt64(format.bytes)
+        let end = UInt64(surface.stride) * UInt64(height - 1) + line
+        guard surface.offset <= UInt64(region.count), end <= UInt64(region.count) - surface.offset,
+            format.bytes > 1
+                || surface.palette_offset <= UInt64(palette.count)
+                    && 1024 <= UInt64(palette.count) - surface.palette_offset
+        else { return nil }
+        (start, stride, length) = (Int(surface.offset), Int(surface.stride), Int(line))
+        self.palette = UnsafeRawBufferPointer(
+            rebasing: format.bytes > 1 ? palette[0..<0] : palette[Int(surface.palette_offset)...].prefix(1024))
+    }
+
+    /// `y`: one of the picture's.
+    func line(_ y: Int) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(rebasing: region[(start + y * stride)...].prefix(length))
     }
 }

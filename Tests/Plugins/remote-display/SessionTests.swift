@@ -171,6 +171,29 @@ private let (motleyWidth, motleyHeight) = (64 * 6 + 37, 150)
         #expect(pair.session.withOutput { $0.count } == waiting)
     }
 
+    /// What they ask for together is answered once.
+    @Test func aMillionRectanglesAreOneAnswer() throws {
+        var pair = Pair(shown(640, 480) { x, y in UInt32(x &* y) })
+        try pair.pump()
+        var bytes: [UInt8] = []
+        for index in 0..<1_000_000 {
+            let (x, y) = (index % 640, index / 640 % 480)
+            bytes += [3, UInt8(index & 1), UInt8(x >> 8), UInt8(x & 255), UInt8(y >> 8), UInt8(y & 255), 0, 1, 0, 1]
+        }
+        for start in stride(from: 0, to: bytes.count, by: 1 << 14) {
+            let piece = Array(bytes[start..<min(start + 1 << 14, bytes.count)])
+            #expect(piece.withUnsafeBytes { pair.session.receive($0) }.refusal == nil)
+        }
+        pair.session.update(from: pair.image)
+        let output = pair.session.withOutput { Array($0) }
+        #expect(output.count <= 640 * 480 * 4 + 80 * 12 + 4)
+        pair.session.consume(output.count)
+        try pair.client.receive(output)
+        #expect(pair.client.updates == 1 && pair.isShown(640, 480) { x, y in UInt32(x &* y) })
+        pair.session.update(from: pair.image)
+        #expect(pair.session.withOutput { $0.isEmpty })
+    }
+
     // MARK: Keys
 
     private func events(_ bytes: [UInt8]...) throws -> [Session.Event] {

@@ -25,8 +25,11 @@ open class RemoteDisplayBackend: Instance {
     private var pointer = InputPeer.unwired
     private var client: DisplayClient?
     private var form: Form?
-    /// Lines that have changed since the last snapshot; of cells it counts only whether there are any.
+    /// Lines that the device has said to have changed; of cells it counts only whether there are any.
     private var damage: Range<Int>?
+    /// Those of them that have, and that no snapshot had.
+    private var changed: Range<Int>?
+    private var pixels = PixelMemory()
     /// The time of a packet of keys has begun, and its timer is set.
     private var isTyping = false
     private var isRunning = false
@@ -92,36 +95,51 @@ open class RemoteDisplayBackend: Instance {
     }
     override open func displayDamage(_ index: UInt32, _ damage: DisplayDamage) {
         guard damage.width > 0, damage.height > 0 else { return }
-        let lines = Int(damage.y)..<Int(damage.y) + Int(damage.height)
-        self.damage =
-            self.damage.map {
-                min($0.lowerBound, lines.lowerBound)..<max($0.upperBound, lines.upperBound)
-            } ?? lines
+        self.damage = Self.union(self.damage, Int(damage.y)..<Int(damage.y) + Int(damage.height))
+    }
+
+    private static func union(_ a: Range<Int>?, _ b: Range<Int>) -> Range<Int> {
+        a.map { min($0.lowerBound, b.lowerBound)..<max($0.upperBound, b.upperBound) } ?? b
     }
 
     override open func displayFrame(_ index: UInt32, at time: UInt64) {
-        guard let damage else { return _ = hub.frame(nil) }
-        let snapshot = look(damage)
-        if snapshot == nil, !hasComplained {
+        let snapshot = look()
+        if snapshot == nil, changed != nil, !hasComplained {
             hasComplained = true
             host.log(.warning, "what is shown is too large, or not inside of its device's memory")
         }
-        if hub.frame(snapshot) { self.damage = nil }
+        if hub.frame(snapshot) { changed = nil }
     }
 
-    private func look(_ lines: Range<Int>) -> Snapshot? {
-        switch form {
-        case .cells(let cells): return region(cells.region).flatMap { CellPicture(cells, $0) }.map { .cells($0) }
-        case .surface(let surface) where surface.width > 0 && surface.height > 0:
-            let isIndexed = surface.format == UInt32(BP_PIXELS_INDEXED8)
-            let palette = isIndexed ? region(surface.palette_region) : UnsafeRawBufferPointer(start: nil, count: 0)
-            guard ScreenImage.holds(width: Int(surface.width), height: Int(surface.height)),
-                let pixels = region(surface.region), let palette
-            else { return nil }
-            // Another palette is another picture, and nobody says that it has changed.
-            return PixelCopy(surface, pixels, palette: palette, lines: isIndexed ? nil : lines).map { .pixels($0) }
-        case .surface, nil: return .dark
+    /// nil: nothing has changed, or what has cannot be seen.
+    private func look() -> Snapshot? {
+        let damage = self.damage
+        self.damage = nil
+        guard case .surface(let surface) = form, surface.width > 0, surface.height > 0 else {
+            if let damage {
+                changed = Self.union(changed, damage)
+                pixels = PixelMemory()
+            }
+            guard changed != nil else { return nil }
+            guard case .cells(let cells) = form else { return .dark }
+            return region(cells.region).flatMap { CellPicture(cells, $0) }.map { .cells($0) }
         }
+        return look(at: surface, damage)
+    }
+
+    private func look(at surface: bp_display_surface, _ damage: Range<Int>?) -> Snapshot? {
+        guard let lines = damage.map({ Self.union(changed, $0) }) ?? changed else { return nil }
+        let isIndexed = surface.format == UInt32(BP_PIXELS_INDEXED8)
+        let none = UnsafeRawBufferPointer(start: nil, count: 0)
+        guard ScreenImage.holds(width: Int(surface.width), height: Int(surface.height)),
+            let bytes = region(surface.region), let palette = isIndexed ? region(surface.palette_region) : none,
+            let others = pixels.changes(of: surface, bytes, palette: palette, within: lines)
+        else {
+            (changed, pixels) = (lines, PixelMemory())
+            return nil
+        }
+        if !others.isEmpty { changed = Self.union(changed, others) }
+        return changed.flatMap { PixelCopy(surface, bytes, palette: palette, lines: $0) }.map { .pixels($0) }
     }
 
     private func region(_ id: bp_id) -> UnsafeRawBufferPointer? { (try? host.memory)?.attach(id) }

@@ -79,14 +79,20 @@ extension VGA {
         let planes = reached & state.sequencer[Sequencer.mapMask]
         guard planes != 0 else { return nil }
         let result = written(value)
-        for plane in 0..<4 where planes & 1 << UInt8(plane) != 0 {
-            memory[offset * 4 + plane] = UInt8(truncatingIfNeeded: result &>> (UInt32(plane) &* 8))
-        }
+        let place = offset * 4
+        if planes & 1 != 0 { memory[place] = UInt8(truncatingIfNeeded: result) }
+        if planes & 2 != 0 { memory[place + 1] = UInt8(truncatingIfNeeded: result &>> 8) }
+        if planes & 4 != 0 { memory[place + 2] = UInt8(truncatingIfNeeded: result &>> 16) }
+        if planes & 8 != 0 { memory[place + 3] = UInt8(truncatingIfNeeded: result &>> 24) }
         return offset
     }
 
     /// The four planes' bytes that a written byte makes.
     private func written(_ value: UInt8) -> UInt32 {
+        let changing =
+            state.graphics[Graphics.mode] & 3 | state.graphics[Graphics.rotate]
+            | state.graphics[Graphics.enableSetReset] | ~state.graphics[Graphics.bitMask]
+        if changing == 0 { return Self.repeated(value) }
         let graphics = state.graphics
         let rotated = Self.rotate(value, graphics[Graphics.rotate] & 7)
         let setReset = Self.spread(graphics[Graphics.setReset])

@@ -1,3 +1,4 @@
+import Glibc
 import PluginKit
 import VGA
 
@@ -22,6 +23,8 @@ struct Screen {
         var cells: bp_display_cells?
         var surface: bp_display_surface?
         var font: UInt64 = 0
+        /// Of the text or of the VGA's own graphics; 0: none.
+        var picture: UInt64 = 0
         /// Rows that have changed since.
         var rows = [Bool](repeating: false, count: VGA.mostRows)
 
@@ -34,6 +37,10 @@ struct Screen {
     private var viewers: [Viewer] = []
     /// Counts the fonts that were loaded.
     private var font: UInt64 = 0
+    /// Counts the pictures of the VGA's own: another one is there when registers or planes are not as they were.
+    private var picture: UInt64 = 0
+    private var state: VGA.State?
+    private var planes = [UInt8](repeating: 0, count: VGA.memorySize)
 
     init(_ host: Host, memory: Memory.Region) throws(PluginError) {
         self.host = host
@@ -57,7 +64,11 @@ struct Screen {
         guard viewers.indices.contains(position) else { return }
         if all { viewers[position] = Viewer(viewers[position].peer) }
         if let picture = dispi.picture {
+            state = nil
+            viewers[position].picture = 0
             showPicture(picture, chip.state.dac, to: position)
+        } else if isAsBefore(chip, memory, to: position) {
+            // Nothing is to be said.
         } else if case .text(let geometry) = chip.display {
             showText(chip, geometry, memory, to: position)
         } else if let geometry = chip.graphicsGeometry {
@@ -66,6 +77,34 @@ struct Screen {
             tell(bp_display_surface(), to: position)
         }
         viewers[position].peer.frame(at: now)
+    }
+
+    /// Whoever has seen what was shown last need not be told again.
+    private mutating func isAsBefore(_ chip: VGA, _ memory: Span<UInt8>, to position: Int) -> Bool {
+        if state != chip.state || !holdsPlanes(of: memory) {
+            state = chip.state
+            keepPlanes(of: memory)
+            picture &+= 1
+        }
+        defer { viewers[position].picture = picture }
+        return viewers[position].picture == picture
+    }
+
+    /// SAFETY: `memory` has that many bytes at least (the property's bounds).
+    private func holdsPlanes(of memory: Span<UInt8>) -> Bool {
+        planes.withUnsafeBytes { known in
+            memory.withUnsafeBytes { now in
+                guard let known = known.baseAddress, let now = now.baseAddress else { return false }
+                return memcmp(known, now, VGA.memorySize) == 0
+            }
+        }
+    }
+
+    /// SAFETY: as above.
+    private mutating func keepPlanes(of memory: Span<UInt8>) {
+        planes.withUnsafeMutableBytes { known in
+            memory.withUnsafeBytes { known.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[..<known.count])) }
+        }
     }
 
     // MARK: Pictures

@@ -160,13 +160,14 @@ final class VGAPlugin: Instance {
     }
 
     private func writeWindow(_ offset: UInt32, _ width: Int, _ value: UInt64) {
+        let isLinear = dispi.picture != nil
+        var span = memory.mutableSpan
         for byte in 0..<UInt32(truncatingIfNeeded: width) {
             let part = UInt8(truncatingIfNeeded: value &>> UInt64(byte &* 8))
-            if dispi.picture != nil {
-                if let place = bankByte(offset &+ byte) { memory[place] = part }
-            } else {
-                var span = memory.mutableSpan
+            if !isLinear {
                 chip.writeMemory(offset &+ byte, part, to: &span)
+            } else if let place = bankByte(offset &+ byte) {
+                span[place] = part
             }
         }
     }
