@@ -109,7 +109,8 @@ let plugins = [
     backend("ram-disk", "RAMContents", "Contents"),
     backend("raw-file", "RawImage", "Image"),
     PluginFolder(
-        kind: "backends", name: "screen", model: "ScreenPainting", modelFolder: "Painting", shared: ["Pictures"]),
+        kind: "backends", name: "screen", model: "ScreenPainting", modelFolder: "Painting",
+        shared: ["BackendSupport", "CBackendSupport", "Pictures"]),
     PluginFolder(kind: "backends", name: "socket", shared: ["BackendSupport", "CBackendSupport", "SocketEndpoint"]),
     backend("tap", "TapDevices", "Device"),
     backend("terminal"),
@@ -251,7 +252,7 @@ let machineTests: [Target] = [
     .executableTarget(name: "CrashChild", dependencies: ["CHost"], path: "Tests/CrashChild"),
     .testTarget(
         name: "EngineTests", dependencies: ["CBackplane", "CHost", "Core", "CrashChild", "EngineKVM", "EngineSoft"]),
-    .executableTarget(name: "control-child", dependencies: ["Control"], path: "Tests/ControlTests/Child"),
+    .executableTarget(name: "control-child", dependencies: ["CHost", "Control"], path: "Tests/ControlTests/Child"),
     .testTarget(
         name: "ControlTests", dependencies: ["CBackplane", "Control", "Core", "control-child"], exclude: ["Child"]),
     .testTarget(name: "PicturesTests", dependencies: ["CBackplane", "CZlib", "Pictures"]),

@@ -1,3 +1,4 @@
+import BackendSupport
 import Pictures
 import PluginKit
 import ScreenPainting
@@ -17,10 +18,12 @@ final class ScreenBackend: Instance {
         static let escape: UInt64 = 2
     }
 
-    /// Virtual nanoseconds between two looks at the device: the least while something changes, the most while nothing does.
-    private static let shortest: UInt64 = 20_000_000
-    private static let longest: UInt64 = 160_000_000
-    /// Between two keys: a keyboard's own queue is short.
+    /// Milliseconds of the host between two looks at the device: the least while something changes, the most while nothing does. Timers of the guest's clock
+    /// would keep an idle guest with a counted one from its rest.
+    private static let (shortest, longest): (UInt32, UInt32) = (20, 160)
+    /// A device that has not answered for so long is asked anew, as if it were the first time: it may have been off line.
+    private static let patience: UInt32 = 2000
+    /// Virtual nanoseconds between two keys: a keyboard's own queue is short.
     private static let keyTime: UInt64 = 10_000_000
     /// What a terminal sends for one key comes at once.
     private static let escapeTime: UInt64 = 50_000_000
@@ -28,7 +31,7 @@ final class ScreenBackend: Instance {
     private static let grant: UInt64 = 1024
 
     private let clock: Clock
-    private let refreshTimer: Timer
+    private let refreshTimer: HostTimer
     private let keyTimer: Timer
     private let escapeTimer: Timer
     /// nil: there is no window.
@@ -44,6 +47,8 @@ final class ScreenBackend: Instance {
     private var isShown = false
     private var isThrottled = false
     private var isRunning = false
+    /// The device was asked, and has not answered.
+    private var isWaiting = false
     /// Something was said to have changed since the last frame.
     private var hasChanged = false
     private var interval = ScreenBackend.shortest
@@ -55,7 +60,9 @@ final class ScreenBackend: Instance {
 
     init(_ host: Host, _: Values) throws(PluginError) {
         clock = try host.clock
-        refreshTimer = try clock.timer(cookie: Cookie.refresh)
+        do throws(HostCallError) { refreshTimer = try HostTimer() } catch {
+            throw PluginError("a timer cannot be made: " + error.text)
+        }
         keyTimer = try clock.timer(cookie: Cookie.key)
         escapeTimer = try clock.timer(cookie: Cookie.escape)
         super.init(host)
@@ -67,6 +74,7 @@ final class ScreenBackend: Instance {
         keyboard = try host.input("keyboard")
         guard let console = try? host.console, try console.openWindow() else { return }
         self.console = console
+        try refreshTimer.connect(host, cookie: Cookie.refresh)
     }
 
     override func start() throws(PluginError) {
@@ -79,27 +87,26 @@ final class ScreenBackend: Instance {
 
     override func quiesce() throws(PluginError) -> Bool {
         isRunning = false
-        for timer in [refreshTimer, keyTimer, escapeTimer] { timer.cancel() }
+        refreshTimer.stop()
+        for timer in [keyTimer, escapeTimer] { timer.cancel() }
         return true
     }
 
     override func timerFired(cookie: UInt64, at now: UInt64) {
-        switch cookie {
-        case Cookie.refresh: client?.refresh()
-        case Cookie.key:
-            isTyping = false
-            goOn()
-        default:
-            strokes += decoder.flush()
-            goOn()
-        }
+        if cookie == Cookie.key { isTyping = false } else { strokes += decoder.flush() }
+        goOn()
+    }
+
+    override func descriptorReady(cookie: UInt64, descriptor: Int32, events: Events.Interest) {
+        refreshTimer.acknowledge()
+        ask(all: isWaiting)
     }
 
     // MARK: The window
 
     override func consoleShown(columns: Int, rows: Int) {
         isShown = columns > 0 && rows > 0
-        refreshTimer.cancel()
+        refreshTimer.stop()
         guard isShown else { return }
         painter.begin(columns: columns, rows: rows)
         hasChanged = true
@@ -108,14 +115,20 @@ final class ScreenBackend: Instance {
 
     override func consoleThrottled(_ on: Bool) {
         isThrottled = on
-        if on { refreshTimer.cancel() } else { look(again: false) }
+        if on { refreshTimer.stop() } else { look(again: false) }
     }
 
     /// Asks the device. `again`: as if it had said nothing yet.
     private func look(again: Bool) {
-        guard isShown, !isThrottled, isRunning else { return }
         interval = Self.shortest
-        client?.refresh(all: again)
+        ask(all: again)
+    }
+
+    private func ask(all: Bool) {
+        guard isShown, !isThrottled, isRunning else { return }
+        isWaiting = true
+        refreshTimer.set(milliseconds: Self.patience)
+        client?.refresh(all: all)
     }
 
     override func displayCells(_ index: UInt32, _ cells: bp_display_cells) {
@@ -127,14 +140,15 @@ final class ScreenBackend: Instance {
     override func displayDamage(_ index: UInt32, _ damage: DisplayDamage) { hasChanged = true }
 
     override func displayFrame(_ index: UInt32, at time: UInt64) {
+        isWaiting = false
         guard isShown, !isThrottled, isRunning, let console else { return }
-        interval = hasChanged ? Self.shortest : min(interval &* 2, Self.longest)
+        interval = hasChanged ? Self.shortest : min(interval * 2, Self.longest)
         if hasChanged {
             hasChanged = false
             var text = paint()
             text.withUTF8 { console.write(UnsafeRawBufferPointer($0)) }
         }
-        refreshTimer.set(at: clock.now &+ interval)
+        refreshTimer.set(milliseconds: interval)
     }
 
     private func paint() -> String {
@@ -182,7 +196,7 @@ final class ScreenBackend: Instance {
         // What comes of it is to be seen soon.
         if isShown, !isThrottled, interval > Self.shortest {
             interval = Self.shortest
-            refreshTimer.set(at: clock.now &+ interval)
+            refreshTimer.set(milliseconds: interval)
         }
     }
 
