@@ -141,6 +141,26 @@ void ch_tty_restore(void) {
     errno = saved;
 }
 
+static bool tty_is_reserved; /* for what is said about the process's end */
+static bool tty_in_use;
+
+bool ch_tty_begin_write(void) {
+    __atomic_store_n(&tty_in_use, true, __ATOMIC_SEQ_CST);
+    if (!__atomic_load_n(&tty_is_reserved, __ATOMIC_SEQ_CST)) return true;
+    ch_tty_end_write();
+    return false;
+}
+
+void ch_tty_end_write(void) { __atomic_store_n(&tty_in_use, false, __ATOMIC_SEQ_CST); }
+
+void ch_tty_reserve(void) {
+    struct timespec millisecond = {0, 1000000};
+    __atomic_store_n(&tty_is_reserved, true, __ATOMIC_SEQ_CST);
+    /* A write that hangs, or is our own thread's, holds up nothing. */
+    for (int waits = 0; waits < 100 && __atomic_load_n(&tty_in_use, __ATOMIC_SEQ_CST); waits++) nanosleep(&millisecond, NULL);
+    ch_tty_restore();
+}
+
 static void die_politely(int number) {
     ch_tty_restore();
     signal(number, SIG_DFL);
@@ -284,7 +304,7 @@ static void crashed(int number, siginfo_t *info, void *context) {
         default_action(number);
         return;
     }
-    ch_tty_restore();
+    ch_tty_reserve();
     report(number, info, context);
     print_backtrace();
     default_action(number);
@@ -370,7 +390,7 @@ static void report_end(const char *call, const int *status) {
         put_number(&m, *status < 0 ? -(uint64_t)*status : (uint64_t)*status, 10);
         put(&m, ")");
     }
-    ch_tty_restore();
+    ch_tty_reserve();
     send(&m);
     ch_end_process(node || !thread_activity[0] ? CH_STATUS_PLUGIN_FAULT : 2);
 }
@@ -427,7 +447,7 @@ static void show_hung_thread(int32_t thread) {
 
 static _Noreturn void end_hung(const ch_machine *machine, const ch_node *node) {
     message m = {0};
-    ch_tty_restore();
+    ch_tty_reserve();
     put_machine(&m, machine);
     put(&m, "plugin does not return: ");
     put_callback(&m, machine, node);

@@ -24,7 +24,7 @@ static _Noreturn void end_without_memory(size_t size) {
     while (size /= 10);
     while (count > 0) text[length++] = digits[--count];
     for (size_t i = 0; i < sizeof after - 1; i++) text[length++] = after[i];
-    ch_tty_restore();
+    ch_tty_reserve();
     ssize_t ignored = write(STDERR_FILENO, text + 1, length - 1);
     (void)ignored;
     ch_end_process(CH_STATUS_HOST_FAILED);

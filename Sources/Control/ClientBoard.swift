@@ -39,6 +39,8 @@ struct ClientBoard {
     private var isMidLine = false
     /// What paints, and what is said over it.
     private var painting = PaintedWindow()
+    /// Bytes of the output to the end of the sequence that leaves the painted window: the log waits until they are written. nil: they are.
+    private var leaving: Int?
     /// Nobody can read any more: all output is dropped.
     private(set) var isOutputDead = false
     /// Bytes that clients wrote beyond `outputLimit`.
@@ -256,18 +258,26 @@ struct ClientBoard {
     mutating func enterPainting() {
         guard mayPaint, let client = foregroundClient, client.isPainter else { return }
         if !painting.isOn { painting.wasMidLine = isMidLine }
+        leaving = nil
         append(painting.enter().utf8)
         client.shown(window ?? .usual)
     }
 
-    /// The terminal is as it was before `enterPainting`, with what the log held back.
+    /// The terminal is as it was before `enterPainting`; what the log held back follows.
     mutating func leavePainting() {
         guard painting.isOn else { return }
         if painting.isOpen { foregroundClient?.shown(nil) }
-        let (sequence, held) = painting.leave()
-        append(sequence.utf8)
+        append(painting.leave().utf8)
         isMidLine = painting.wasMidLine
-        if !held.isEmpty { say(held) }
+        leaving = output.count
+        freeLog(after: 0)
+    }
+
+    private mutating func freeLog(after written: Int) {
+        guard let left = leaving else { return }
+        leaving = left > written ? left - written : nil
+        guard leaving == nil, let held = painting.logScreen?.setPainted(false), !held.isEmpty else { return }
+        say(held)
     }
 
     private mutating func append(_ bytes: some BidirectionalCollection<UInt8>) {
@@ -278,18 +288,19 @@ struct ClientBoard {
     }
 
     var hasOutput: Bool { !output.isEmpty }
-    var outputCount: Int { output.count }
 
     func nextOutput(_ limit: Int) -> [UInt8] { output.front(limit) }
 
     mutating func didWrite(_ count: Int) {
         output.removeFirst(count)
+        freeLog(after: count)
         updateThrottle()
     }
 
     mutating func dropOutput() {
         isOutputDead = true
         output = ByteQueue()
+        leaving = nil
         updateThrottle()
     }
 

@@ -31,9 +31,9 @@ struct PaintedWindow {
         return start + lines.map { $0 + "\r\n" }.joined() + "(a key brings the screen back)\r\n"
     }
 
-    mutating func leave() -> (sequence: String, held: [String]) {
+    mutating func leave() -> String {
         isOn = false
-        return (CH_TTY_PLAIN, logScreen?.setPainted(false) ?? [])
+        return CH_TTY_PLAIN
     }
 }
 

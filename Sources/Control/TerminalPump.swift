@@ -56,6 +56,7 @@ final class TerminalPump: @unchecked Sendable {
     func end() {
         unpaint()
         leaveTerminal()
+        owner.log.showHeld()
         output.close()
     }
 
@@ -143,13 +144,7 @@ final class TerminalPump: @unchecked Sendable {
     /// The window is as it was before somebody painted it, as far as the terminal takes it now.
     private func unpaint() {
         owner.board.withLock { $0.leavePainting() }
-        var left = -1
-        while true {
-            let count = owner.board.withLock { $0.outputCount }
-            if count == 0 || count == left { return }
-            left = count
-            writeOutput()
-        }
+        while writeOutput() {}
     }
 
     // MARK: Signals
@@ -262,26 +257,42 @@ final class TerminalPump: @unchecked Sendable {
 
     // MARK: Output
 
-    private func writeOutput() {
+    /// False: nothing waits, or nothing goes now.
+    @discardableResult
+    private func writeOutput() -> Bool {
         let bytes = owner.board.withLock { $0.nextOutput(16 << 10) }
-        guard !bytes.isEmpty else { return }
-        switch output.write(bytes) {
+        guard !bytes.isEmpty else { return false }
+        guard ch_tty_begin_write() else {
+            // The end of the process is reported: nothing is painted over that.
+            usleep(10_000)
+            return false
+        }
+        let result = output.write(bytes)
+        ch_tty_end_write()
+        switch result {
         case .wrote(let count):
-            let dropped = owner.board.withLock { board in
-                board.didWrite(count)
-                return board.takeDropped()
-            }
-            if count > 0, isOutputTerminal { owner.log.screen.didShow(last: bytes[count - 1]) }
-            if dropped > 0 {
-                owner.log.write(.warning, nil, "\(dropped) bytes of output were dropped: its reader is too slow")
-            }
-            owner.outputMoved()
-        case .wouldBlock: break
+            didWrite(bytes.prefix(count))
+            return count > 0
+        case .wouldBlock: return false
         case .failed(let code):
             owner.board.withLock { $0.dropOutput() }
+            owner.log.showHeld()
             let reason = String(cString: strerror(code))
             owner.log.write(.warning, nil, "standard output: \(reason); what the guest writes is dropped from here on")
             owner.outputMoved()
+            return false
         }
+    }
+
+    private func didWrite(_ bytes: ArraySlice<UInt8>) {
+        let dropped = owner.board.withLock { board in
+            board.didWrite(bytes.count)
+            return board.takeDropped()
+        }
+        if let last = bytes.last, isOutputTerminal { owner.log.screen.didShow(last: last) }
+        if dropped > 0 {
+            owner.log.write(.warning, nil, "\(dropped) bytes of output were dropped: its reader is too slow")
+        }
+        owner.outputMoved()
     }
 }

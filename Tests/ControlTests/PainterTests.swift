@@ -109,13 +109,37 @@ import Testing
         log.set(terminal: terminal.slave, isRaw: true)
         #expect(log.holds(["backplane: a warning"]))
         board.leavePainting()
+        // The terminal has not taken the sequence yet: what is written now goes with the picture.
+        #expect(log.holds(["backplane: another"]))
+        board.didWrite(Self.leave.utf8.count - 1)
+        #expect(log.holds(["backplane: a third"]))
+        let rest = board.nextOutput(.max)
+        #expect(rest == Array(Self.leave.utf8.suffix(1)))
+        board.didWrite(1)
         let written6 = next(&board)
-        #expect(written6 == Self.leave + "backplane: a warning\r\n")
+        #expect(written6 == "backplane: a warning\r\nbackplane: another\r\nbackplane: a third\r\n")
         #expect(!log.holds(["backplane: later"]))
         // As after a suspension.
         board.enterPainting()
         let written7 = next(&board)
         #expect(written7 == Self.enter)
+    }
+
+    @Test func theLogWaitsOnWhereThePictureComesBackBeforeItHasGone() throws {
+        var board = board
+        let terminal = try Pty()
+        let log = Screen(log: terminal.slave)
+        log.set(terminal: terminal.slave, isRaw: true)
+        board.logScreen = log
+        board.open(screen)
+        _ = next(&board)
+        board.leavePainting()
+        board.enterPainting()
+        _ = next(&board)
+        #expect(log.holds(["backplane: a warning"]))
+        board.leavePainting()
+        board.dropOutput()
+        #expect(log.setPainted(false) == ["backplane: a warning"])
     }
 
     /// As with `&`, or after Ctrl-A z and `bg`: the window is the shell's.

@@ -48,6 +48,20 @@ import Testing
         #expect(child.pty!.isCooked)
     }
 
+    /// Its report is on the window that was there before, and nobody paints over it.
+    @Test func aCrashReportIsTheLastOnAPaintedTerminal() throws {
+        let child = try ChildProcess(["--paints"], error: .terminal)
+        let terminal = child.pty!.master
+        #expect(readText(terminal, until: "painted ").contains("\u{1b}[?1049h"))
+        send("K", to: terminal)
+        var shown = readText(terminal, until: "crashed") + readRest(terminal)
+        #expect(child.wait().status == 128 + SIGABRT)
+        shown += readRest(terminal)
+        let after = try #require(shown.split(separator: "\u{1b}[?1049l").last)
+        #expect(after.contains("crashed") && !after.contains("painted"), "\(after.prefix(300))")
+        #expect(child.pty!.isCooked)
+    }
+
     @Test func sigkillIsTheOnlyThingThatDoesNot() throws {
         let child = try ChildProcess()
         #expect(started(child))

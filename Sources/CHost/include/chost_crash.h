@@ -53,6 +53,11 @@ void ch_tty_release(void);
 #define CH_TTY_PLAIN "\033[0m\033[0 q\033[?25h\033[?1049l"
 /* Whether the terminal shows its alternate screen: then it is left, too. */
 void ch_tty_painted(bool is_painted);
+/* Around each write to the terminal, by its one writer. False: it is reserved, and nothing was begun. */
+bool ch_tty_begin_write(void);
+void ch_tty_end_write(void);
+/* As ch_tty_restore, for a process that ends and says why: from now on nobody else writes. */
+void ch_tty_reserve(void);
 
 /* ---- Signals of the process -------------------------------------------------------------------------------------- */
 /* SIGPIPE and SIGXFSZ: a reader that has gone and a file-size limit are errors of the write that meets them. */

@@ -17,6 +17,7 @@ final class Guest: TerminalClient, ControlledMachine {
     private let isRaw: Bool
     private let obeys: Bool
     private let isMute: Bool
+    let isPainter: Bool
     /// Guards what the multiplexer calls; `machine` is the machine's lock, taken before it.
     private let state = Mutex(State())
     private let machine = Mutex(())
@@ -28,10 +29,12 @@ final class Guest: TerminalClient, ControlledMachine {
         isRaw = flags.contains("--raw")
         obeys = flags.contains("--obeys")
         isMute = flags.contains("--mute")
+        isPainter = flags.contains("--paints")
         terminal.open(self)
     }
 
     func run() {
+        if isPainter { startThread { [self] in paint() } }
         write("ready\r\n")
         startThread { [self] in
             while true { runLoop() }
@@ -39,6 +42,13 @@ final class Guest: TerminalClient, ControlledMachine {
         startThread { [self] in
             machine.withLock { _ in announce() }
             while true { runCPU() }
+        }
+    }
+
+    /// Until the end, as fast as the throttle lets it.
+    private func paint() {
+        while true {
+            if state.withLock({ $0.isThrottled }) { usleep(100) } else { write("painted ") }
         }
     }
 
