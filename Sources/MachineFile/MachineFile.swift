@@ -76,8 +76,13 @@ struct MachineAssembly {
     private func drafts() -> [InstanceDraft] {
         let reader = InstanceReader(catalog: catalog, reporter: reporter, defaultOnFault: reader.onFault())
         let policies = reader.list(root.value("policies"), .policies)
-        var others = reader.list(root.value("devices"), .devices)
-        others += reader.list(root.value("backends"), .backends)
+        var devices = reader.list(root.value("devices"), .devices)
+        let backends = reader.list(root.value("backends"), .backends)
+        let ids = Set((policies + devices + backends).compactMap(\.id))
+        let screen = ImpliedScreen(reader: reader, catalog: catalog, start: start).draft(
+            &devices, backends: backends, taken: ids)
+        // Consoles come in the order of their backends.
+        var others = devices + (screen.map { [$0] } ?? []) + backends
         if let boot = root.value("boot"), let draft = reader.draft(boot, .boot, defaultID: "boot") {
             others.append(draft)
         }

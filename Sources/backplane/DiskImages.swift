@@ -110,14 +110,17 @@ struct DiskImage {
 
 extension MachineFileArguments {
     /// Images are replaced by the PC that they stand for, which is said.
-    mutating func replaceImages() throws {
+    mutating func replaceImages(silently: Bool = false) throws {
         guard let image = try files.lazy.compactMap({ try DiskImage($0) }).first else { return }
         guard files.count == 1 else {
             throw ValidationError("\(image.path) is \(image.noun): it is run alone, or by a machine file that names it")
         }
         let file = try MachineFileArguments.path(of: image)
-        complain(
-            "\(files[0]) is \(image.noun): it runs on \(file) (--print shows the machine file that this stands for)")
+        if !silently {
+            complain(
+                "\(files[0]) is \(image.noun): it runs on \(file) (--print shows the machine file that this stands for)"
+            )
+        }
         files = [file]
         settings.insert(contentsOf: image.parameters.map { $0.name + "=" + $0.value }, at: 0)
     }

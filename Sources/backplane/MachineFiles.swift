@@ -6,15 +6,17 @@ import MachineFile
 extension MachineFileArguments {
     /// Reads and checks the files. Prints every diagnostic; where one is an error, ends with status 2.
     func load(_ finder: PluginFinder) throws -> GuestsResult {
-        let options = MachineFileOptions(
-            settings: try parsedSettings(), engine: try parsedEngine(), extraPolicies: policies)
-        let result = loadGuests(paths: files, options: options, catalog: finder)
+        let result = loadGuests(paths: files, options: try options(), catalog: finder)
         let useColor = isatty(STDERR_FILENO) != 0 && getenv("NO_COLOR") == nil
         for diagnostic in result.diagnostics {
             writeAll(STDERR_FILENO, (diagnostic.rendered(color: useColor) + "\n").utf8)
         }
         guard result.guests?.isEmpty == false else { throw ExitCode(2) }
         return result
+    }
+
+    func options() throws -> MachineFileOptions {
+        MachineFileOptions(settings: try parsedSettings(), engine: try parsedEngine(), extraPolicies: policies)
     }
 
     private func parsedSettings() throws -> [(String, String)] {

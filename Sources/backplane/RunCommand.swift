@@ -78,7 +78,8 @@ struct Run: ParsableCommand {
     mutating func run() throws {
         let shorthands = Shorthands(shares: share, disks: disk, forwards: forward)
         if printsFile {
-            writeAll(STDOUT_FILENO, try machineFile.printed(shorthands).utf8)
+            let text = try machineFile.printed(shorthands)
+            writeAll(STDOUT_FILENO, (text + (try machineFile.impliedScreen(shorthands))).utf8)
             return
         }
         if shorthands.isEmpty {

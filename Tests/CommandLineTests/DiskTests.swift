@@ -115,6 +115,35 @@ extension Commands {
             #expect(bare.status == 2 && bare.error.contains("there is no instance \"pci\""), "\(bare.error)")
         }
 
+        /// What it prints is that machine still.
+        @Test func aDisplayThatIsLeftOpenIsTold() async throws {
+            let folder = Folder()
+            let text = """
+                machine: open
+                memory: 1MiB
+                devices:
+                  - { id: kbd, plugin: i8042 }
+                  - { id: vga, plugin: vga }
+
+                """
+            let file = try folder.write("open.yaml", Array(text.utf8))
+            let printed = try await backplane("run", "--print", file).output
+            #expect(
+                printed == text + """
+                    # A terminal shows the display, of which nothing is said above, as if it had this:
+                    #   devices: [{ id: vga, display: [screen] }]
+                    #   backends: [{ id: screen, plugin: screen, keyboard: kbd.0 }]
+
+                    """)
+            let again = try folder.write("again.yaml", Array(printed.utf8))
+            #expect(try await backplane("run", "--print", again).output.hasPrefix(printed))
+            let closed = text.replacing("plugin: vga", with: "plugin: vga, display: []")
+            let choice = try folder.write("closed.yaml", Array(closed.utf8))
+            #expect(try await backplane("run", "--print", choice).output == closed)
+            let broken = try folder.write("broken.yaml", Array(text.replacing("i8042", with: "i8043").utf8))
+            #expect(try await backplane("run", "--print", broken).output == text.replacing("i8042", with: "i8043"))
+        }
+
         @Test func anImageShorterThanASectorIsRefused() async throws {
             let folder = Folder()
             let image = try folder.write("disk.img", "x")
