@@ -235,4 +235,39 @@ import Testing
             try self.machine(backend: "{ id: disk, plugin: raw-file, path: \(odd) }")
         }
     }
+
+    /// 290166, 8.1: without a disk there are no index pulses, and the command waits.
+    @Test func aDiskThatIsPulledWhileItIsReadLeavesTheCommandWaiting() throws {
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let path = try image("a.img", kibibytes: 1440, fill: 0xAA)
+        let machine = try machine(backend: "{ id: disk, plugin: raw-file, path: \(path) }")
+        defer { machine.tearDown() }
+        for _ in 0..<5 {
+            program(machine, mode: 0x46, address: 0x2_0000, count: 8192)
+            for byte in [0x46, 0, 0, 0, 1, 2, 18, 0x1B, 0xFF] as [UInt64] { out(machine, 0x3F5, byte) }
+            machine.advance(to: machine.now + 150_000)
+            #expect(call(machine, "eject") == .success(.nothing))
+            for _ in 0..<50 {
+                machine.advance(to: machine.now + 1_000_000)
+                machine.serveHost(milliseconds: 1)
+            }
+            #expect(input(machine, 0x3F4) & 0xC0 != 0xC0, "there is no result")
+            out(machine, 0x3F2, 0)
+            start(machine)
+            #expect(call(machine, "insert") == .success(.nothing))
+            #expect(firstByte(machine, rate: 0) == 0xAA)
+        }
+    }
+
+    @Test func aFileThatIsCutShortIsAnErrorOfItsSectors() throws {
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let path = try image("a.img", kibibytes: 1440, fill: 0xAA)
+        let machine = try machine(backend: "{ id: disk, plugin: raw-file, path: \(path) }")
+        defer { machine.tearDown() }
+        #expect(firstByte(machine, rate: 0) == 0xAA)
+        try #require(truncate(path, 300) == 0)
+        #expect(firstByte(machine, rate: 0) == nil)
+        try #require(truncate(path, 1440 * 1024) == 0)
+        #expect(firstByte(machine, rate: 0) == 0xAA)
+    }
 }

@@ -90,4 +90,70 @@ import Testing
         let locked = "cd0.change: the guest has locked the drive: it is asked to let the disc go"
         #expect(change(machine, "cd0", try image("b.iso", sectors: 83, fill: 0xbb)) == .failure(MethodError(locked)))
     }
+
+    /// READ (10) of one block by PIO; the host's file is read by a thread. nil: the command has failed.
+    private func read(_ machine: Machine, block: UInt8, _ meanwhile: () -> Void = {}) -> [UInt8]? {
+        func input(_ port: UInt16, width: UInt8 = 1) -> UInt64 { machine.access(port: port, width: width) }
+        func out(_ port: UInt16, _ value: UInt64, width: UInt8 = 1) {
+            _ = machine.access(port: port, width: width, value: value)
+        }
+        out(0x1f4, 0)
+        out(0x1f5, 8)
+        out(0x1f7, 0xa0)
+        for word in [0x28, 0, 0, UInt64(block) << 8, 0x0100, 0] as [UInt64] { out(0x1f0, word, width: 2) }
+        meanwhile()
+        let end = Date(timeIntervalSinceNow: 60)
+        while input(0x1f7) & 0x80 != 0, Date() < end { machine.serveHost(milliseconds: 1) }
+        guard input(0x1f7) & 0x09 == 0x08 else { return nil }
+        return (0..<1024).flatMap { _ in
+            let word = input(0x1f0, width: 2)
+            return [UInt8(truncatingIfNeeded: word), UInt8(truncatingIfNeeded: word >> 8)]
+        }
+    }
+
+    /// MMC: sense key 3 MEDIUM ERROR, 5 with 21H: no such block.
+    @Test func aTruncatedImageIsReadUpToItsEnd() throws {
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let path = try image("a.iso", sectors: 43, fill: 0xaa)
+        let machine = try machine(disc: path)
+        defer { machine.tearDown() }
+        #expect(sense(machine) == [6, 0x29, 0])
+        #expect(read(machine, block: 9) == [UInt8](repeating: 0xaa, count: 2048))
+        #expect(read(machine, block: 10) == nil, "three quarters of a block are none")
+        #expect(sense(machine) == [5, 0x21, 0])
+        try #require(truncate(path, 5 * 2048 + 1000) == 0)
+        #expect(read(machine, block: 4) == [UInt8](repeating: 0xaa, count: 2048))
+        for block in 5...9 as ClosedRange<UInt8> {
+            #expect(read(machine, block: block) == nil)
+            #expect(sense(machine)[0] == 3)
+        }
+        #expect(read(machine, block: 0) == [UInt8](repeating: 0xaa, count: 2048))
+    }
+
+    /// Whichever comes first, the disc or what was read of it: the drive answers, and the next disc is read.
+    @Test func aDiscThatIsPulledWhileItIsReadEndsTheReading() throws {
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let machine = try machine(disc: try image("a.iso", sectors: 40, fill: 0xaa))
+        defer { machine.tearDown() }
+        #expect(sense(machine) == [6, 0x29, 0])
+        let other = try image("b.iso", sectors: 40, fill: 0xbb)
+        for round in 0..<20 {
+            let isEven = round.isMultiple(of: 2)
+            var isChanged = false
+            let bytes = read(machine, block: 3) {
+                let drive = machine.instances.first { $0.id == "cd0" }
+                if round % 4 < 2, let drive {
+                    isChanged = (try? machine.invoke("eject", [], on: drive)) != nil
+                } else if case .success = change(machine, "cd0", isEven ? other : folder + "/a.iso") {
+                    isChanged = true
+                }
+            }
+            if let bytes { #expect(Set(bytes).isSubset(of: [0xaa, 0xbb]) && Set(bytes).count == 1) }
+            #expect(isChanged)
+            #expect(change(machine, "cd0", isEven ? other : folder + "/a.iso") == .success(.nothing))
+            // What has happened is told, once for each thing.
+            for _ in 0..<4 where read(machine, block: 0) == nil { #expect(sense(machine).count == 3) }
+            #expect(read(machine, block: 0)?.allSatisfy { $0 == (isEven ? 0xbb : 0xaa) } == true)
+        }
+    }
 }

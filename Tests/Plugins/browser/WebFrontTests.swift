@@ -208,6 +208,25 @@ private final class Machine: @unchecked Sendable {
         #expect(try other.wait(&client) { $0.updates > 0 })
     }
 
+    @Test func aBrowserThatTakesNothingKeepsNobodyElseWaiting() throws {
+        let machine = try Machine()
+        defer { #expect(machine.stop()) }
+        let stalled = try machine.client()
+        #expect(stalled.upgrade(machine.screen)?.status == 101)
+        var stalledClient = RFBClient()
+        #expect(try stalled.wait(&stalledClient) { $0.isReady })
+        for _ in 0..<200 { stalled.send(frame: 2, stalledClient.request(isIncremental: false)) }
+        let web = try machine.client()
+        #expect(web.upgrade(machine.screen)?.status == 101)
+        var client = RFBClient()
+        #expect(try web.wait(&client) { $0.isReady })
+        for count in 1...5 {
+            client.toSend += client.request(isIncremental: true)
+            #expect(try web.wait(&client) { $0.updates == count })
+        }
+        withExtendedLifetime(stalled) {}
+    }
+
     @Test func furtherScreensAreTurnedAwayAndAllEndWithTheServer() throws {
         let machine = try Machine()
         var browsers: [WebClient] = []
