@@ -1,7 +1,8 @@
 #!/bin/sh
-# make-debian-disk.sh [--again]: makes an unmodified Debian on a disk with GRUB, as machines/pc.yaml boots it: .build/guests/debian/disk.img,
-# an MBR with one ext4 partition, made by mmdebstrap with this host's own apt sources. Done once; --again makes it anew. root's password is
-# `backplane`; the host's key for ssh is id_ed25519 beside it, and so are its vmlinuz and initrd.img, for machines/microvm.yaml. Needs root and what `setup.sh pc` installs; no loop device, no mount.
+# make-debian-disk.sh [--again]: makes an unmodified Debian on a disk with GRUB, as machines/pc.yaml boots it by its BIOS and machines/pc-uefi.yaml by
+# UEFI: .build/guests/debian/disk.img, an MBR with an ext4 partition and an EFI system partition, made by mmdebstrap with this host's own apt sources.
+# Done once; --again makes it anew. root's password is `backplane`; the host's key for ssh is id_ed25519 beside it, and so are its vmlinuz and initrd.img,
+# for machines/microvm.yaml. Needs root and what `setup.sh pc` installs; no loop device, no mount.
 set -eu
 
 fail() { echo "make-debian-disk.sh: $*" >&2; exit 1; }
@@ -9,12 +10,13 @@ here=$(cd "$(dirname "$0")" && pwd)
 folder=$(cd "$here/.." && pwd)/.build/guests/debian
 disk=$folder/disk.img
 case ${1:-} in
-"") [ ! -e "$disk" ] || exit 0 ;;
+"") # One that was made before there was an EFI system partition is made anew.
+    [ ! -e "$disk" ] || ! sfdisk -d "$disk" 2>/dev/null | grep -q 'type=ef' || exit 0 ;;
 --again) ;;
 *) fail "usage: make-debian-disk.sh [--again]" ;;
 esac
 [ "$(id -u)" = 0 ] || fail "it must run as root: mmdebstrap makes files of root's"
-for tool in mmdebstrap sfdisk mke2fs grub-mkimage ssh-keygen; do
+for tool in mmdebstrap sfdisk mke2fs mformat grub-mkimage ssh-keygen; do
     command -v $tool >/dev/null || fail "there is no $tool: scripts/setup.sh pc installs it"
 done
 sources=
@@ -49,7 +51,7 @@ echo 'LABEL=debian / ext4 errors=remount-ro 0 1' >"$work/fstab"
 
 # A system of Debian's own packages. What is set is what an installer asks for.
 mmdebstrap --variant=minbase --format=directory \
-    --include=linux-image-amd64,systemd-sysv,udev,kmod,dbus,acpid,openssh-server,ifupdown,isc-dhcp-client,iproute2,login \
+    --include=linux-image-amd64,systemd-sysv,udev,kmod,dbus,acpid,openssh-server,ifupdown,isc-dhcp-client,iproute2,login,efibootmgr \
     --aptopt='Acquire::Check-Valid-Until "false"' --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
     --customize-hook='echo root:backplane | chroot "$1" chpasswd' \
     --customize-hook='echo debian >"$1/etc/hostname"' \
@@ -59,16 +61,28 @@ mmdebstrap --variant=minbase --format=directory \
     --customize-hook="install -D -m 644 '$work/grub.cfg' \"\$1/boot/grub/grub.cfg\"" \
     bookworm "$work/root" "$sources" >"$folder/log" 2>&1 || { tail -n 20 "$folder/log" >&2; fail "mmdebstrap fails (whole log: $folder/log)"; }
 
-# The partition begins at 1 MiB; GRUB's core lies before it.
+# Debian's partition begins at 1 MiB; the BIOS's GRUB lies before it, and the EFI system partition behind it.
 size=1536
+system=64
 truncate -s "$size"M "$work/disk.img"
-echo 'start=2048, type=83, bootable' | sfdisk -q "$work/disk.img"
-mke2fs -q -t ext4 -d "$work/root" -L debian "$work/partition.img" $(((size - 1) * 1024))k 2>>"$folder/log"
+printf '%s\n' "start=1MiB, size=$((size - system - 1))MiB, type=83, bootable" "size=${system}MiB, type=ef" | sfdisk -q "$work/disk.img"
+mke2fs -q -t ext4 -d "$work/root" -L debian "$work/partition.img" $(((size - system - 1) * 1024))k 2>>"$folder/log"
 dd if="$work/partition.img" of="$work/disk.img" bs=1M seek=1 conv=notrunc,sparse status=none
 grub=/usr/lib/grub/i386-pc
-grub-mkimage -O i386-pc -p '(hd0,msdos1)/boot/grub' -o "$work/core.img" biosdisk part_msdos ext2 normal linux configfile echo ls test
+modules="part_msdos ext2 normal linux configfile echo ls test"
+grub-mkimage -O i386-pc -p '(hd0,msdos1)/boot/grub' -o "$work/core.img" biosdisk $modules
 dd if=$grub/boot.img of="$work/disk.img" bs=440 count=1 conv=notrunc status=none
 dd if="$work/core.img" of="$work/disk.img" bs=512 seek=1 conv=notrunc status=none
+
+# Where grub-install has it, and where firmware looks that knows nothing of it yet.
+printf 'search.fs_label debian root\nset prefix=($root)/boot/grub\n' >"$work/early.cfg"
+grub-mkimage -O x86_64-efi -p /boot/grub -c "$work/early.cfg" -o "$work/grubx64.efi" fat search_label efi_gop $modules
+truncate -s "$system"M "$work/system.img"
+mformat -i "$work/system.img" -F -v EFI ::
+mmd -i "$work/system.img" ::/EFI ::/EFI/debian ::/EFI/BOOT
+mcopy -i "$work/system.img" "$work/grubx64.efi" ::/EFI/debian/grubx64.efi
+mcopy -i "$work/system.img" "$work/grubx64.efi" ::/EFI/BOOT/BOOTX64.EFI
+dd if="$work/system.img" of="$work/disk.img" bs=1M seek=$((size - system)) conv=notrunc,sparse status=none
 cp "$work/root/vmlinuz" "$folder/vmlinuz"
 cp "$work/root/initrd.img" "$folder/initrd.img"
 mv "$work/disk.img" "$disk"

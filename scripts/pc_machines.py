@@ -173,11 +173,10 @@ class Screen:
 
     KEYS = {" ": "spc", "\n": "ret", "-": "minus", ".": "dot", "/": "slash", "=": "equal"}
 
-    def __init__(self, backplane, command, folder):
+    def __init__(self, backplane, command, folder, output=subprocess.DEVNULL):
         self.backplane, self.socket = backplane, folder / "screen.sock"
         self.process = subprocess.Popen(
-            [*command, "--qmp", f"unix:{self.socket}"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, text=True)
+            [*command, "--qmp", f"unix:{self.socket}"], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.PIPE, text=True)
         end = time.monotonic() + PATIENCE
         while not self.socket.exists():
             if self.process.poll() is not None or time.monotonic() > end:
@@ -190,10 +189,13 @@ class Screen:
         assert result.returncode == 0, (words, result.stdout, result.stderr)
         return result.stdout
 
+    def text(self):
+        return self.tell("info", "display")
+
     def wait_for(self, pattern):
         end, text = time.monotonic() + PATIENCE, ""
         while time.monotonic() < end:
-            text = self.tell("info", "display")
+            text = self.text()
             if re.search(pattern, text):
                 return text
             assert self.process.poll() is None, f"the machine ended before {pattern!r} was shown:\n{text}"

@@ -1,9 +1,10 @@
-"""Checks of check-pc.py on machines/pc-uefi.yaml: OVMF's shell by keys, variables in their flash, GRUB for EFI from a disk."""
+"""Checks of check-pc.py on machines/pc-uefi.yaml: OVMF's shell by keys, variables in their flash, GRUB for EFI and Debian from a disk."""
 
 import os
 import subprocess
 
-from pc_machines import ROOT, Machine
+from pc_machines import DEBIAN, PATIENCE, ROOT, Machine
+from pc_pixels import PixelFont, PixelScreen
 
 VARIABLE = "Kept -guid 5ba5f5a9-9a64-4d5e-8f0e-6d6f6e6b6579"
 
@@ -19,10 +20,10 @@ class UEFI:
         checks.check("OVMF comes to its shell by keys on the serial port; a variable that it sets is there when the machine runs again", self.shell)
         checks.check("OVMF boots GRUB for EFI from a disk's EFI system partition", self.grub)
 
-    def command(self, disk):
+    def command(self, disk, memory="256MiB", variables="vars.fd"):
         settings = {
-            "firmware": self.firmware, "template": self.firmware.with_name("OVMF_VARS_4M.fd"), "variables": self.work / "vars.fd", "disk": disk,
-            "memory": "256MiB", "debug": self.work / "debug.log",
+            "firmware": self.firmware, "template": self.firmware.with_name("OVMF_VARS_4M.fd"), "variables": self.work / variables, "disk": disk,
+            "memory": memory, "debug": self.work / "debug.log",
         }
         options = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
         return [str(self.backplane), "run", str(ROOT / "machines/pc-uefi.yaml"), "--engine", self.engine, *options]
@@ -68,4 +69,29 @@ class UEFI:
             machine.wait_for(r"GRUB has come by-efi")
             self.enter(machine, "lspci")
             machine.wait_for(r"00:01\.1 8086:7010")
+            assert machine.quit() == 0
+
+    def debian(self, disk):
+        if not disk.exists():
+            subprocess.run(["cp", "--sparse=always", str(DEBIAN), str(disk)], check=True)
+        command = self.command(disk, "512MiB", "debian-vars.fd")
+        with PixelScreen(self.backplane, command, self.work, PixelFont(DEBIAN.with_name("vmlinuz"))) as screen:
+            # By the name that removable media have: the firmware knows no other.
+            screen.wait_for_serial("GNU GRUB")
+            screen.tell("sendkey", "ret")
+            screen.wait_for(r"debian login:")
+            screen.type("root\n")
+            screen.wait_for(r"Password:")
+            screen.type("backplane\n")
+            screen.wait_for(r"root@debian:~#")
+            screen.type("efibootmgr --create --part 2 --label debian --loader /efi/debian/grubx64.efi\n")
+            screen.wait_for(r"BootOrder: (?s:.*)debian")
+            screen.type("poweroff\n")
+            assert screen.process.wait(PATIENCE) == 0, "Debian did not power off with status 0"
+        with Machine(command) as machine:
+            machine.wait_for(r"GNU GRUB")
+            self.enter(machine, "c")
+            machine.wait_for(r"grub> *$")
+            self.enter(machine, "echo $cmdpath")
+            machine.wait_for(r"(?m)^\(hd0,msdos2\)/efi/debian *$")
             assert machine.quit() == 0
