@@ -82,8 +82,8 @@ test: setup guests
 	BACKPLANE_TRANSLATE=always swift test $(TESTS) --skip-build --filter EngineSoftTests
 
 # The software CPU's tests for longer: millions of cases against the host's CPU, thousands against KVM, and random guests, of the CPU alone and with
-# devices, these also with the address sanitizer (but for leaks, which XCTest has); every plugin on the bench by ten million operations. BACKPLANE_SEED=N
-# gives others; SOAK=N takes N times as long as `make test`.
+# devices, these also with the address sanitizer (but for leaks, which XCTest has); every plugin on the bench by ten million operations; Debian's graphical
+# installer in a browser, whose picture is .build/installer.png then. BACKPLANE_SEED=N gives others; SOAK=N takes N times as long as `make test`.
 SOAK ?= 20
 SANITIZED = $(SWIFT_FLAGS) --scratch-path .build-asan -Xswiftc -enable-testing -Xswiftc -DSANITIZED --sanitize address
 soak: setup
@@ -91,7 +91,10 @@ soak: setup
 	BACKPLANE_SOAK=$(SOAK) swift test $(TESTS) --skip-build --no-parallel --filter 'EngineSoftTests|WitnessTests|DeviceFuzzTests|BoardFuzzTests'
 	BACKPLANE_BENCH_OPERATIONS=10000000 swift test $(TESTS) --skip-build --no-parallel --filter 'PluginBenchTests.BundledTests'
 	$(MAKE) --no-print-directory check-kvm OPTIONS=--soak
+	@scripts/setup.sh pc
+	@scripts/setup.sh net
 	scripts/check-net.py --only 'kill -9' --kills 100 .build-tests/release/backplane
+	scripts/check-installer.py .build-tests/release/backplane
 	swift build $(SANITIZED) --build-tests
 	ASAN_OPTIONS=detect_leaks=0 BACKPLANE_SOAK=$(SOAK) swift test $(SANITIZED) --skip-build --no-parallel --filter 'EngineSoftTests.FuzzTests|DeviceFuzzTests|BoardFuzzTests'
 

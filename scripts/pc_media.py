@@ -9,6 +9,24 @@ MODULES = "/usr/lib/syslinux/modules/bios"
 ISOLINUX = "/usr/lib/ISOLINUX"
 
 
+def tool(folder, *words):
+    told = subprocess.run([str(word) for word in words], capture_output=True, text=True, cwd=folder)
+    assert told.returncode == 0, (words, told.stdout, told.stderr)
+
+
+def installer_image(work, files, append):
+    """An ISO image of a folder's `linux` and `initrd.gz`, which ISOLINUX boots at once."""
+    folder, image = work / "installer", work / "installer.iso"
+    folder.mkdir()
+    for file in (files / "linux", files / "initrd.gz", f"{ISOLINUX}/isolinux.bin", f"{MODULES}/ldlinux.c32"):
+        shutil.copy(file, folder)
+    (folder / "isolinux.cfg").write_text(f"DEFAULT install\nPROMPT 0\nLABEL install\n KERNEL linux\n APPEND initrd=initrd.gz {append}\n")
+    tool(
+        work, "xorriso", "-as", "mkisofs", "-quiet", "-o", image, "-b", "isolinux.bin", "-c", "boot.cat", "-no-emul-boot", "-boot-load-size", "4",
+        "-boot-info-table", folder)
+    return image
+
+
 class Media:
     def __init__(self, backplane, engine, files, work):
         self.backplane, self.engine, self.files = backplane, engine, files
@@ -32,8 +50,7 @@ class Media:
         return [str(self.backplane), "run", str(image), "--engine", self.engine, *options]
 
     def tool(self, *words):
-        told = subprocess.run([str(word) for word in words], capture_output=True, text=True, cwd=self.work)
-        assert told.returncode == 0, (words, told.stdout, told.stderr)
+        tool(self.work, *words)
 
     def folder(self, name, greeting):
         """With a file that says the greeting, and what SYSLINUX and its like need to show it."""
@@ -66,17 +83,8 @@ class Media:
             assert screen.quit() == 0
 
     def installer(self):
-        folder = self.work / "installer"
-        folder.mkdir()
         kernel = self.files["debian-installer-12-netboot-amd64"]
-        for file in (kernel, kernel.with_name("initrd.gz"), f"{ISOLINUX}/isolinux.bin", f"{MODULES}/ldlinux.c32"):
-            shutil.copy(file, folder)
-        (folder / "isolinux.cfg").write_text(
-            "DEFAULT install\nPROMPT 0\nLABEL install\n KERNEL linux\n APPEND initrd=initrd.gz vga=normal nomodeset fb=false DEBIAN_FRONTEND=newt\n")
-        image = self.work / "installer.iso"
-        self.tool(
-            "xorriso", "-as", "mkisofs", "-quiet", "-o", image, "-b", "isolinux.bin", "-c", "boot.cat", "-no-emul-boot", "-boot-load-size", "4",
-            "-boot-info-table", folder)
+        image = installer_image(self.work, kernel.parent, "vga=normal nomodeset fb=false DEBIAN_FRONTEND=newt")
         with Screen(self.backplane, self.command(image, memory="1GiB"), self.work) as screen:
             # The answer that is chosen already: English, United States, American English.
             for title in ("Select a language", "Select your location", "Configure the keyboard"):
