@@ -5,7 +5,7 @@ import CBackplane
 
 extension DescriptorReader {
     /// Sizes in ABI 1.9.
-    private static let leastNodeSize: UInt32 = 72
+    private static let leastNodeSize: UInt32 = 64
     private static let mostNodes: UInt32 = 16
     private static let mostEntries = 64
     private static let longestName = 63
