@@ -16,6 +16,8 @@ struct ChainSlot {
     var page: UInt64 = 0
     /// Bits 11:0 of the target's address, whatever the page.
     var offset: UInt32
+    /// Where in the code arena the distance of the jump lies that leads to `code` too; 0: none does.
+    var site: UInt32 = 0
     /// The target lies on the page of the block itself: what is there does not depend on the page tables.
     var isOwnPage: Bool
 }

@@ -62,7 +62,7 @@ extension SoftCPU {
         let isPermanent = chain.pointee.isOwnPage && block.pointee.secondPage == Block.noPage
         (chain.pointee.rip, chain.pointee.page) = (rip, rip & ~0xfff)
         // Generated code looks at no key on the own page.
-        chain.pointee.code = chain.pointee.isOwnPage && !isPermanent ? translator?.stubs.checked ?? 0 : code
+        translator?.point(chain, at: chain.pointee.isOwnPage && !isPermanent ? translator?.stubs.checked ?? 0 : code)
         chain.pointee.key = isPermanent ? 0 : key
         chain.pointee.target = block.first
         if options.translation == .always { translator?.makeLoop(block, s.cpu.pointee.x87) }

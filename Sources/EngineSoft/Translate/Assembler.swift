@@ -239,9 +239,10 @@ struct Assembler {
     }
 
     /// CF is bit `number` of 4 bytes.
-    mutating func bit(_ number: UInt8, _ a: HostAddress) {
-        encode(.double, 0x0fba, reg: 4, .memory(a))
-        bytes.append(number)
+    /// CF as SETB has stored it; the other flags are lost. A load of more than that byte would wait until the store is in the cache.
+    mutating func loadCarry(_ a: HostAddress) {
+        arithmetic(.cmp, .byte, a, 1)
+        bytes.append(0xf5)  // CMC
     }
 
     mutating func bit(_ number: UInt8, _ width: Width, _ a: HostRegister) {
@@ -283,6 +284,14 @@ struct Assembler {
     mutating func jump(_ condition: HostCondition, outside target: UInt) {
         bytes += [0x0f, 0x80 | condition.rawValue]
         distance(outside: target)
+    }
+
+    /// The same, whose distance one store can change; the place of that. Code begins at a multiple of 16.
+    mutating func patchableJump(_ condition: HostCondition? = nil, outside target: UInt) -> Int {
+        let opcode = condition == nil ? 1 : 2
+        while (count + opcode) & 15 > 12 { bytes.append(0x90) }
+        if let condition { jump(condition, outside: target) } else { jump(outside: target) }
+        return count - 4
     }
 
     mutating func call(outside target: UInt) {

@@ -48,6 +48,8 @@ struct BlockEmitter {
     private var isOutOfRoom = false
     /// Of the version that is entered: where the code of each instruction lies, in order; what is called lies with what is emitted next.
     private(set) var places: [Range<Int>] = []
+    /// Of the same: by number of a chain slot, where the distance of the jump lies that goes with it.
+    var sites: [Int?] = [nil, nil]
     private var emitted = 0
     /// Nothing of the block is emitted.
     private(set) var isPointless = false
@@ -94,14 +96,14 @@ struct BlockEmitter {
         begin()
         emitInstructions()
         if let groups = AccessGroups(accesses.map(\.grouping)), !isPointless, !isOutOfRoom {
-            let (first, entries) = (places, (entryPlace, bodyPlace))
+            let (first, entries) = ((places, sites), (entryPlace, bodyPlace))
             startAgain(groups)
             begin()
             emitInstructions()
             if isUnlike {
                 code.bind(entry, at: entries.0)
                 code.bind(body, at: entries.1)
-                places = first
+                (places, sites) = first
             }
         }
         emitSlowPaths()
@@ -111,7 +113,7 @@ struct BlockEmitter {
     private mutating func startAgain(_ groups: AccessGroups) {
         self.groups = groups
         (flags, vectors, stack, values) = (FlagState(), VectorState(), stackAtEntry, RegisterValues())
-        (accessNumber, copyNumber, calls, emitted, places) = (0, 0, [], 0, [])
+        (accessNumber, copyNumber, calls, emitted, places, sites) = (0, 0, [], 0, [], [nil, nil])
     }
 
     // MARK: In a loop (LoopEmitter)

@@ -23,6 +23,9 @@ final class CodeArena {
 
     deinit { ch_code_unmap(UInt64(CodeArena.length), writable, executable) }
 
+    /// Where it is executed and where it is written.
+    var beginnings: (UInt, UInt) { (UInt(bitPattern: executable), UInt(bitPattern: writable)) }
+
     /// Where the next code will lie.
     var next: UInt { UInt(bitPattern: executable + used) }
 
@@ -41,6 +44,15 @@ final class CodeArena {
     /// Where `offset` bytes from a place of code is written.
     func writable(_ place: UnsafeRawPointer, _ offset: Int) -> UnsafeMutableRawPointer {
         writable + (place - UnsafeRawPointer(executable)) + offset
+    }
+
+    /// Of a place of code.
+    func offset(of place: UnsafeRawPointer) -> UInt32 { UInt32(truncatingIfNeeded: place - UnsafeRawPointer(executable)) }
+
+    /// The jump whose distance is at `offset` leads to `target` from now on. It may be running, and is not serialized.
+    func setDistance(at offset: Int, to target: UInt) {
+        let next = UInt(bitPattern: executable + offset + 4)
+        (writable + offset).storeBytes(of: Int32(truncatingIfNeeded: Int(bitPattern: target &- next)), as: Int32.self)
     }
 
     /// Forgets all code behind the first `kept` bytes. Nothing of it runs, and nothing leads there.

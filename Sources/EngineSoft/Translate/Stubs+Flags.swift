@@ -55,7 +55,7 @@ extension Translator {
         _ code: inout Assembler, _ kind: FlagRecipe.Kind, _ width: Width, carryAlone: Bool
     ) -> Bool {
         if carryAlone, [.increment, .decrement, .shiftLeft, .shiftRightOnce, .shiftRight, .product].contains(kind) {
-            code.bit(0, run(\.flagC))
+            code.loadCarry(run(\.flagC))
             return true
         }
         switch kind {
@@ -83,23 +83,23 @@ extension Translator {
             code.unary(.neg, width, .r10)
         case .addCarry:
             code.arithmetic(.sub, width, .r10, .r11)
-            code.bit(0, run(\.flagC))
+            code.loadCarry(run(\.flagC))
             code.arithmetic(.sbb, width, .r10, 0)
-            code.bit(0, run(\.flagC))
+            code.loadCarry(run(\.flagC))
             code.arithmetic(.adc, width, .r10, .r11)
         case .subtractBorrow:
             code.arithmetic(.add, width, .r10, .r11)
-            code.bit(0, run(\.flagC))
+            code.loadCarry(run(\.flagC))
             code.arithmetic(.adc, width, .r10, 0)
-            code.bit(0, run(\.flagC))
+            code.loadCarry(run(\.flagC))
             code.arithmetic(.sbb, width, .r10, .r11)
         case .increment:
             code.lea(.quad, .r10, HostAddress(.r10, -1))
-            code.bit(0, run(\.flagC))
+            code.loadCarry(run(\.flagC))
             code.inc(width, .r10)
         case .decrement:
             code.lea(.quad, .r10, HostAddress(.r10, 1))
-            code.bit(0, run(\.flagC))
+            code.loadCarry(run(\.flagC))
             code.dec(width, .r10)
         case .shiftLeft, .shiftRightOnce, .shiftRight, .product, .compareFloats, .image: break
         }

@@ -33,6 +33,10 @@ extension Translator {
         var checked: UInt = 0
         /// A chain slot without a target, or with one of another key; `pageBase` is the target's.
         var unlinked: UInt = 0
+        /// Sets the code of what R11 leads by to R10, and the distance of the slot's jump; RAX, RCX and RDX are lost.
+        var point: UInt = 0
+        /// The arena's beginnings, where it is run and where it is written.
+        var (executable, writable): (UInt, UInt) = (0, 0)
     }
 
     /// In the order in which they refer to each other.
@@ -42,7 +46,7 @@ extension Translator {
             (\.loadCarry, { loadFlags(&$0, $1, carryAlone: true) }), (\.enter, enter),
             (\.callOperations, callOperations), (\.leave, { leave(&$0, $1, isFirst: false) }),
             (\.leaveFirst, { leave(&$0, $1, isFirst: true) }), (\.missed, missed), (\.unlinked, unlinked),
-            (\.refused, refused), (\.ended, ended), (\.interpreted, interpreted), (\.checked, checked),
+            (\.point, point), (\.refused, refused), (\.ended, ended), (\.interpreted, interpreted), (\.checked, checked),
         ]
     }
 
@@ -246,7 +250,8 @@ extension Translator {
         code.jump(.e, isPresent)
         code.arithmetic(.cmp, .quad, .rax, slot(\.code))
         code.jump(.e, isPresent)
-        code.mov(.quad, slot(\.code), .rax)
+        code.mov(.quad, .r10, .rax)
+        code.call(outside: stubs.point)
         code.loadGuestRegisters()
         code.jump(slot(\.code))
         code.bind(isPresent)
@@ -270,16 +275,42 @@ extension Translator {
     /// the run loop.
     private static func cutChain(_ code: inout Assembler, _ stubs: Stubs) {
         let isJumpEntry = code.label()
+        jumpIfEntry(&code, isJumpEntry)
+        code.mov(.quad, slot(\.target), 0)
+        code.mov(.quad, run(\.chain), .r11)
+        code.mov(.quad, run(\.chainTarget), .rax)
+        code.mov(.quad, run(\.scratch), .r10)
+        code.load(.r10, UInt64(stubs.unlinked))
+        code.call(outside: stubs.point)
+        code.mov(.quad, .r10, run(\.scratch))
+        code.bind(isJumpEntry)
+    }
+
+    /// Where R11 has a jump entry and no chain slot. RCX is lost.
+    private static func jumpIfEntry(_ code: inout Assembler, _ label: Assembler.Label) {
         code.mov(.quad, .rcx, .r11)
         code.arithmetic(.sub, .quad, .rcx, run(\.jumpCache))
         code.arithmetic(.cmp, .quad, .rcx, Int32(JumpEntry.count * JumpEntry.stride))
-        code.jump(.b, isJumpEntry)
-        code.mov(.quad, slot(\.target), 0)
-        code.load(.rcx, UInt64(stubs.unlinked))
-        code.mov(.quad, slot(\.code), .rcx)
-        code.mov(.quad, run(\.chain), .r11)
-        code.mov(.quad, run(\.chainTarget), .rax)
-        code.bind(isJumpEntry)
+        code.jump(.b, label)
+    }
+
+    /// As `Translator.point`.
+    private static func point(_ code: inout Assembler, _ stubs: Stubs) {
+        let isDone = code.label()
+        code.mov(.quad, slot(\.code), .r10)
+        jumpIfEntry(&code, isDone)
+        code.mov(.double, .rcx, slot(\.site))
+        code.test(.double, .rcx, .rcx)
+        code.jump(.e, isDone)
+        code.load(.rax, UInt64(stubs.executable) + 4)
+        code.arithmetic(.add, .quad, .rax, .rcx)
+        code.mov(.quad, .rdx, .r10)
+        code.arithmetic(.sub, .quad, .rdx, .rax)
+        code.load(.rax, UInt64(stubs.writable))
+        code.arithmetic(.add, .quad, .rax, .rcx)
+        code.mov(.double, HostAddress(.rax), .rdx)
+        code.bind(isDone)
+        code.ret()
     }
 
     private static func unlinked(_ code: inout Assembler, _ stubs: Stubs) {
@@ -313,8 +344,10 @@ extension Translator {
         prepareHandler(&code)
         code.jump(HostAddress(.rsi))
         code.bind(isTranslated)
+        code.storeGuestRegisters()
         code.mov(.quad, .r10, header(.r10, \.hostEntry, fromFirst: true))
-        code.mov(.quad, slot(\.code), .r10)
+        code.call(outside: stubs.point)
+        code.loadGuestRegisters()
         code.jump(.r10)
     }
 

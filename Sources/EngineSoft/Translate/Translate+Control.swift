@@ -48,6 +48,11 @@ extension BlockEmitter {
     private mutating func branch(_ holds: HostCondition, _ taken: Int32, _ behind: Int32) {
         if loop != nil, branchInLoop(holds, taken, behind) { return }
         endBlock()
+        if loop == nil, block.chain(0).pointee.isOwnPage {
+            loadSlot(0)
+            sites[0] = code.patchableJump(holds, outside: block.chain(0).pointee.code)
+            return chain(1, behind)
+        }
         let label = code.label()
         code.jump(holds, label)
         chain(1, behind)
@@ -80,22 +85,30 @@ extension BlockEmitter {
     }
 
     /// To the block at `distance` from this one's start. On the own page its code is known once it is linked; elsewhere the link holds under a key.
+    /// What a loop has of a block leads there through the slot, whose own jump is that of the block alone.
     private mutating func chain(_ number: Int, _ distance: Int32) {
         let slot = block.chain(number)
-        let target = HostAddress(.r11, MemoryLayout<ChainSlot>.offset(of: \.code).unsafelyUnwrapped)
-        if !slot.pointee.isOwnPage {
+        if slot.pointee.isOwnPage {
+            loadSlot(number)
+        } else {
             let pages = (Int(source.pageOffset) + Int(distance)) & ~0xfff
             code.mov(.quad, .r10, Self.at(\.pageBase))
-            code.load(.r11, UInt64(UInt(bitPattern: slot)))
+            loadSlot(number)
             code.arithmetic(.add, addressWidth, .r10, Int32(truncatingIfNeeded: pages))
             code.mov(.quad, Self.at(\.pageBase), .r10)
             compare(.r10, slot: \.page)
             code.mov(.quad, .r10, Self.at(\.jumpKey))
             compare(.r10, slot: \.key)
-        } else {
-            code.load(.r11, UInt64(UInt(bitPattern: slot)))
         }
-        code.jump(target)
+        if loop == nil {
+            sites[number] = code.patchableJump(outside: slot.pointee.code)
+        } else {
+            code.jump(HostAddress(.r11, MemoryLayout<ChainSlot>.offset(of: \.code).unsafelyUnwrapped))
+        }
+    }
+
+    private mutating func loadSlot(_ number: Int) {
+        code.load(.r11, UInt64(UInt(bitPattern: block.chain(number))))
     }
 
     private mutating func compare(_ register: HostRegister, slot field: KeyPath<ChainSlot, UInt64>) {

@@ -53,16 +53,19 @@ extension BlockEmitter {
     /// Makes the host's flags those of the guest. R10 and R11 are lost.
     mutating func bring(_ wanted: FlagSet) {
         if flags.host.isSuperset(of: wanted) { return }
-        if let recipe = flags.recipe, computeAgain(recipe) {
-            flags.host = .all
-            return
+        if let recipe = flags.recipe {
+            if let made = computeAgain(recipe) ?? computeWithCarry(recipe, wanted) {
+                flags.host = made
+                return
+            }
         }
         storeFlags()
         call(stub: wanted == .carry ? stubs.loadCarry : stubs.loadFlags)
         flags.host = wanted == .carry ? .carry : .all
     }
 
-    private mutating func computeAgain(_ recipe: FlagRecipe) -> Bool {
+    /// nil: not of this kind.
+    private mutating func computeAgain(_ recipe: FlagRecipe) -> FlagSet? {
         let width = recipe.width
         switch recipe.kind {
         case .logic:
@@ -71,12 +74,18 @@ extension BlockEmitter {
         case .subtract:
             let a = first(recipe.a)
             second(.cmp, width, a, recipe.b)
+        case .add:
+            firstAlone(recipe.a)
+            second(.add, width, .r10, recipe.b)
         case .addResult, .subtractResult:
             let isSum = recipe.kind == .addResult
-            let a = first(recipe.a)
-            if a != .r10 { code.mov(.quad, .r10, a) }
+            firstAlone(recipe.a)
             second(isSum ? .sub : .add, width, .r10, recipe.b)
             second(isSum ? .add : .sub, width, .r10, recipe.b)
+        case .negate:
+            firstAlone(recipe.a)
+            code.unary(.neg, width, .r10)
+            code.unary(.neg, width, .r10)
         case .test:
             let a = first(recipe.a)
             switch recipe.b {
@@ -87,17 +96,55 @@ extension BlockEmitter {
             default: code.test(width, Self.at(\.flagB), a)
             }
         case .image: code.flagsOfImage(Self.at(\.flagA))
-        default: return false
+        default: return nil
         }
-        return true
+        return .all
+    }
+
+    /// Of kinds with a result and a carry that is kept: what is wanted alone, if that is cheaper than the stub. nil: it is not.
+    private mutating func computeWithCarry(_ recipe: FlagRecipe, _ wanted: FlagSet) -> FlagSet? {
+        guard recipe.kind.usesCarry else { return nil }
+        let ofResult: FlagSet = [.zero, .sign, .parity]
+        let isStep = recipe.kind == .increment || recipe.kind == .decrement
+        // CF of an addition is none that was kept.
+        let keepsCarry = isStep || !recipe.kind.usesB
+        if ofResult.isSuperset(of: wanted) {
+            let a = first(recipe.a)
+            code.test(recipe.width, a, a)
+            return ofResult
+        }
+        guard keepsCarry else { return nil }
+        if wanted == .carry {
+            code.loadCarry(Self.at(\.flagC))
+            return .carry
+        }
+        if wanted.contains(.overflow) {
+            guard isStep, !wanted.contains(.carry) else { return nil }
+            firstAlone(recipe.a)
+            code.lea(.quad, .r10, HostAddress(.r10, recipe.kind == .increment ? -1 : 1))
+            if recipe.kind == .increment { code.inc(recipe.width, .r10) } else { code.dec(recipe.width, .r10) }
+            return ofResult.union(.overflow)
+        }
+        // BT leaves ZF.
+        code.extend(signed: false, from: .byte, .double, .r11, Self.at(\.flagC))
+        let a = first(recipe.a)
+        code.test(recipe.width, a, a)
+        code.bit(0, .double, .r11)
+        return [.zero, .carry]
     }
 
     /// The host's flags can be made without a stub, which would end a run of x87. The host's own do not count: both versions of a block decide alike.
     var canBringAlone: Bool {
         switch flags.recipe?.kind {
-        case .logic, .subtract, .addResult, .subtractResult, .test, .image: true
+        case .logic, .subtract, .add, .addResult, .subtractResult, .negate, .test, .image: true
         default: false
         }
+    }
+
+    /// In R10.
+    private mutating func firstAlone(_ input: FlagRecipe.Input) {
+        let a = first(input)
+        if a != .r10 { code.mov(.quad, .r10, a) }
     }
 
     private mutating func first(_ input: FlagRecipe.Input) -> HostRegister {

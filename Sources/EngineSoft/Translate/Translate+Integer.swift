@@ -240,13 +240,13 @@ extension BlockEmitter {
     /// Behind a memory access: CF as it was kept aside, and for the recipe.
     private mutating func takeCarry() {
         if areFlagsSeen { keepCarryBehindAccess(.r10) }
-        code.bit(0, Self.at(\.scratchCarry))
+        code.loadCarry(Self.at(\.scratchCarry))
     }
 
     /// From aside to `flagC`; the host's flags stay.
     mutating func keepCarryBehindAccess(_ temporary: HostRegister) {
-        code.mov(.quad, temporary, Self.at(\.scratchCarry))
-        code.mov(.quad, Self.at(\.flagC), temporary)
+        code.extend(signed: false, from: .byte, .double, temporary, Self.at(\.scratchCarry))
+        code.mov(.byte, Self.at(\.flagC), temporary)
     }
 
     private mutating func toMemory(
@@ -286,7 +286,7 @@ extension BlockEmitter {
             // R10 is the address: by way of R11, which is loaded again.
             keepCarryBehindAccess(.r11)
             load(width, .r11)
-            code.bit(0, Self.at(\.scratchCarry))
+            code.loadCarry(Self.at(\.scratchCarry))
         }
         arithmetic(operation, width, .r11, source)
         code.mov(width, operand, .r11)
@@ -316,10 +316,10 @@ extension BlockEmitter {
     private mutating func carryInto(_ operation: Assembler.Arithmetic, _ width: Width, _ source: Source) {
         if case .register(let guest) = source, Self.home(guest) == nil {
             code.mov(.quad, .r11, Self.place(guest))
-            code.bit(0, Self.at(\.scratchCarry))
+            code.loadCarry(Self.at(\.scratchCarry))
             return code.arithmetic(operation, width, operand, .r11)
         }
-        code.bit(0, Self.at(\.scratchCarry))
+        code.loadCarry(Self.at(\.scratchCarry))
         change(operation, width, source)
     }
 }

@@ -127,7 +127,7 @@ extension BlockEmitter {
         code.set(.b, .r11)
         code.arithmetic(.and, .double, .r10, width == .quad ? 63 : 31)
         code.jump(.e, isNothing)
-        code.mov(.quad, Self.at(\.flagC), .r11)
+        code.mov(.byte, Self.at(\.flagC), .r11)
         code.mov(.quad, Self.at(\.flagA), a)
         let kind: FlagRecipe.Kind = operation == .shl ? .shiftLeft : .shiftRight
         code.mov(.double, Self.at(\.flagKind), Int32(bitPattern: FlagRecipe.code(kind, width)))

@@ -62,6 +62,7 @@ final class Translator {
         decoder = Decoder(features: features)
         self.blocks = blocks
         var stubs = Stubs()
+        (stubs.executable, stubs.writable) = arena.beginnings
         for (path, write) in Translator.stubCode {
             var code = Assembler()
             write(&code, stubs)
@@ -79,6 +80,13 @@ final class Translator {
     /// Where generated code goes on in a block.
     func entry(of block: UnsafeMutablePointer<Block>) -> UInt {
         block.pointee.hostEntry != 0 ? block.pointee.hostEntry : stubs.interpreted
+    }
+
+    /// A slot's target has its code there; and so has the jump that is the slot's. One that is running and has fetched the old distance goes where it
+    /// could have gone before.
+    func point(_ slot: UnsafeMutablePointer<ChainSlot>, at code: UInt) {
+        slot.pointee.code = code
+        if slot.pointee.site != 0 { arena.setDistance(at: Int(slot.pointee.site), to: code) }
     }
 
     // MARK: Blocks
@@ -110,6 +118,9 @@ final class Translator {
         block.pointee.hostEntry = address + UInt(emitter.entryPlace)
         block.pointee.hostBody = address + UInt(emitter.bodyPlace)
         block.pointee.hostGate = gate(place, emitter.entryPlace, shutAt: emitter.shutPlace)
+        for (number, site) in emitter.sites.enumerated() {
+            if let site { block.chain(number).pointee.site = arena.offset(of: place + site) }
+        }
         block.operations[1].run = unsafeBitCast(UnsafeRawPointer(bitPattern: stubs.enter), to: Handler.self)
     }
 
