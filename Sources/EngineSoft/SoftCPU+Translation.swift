@@ -15,7 +15,7 @@ extension SoftCPU: TranslatingCPU {
         report.mode = options.translation == .always ? "always" : "on, after \(options.translatesAfter) runs"
         report.interpreted = translator.interpreted.map(\.rawValue).sorted()
         (report.translatedBlocks, report.groupedBlocks) = (translator.translated, translator.grouped.kept)
-        report.loops = translator.loopsMade
+        (report.loops, report.paths) = (translator.loopsMade, translator.pathsMade)
         (report.codeBytes, report.codeRoom) = (translator.arena.used, CodeArena.length)
         report.translatedInstructions = s.run.pointee.translatedCount
         report.refusals = Translator.Obstacle.allCases.map { .init($0.text, translator.obstacles[$0.rawValue]) }
@@ -57,6 +57,10 @@ extension SoftCPU: TranslatingCPU {
         if let loop = translator?.loops[block] {
             let head = loop.head == block ? "which it begins" : "which begins elsewhere"
             return "translated, and once more in a loop of \(loop.blocks.count) blocks, \(head)"
+        }
+        if let paths = translator?.paths[block] {
+            let begun = paths.contains { $0.head == block } ? ", one of which it begins" : ""
+            return "translated, and once more in \(paths.count == 1 ? "a path" : "\(paths.count) paths")\(begun)"
         }
         if block.pointee.hostEntry != 0 { return "translated" }
         if translator == nil { return "interpreted: nothing is translated" }

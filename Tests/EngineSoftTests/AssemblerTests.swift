@@ -257,7 +257,7 @@ struct AssemblerTests {
             $0.imul(.word, .rdx, HostAddress(.r10), 300)
             $0.cmov(.s, .quad, .r12, HostAddress(.r15, 8))
             $0.set(.b, HostAddress(.r15, 0x180))
-            $0.bit(0, HostAddress(.r15, 0x180))
+            $0.loadCarry(HostAddress(.r15, 0x180))
             $0.bit(63, .quad, .r10)
             $0.bswap(.quad, .r12)
             $0.bswap(.double, .rcx)
@@ -272,7 +272,7 @@ struct AssemblerTests {
         #expect(
             lines == [
                 "imul r9d, dword ptr [r15 + 0x48]", "imul rdx, r9, -0x3e8", "imul dx, word ptr [r10], 0x12c",
-                "cmovs r12, qword ptr [r15 + 8]", "setb byte ptr [r15 + 0x180]", "bt dword ptr [r15 + 0x180], 0",
+                "cmovs r12, qword ptr [r15 + 8]", "setb byte ptr [r15 + 0x180]", "cmp byte ptr [r15 + 0x180], 1", "cmc",
                 "bt r10, 0x3f", "bswap r12", "bswap ecx", "cbw", "cwde", "cdqe", "cdq", "cqo", "sahf", "call r11",
             ])
     }

@@ -15,7 +15,7 @@ enum TranslatorWords {
         text += "instructions: \(report.retiredInstructions), \(share(report)) in translated blocks\n"
         text += "blocks: \(report.decodedBlocks) decoded, \(report.translatedBlocks) translated, "
         text += "\(report.groupedBlocks) with accesses that share a look into the TLB; "
-        text += "\(report.loops) loops as a whole\n"
+        text += "\(report.loops) loops and \(report.paths) paths as a whole\n"
         if report.codeRoom > 0 { text += "host code: \(report.codeBytes) bytes of \(report.codeRoom)\n" }
         return text + counts("dropped:", report.drops) + counts("not translated:", report.refusals)
     }

@@ -11,6 +11,8 @@ public struct TranslationReport: Sendable, Equatable {
     public var groupedBlocks: UInt64 = 0
     /// Loops that were translated once more, as a whole.
     public var loops: UInt64 = 0
+    /// Blocks that were emitted once more together with those that follow upon them.
+    public var paths: UInt64 = 0
     /// Bytes of host code now, and at most.
     public var codeBytes = 0
     public var codeRoom = 0

@@ -49,8 +49,9 @@ struct Block {
     var hostGate = HostGate()
     /// How often it was next when the budget of generated code had run out, and it began no loop; 255: no longer counted.
     var samples: UInt8 = 0
-    /// It is part of a loop (LoopEmitter), which goes with it.
+    /// It is part of a loop or of paths (LoopEmitter), which go with it.
     var isInLoop = false
+    var isInPath = false
 
     /// Nobody enters its host code from now on.
     func shut() {

@@ -18,8 +18,8 @@ final class BlockCache {
     /// Other CPUs set the same flags for code of theirs: they are never taken back then.
     var sharesFlags = false
     private var pages: [UInt64: CodePage] = [:]
-    /// Before a block of a loop is dropped.
-    var willDropLoop: ((UnsafeMutablePointer<Block>) -> Void)?
+    /// Before a block of a loop or a path is dropped.
+    var willDropRegions: ((UnsafeMutablePointer<Block>) -> Void)?
     /// Blocks that were made.
     private(set) var made: UInt64 = 0
     /// Blocks that were dropped, by cause.
@@ -103,6 +103,16 @@ final class BlockCache {
     /// Room for operations that belong to no block; nil: the arena is full.
     func allocateOperations(_ count: Int) -> UnsafeMutablePointer<Op>? {
         take(count * Op.stride)?.bindMemory(to: Op.self, capacity: count)
+    }
+
+    /// A slot of nobody's block, as `slot` is, but for the jump; nil: there is no room.
+    func allocateSlot(like slot: ChainSlot) -> UnsafeMutablePointer<ChainSlot>? {
+        guard let place = take(MemoryLayout<ChainSlot>.stride)?.bindMemory(to: ChainSlot.self, capacity: 1) else {
+            return nil
+        }
+        place.initialize(to: slot)
+        place.pointee.site = 0
+        return place
     }
 
     private func take(_ bytes: Int) -> UnsafeMutableRawPointer? {
@@ -191,7 +201,7 @@ final class BlockCache {
     /// A running block leaves before its next instruction; chains that still lead here do so at once.
     private func retire(_ block: UnsafeMutablePointer<Block>, _ cause: Cause) {
         dropped[cause.rawValue] += 1
-        if block.pointee.isInLoop { willDropLoop?(block) }
+        if block.pointee.isInLoop || block.pointee.isInPath { willDropRegions?(block) }
         block.pointee.isValid = false
         block.pointee.shut()
         block.pointee.hostEntry = 0

@@ -65,7 +65,7 @@ extension SoftCPU {
         translator?.point(chain, at: chain.pointee.isOwnPage && !isPermanent ? translator?.stubs.checked ?? 0 : code)
         chain.pointee.key = isPermanent ? 0 : key
         chain.pointee.target = block.first
-        if options.translation == .always { translator?.makeLoop(block, s.cpu.pointee.x87) }
+        if options.translation == .always { translator?.makeRegion(block, s.cpu.pointee.x87) }
     }
 
     // MARK: Fetching

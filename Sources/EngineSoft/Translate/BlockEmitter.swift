@@ -45,7 +45,8 @@ struct BlockEmitter {
     /// Copies of called operations, which both versions call, and the number of the next one.
     private var copies: [(calls: [Range<Int>], place: UnsafeMutablePointer<Op>)] = []
     private var copyNumber = 0
-    private var isOutOfRoom = false
+    /// The code is good for nothing.
+    var isOutOfRoom = false
     /// Of the version that is entered: where the code of each instruction lies, in order; what is called lies with what is emitted next.
     private(set) var places: [Range<Int>] = []
     /// Of the same: by number of a chain slot, where the distance of the jump lies that goes with it.

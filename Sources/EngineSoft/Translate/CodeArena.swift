@@ -47,7 +47,9 @@ final class CodeArena {
     }
 
     /// Of a place of code.
-    func offset(of place: UnsafeRawPointer) -> UInt32 { UInt32(truncatingIfNeeded: place - UnsafeRawPointer(executable)) }
+    func offset(of place: UnsafeRawPointer) -> UInt32 {
+        UInt32(truncatingIfNeeded: place - UnsafeRawPointer(executable))
+    }
 
     /// The jump whose distance is at `offset` leads to `target` from now on. It may be running, and is not serialized.
     func setDistance(at offset: Int, to target: UInt) {

@@ -1,5 +1,5 @@
-// A loop of several blocks, or one that leads back to itself, as one piece of host code. What is in the host's registers and what the flags follow
-// from stay so from block to block, and each access compares with the page where it went last. Each block is emitted alone first, by which its accesses go on where
+// A loop of several blocks, or one that leads back to itself, as one piece of host code; or a path, which need not lead back. What is in the host's registers and
+// what the flags follow from stay so from block to block, and each access of a loop compares with the page where it went last. Each block is emitted alone first, by which its accesses go on where
 // the TLB has no page for them, and then in a version for each state in which others come to it. A block of a loop is left by all ways that lead out of
 // a block; nothing else drops blocks or changes the TLB, so that none of its blocks is looked at again until the loop is entered anew.
 
@@ -8,6 +8,7 @@ import Core
 struct LoopEmitter {
     private var code = Assembler()
     private var members: [BlockEmitter] = []
+    private let shape: LoopPlan.Shape
     private let versions: LoopVersions
 
     /// Scratch of `BlockBuilder.capacity` operations for each member.
@@ -15,9 +16,12 @@ struct LoopEmitter {
 
     init?(
         _ plan: LoopPlan, _ stubs: Translator.Stubs, _ x87: X87Control, interpreted: Set<TranslationFamily>,
-        scattered: Set<LoopVersions.Site>, scratch: Scratch
+        scattered: Set<LoopVersions.Site>, slots: @escaping (ChainSlot) -> UnsafeMutablePointer<ChainSlot>?,
+        scratch: Scratch
     ) {
-        versions = LoopVersions(scattered: scattered)
+        shape = plan.shape
+        // On a path an access does not come again before it is entered anew.
+        versions = LoopVersions(scattered: shape == .loop ? scattered : nil, newSlot: slots)
         for (number, member) in plan.members.enumerated() {
             let builder = BlockBuilder(member.source, operations: scratch(number))
             guard builder.count == Int(member.block.pointee.operationCount) else { return nil }
@@ -34,6 +38,7 @@ struct LoopEmitter {
     var bodyPlace: Int { code.place(members[0].body) }
     var shutPlace: Int { code.place(members[0].shut) }
     var sites: [LoopVersions.Site] { versions.sites }
+    var exits: [(slot: UnsafeMutablePointer<ChainSlot>, site: Int)] { versions.exits }
 
     /// nil: it cannot be emitted as a whole, or it has no way back.
     mutating func code(at address: UInt) -> [UInt8]? {
@@ -47,7 +52,8 @@ struct LoopEmitter {
             let body = with(version.member) { $0.emitVersion(version) }
             if begin == nil { begin = body }
         }
-        guard let begin, versions.isClosed, versions.versions[first].isEmitted, !members.contains(where: \.isUnlike)
+        guard let begin, versions.isClosed || shape == .path, versions.versions[first].isEmitted,
+            !members.contains(where: { $0.isUnlike || $0.isOutOfRoom })
         else {
             return nil
         }

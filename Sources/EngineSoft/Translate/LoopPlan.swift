@@ -1,8 +1,15 @@
-// Which blocks make a loop: those of one page that lead to each other by direct jumps, which are linked already. Calls and indirect jumps end it.
+// Which blocks make a loop: those of one page that lead to each other by direct jumps, which are linked already. Calls and indirect jumps end it. Or a path: what
+// follows upon a block, where no loop begins with it.
 
 struct LoopPlan {
-    static let maximumBlocks = 12
-    static let maximumInstructions = 256
+    enum Shape {
+        case loop, path
+
+        var maximumBlocks: Int { self == .loop ? 12 : 5 }
+        var maximumInstructions: Int { self == .loop ? 256 : 48 }
+    }
+
+    let shape: Shape
 
     struct Member {
         var block: UnsafeMutablePointer<Block>
@@ -14,14 +21,18 @@ struct LoopPlan {
     /// The first one is where the loop is entered.
     private(set) var members: [Member] = []
 
-    /// nil: nothing leads back to `head`.
-    init?(from head: UnsafeMutablePointer<Block>, _ decoder: inout Decoder) {
+    /// nil: nothing leads back to `head`; or nothing follows.
+    init?(_ shape: Shape, from head: UnsafeMutablePointer<Block>, _ decoder: inout Decoder) {
+        self.shape = shape
         var numbers: [UnsafeMutablePointer<Block>: Int] = [:]
         guard add(head, &numbers, &decoder) else { return nil }
         var (next, instructions) = (0, 0)
         while next < members.count {
             instructions += members[next].source.instructions.count
-            if instructions > LoopPlan.maximumInstructions { return nil }
+            if instructions > shape.maximumInstructions {
+                if shape == .loop { return nil }
+                break
+            }
             if members[next].canGoOn {
                 for slot in 0..<2 {
                     guard let target = members[next].block.linked(slot), target.canBeInLoop(of: head) else { continue }
@@ -31,19 +42,31 @@ struct LoopPlan {
             }
             next += 1
         }
-        guard keepThoseThatLeadBack() else { return nil }
+        switch shape {
+        case .loop: guard keepThoseThatLeadBack() else { return nil }
+        case .path: guard keep(first: next) else { return nil }
+        }
     }
 
     private mutating func add(
         _ block: UnsafeMutablePointer<Block>, _ numbers: inout [UnsafeMutablePointer<Block>: Int],
         _ decoder: inout Decoder
     ) -> Bool {
-        guard members.count < LoopPlan.maximumBlocks, let source = BlockSource(of: block, &decoder) else {
+        guard members.count < shape.maximumBlocks, let source = BlockSource(of: block, &decoder) else {
             return false
         }
         numbers[block] = members.count
         members.append(Member(block: block, source: source))
         return true
+    }
+
+    /// false: nothing follows upon the head.
+    private mutating func keep(first count: Int) -> Bool {
+        members.removeSubrange(count...)
+        for number in members.indices {
+            members[number].ways = members[number].ways.map { way in way.flatMap { $0 < count ? $0 : nil } }
+        }
+        return count > 1
     }
 
     /// false: none does.

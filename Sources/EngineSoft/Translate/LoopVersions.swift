@@ -58,10 +58,15 @@ final class LoopVersions {
     /// A way leads to a version that was there before.
     private(set) var isClosed = false
     private(set) var sites: [Site] = []
-    /// Accesses that go from page to page.
-    let scattered: Set<Site>
+    /// Accesses that go from page to page. nil: no places are kept.
+    let scattered: Set<Site>?
+    /// Ways out: chain slots of the loop's own, and where in the code the distance of the jump lies that goes with each.
+    var exits: [(slot: UnsafeMutablePointer<ChainSlot>, site: Int)] = []
+    let newSlot: (ChainSlot) -> UnsafeMutablePointer<ChainSlot>?
 
-    init(scattered: Set<Site>) { self.scattered = scattered }
+    init(scattered: Set<Site>?, newSlot: @escaping (ChainSlot) -> UnsafeMutablePointer<ChainSlot>?) {
+        (self.scattered, self.newSlot) = (scattered, newSlot)
+    }
 
     /// The version for a state; nil: there are too many.
     func version(of member: Int, _ state: State, label: @autoclosure () -> Assembler.Label) -> Int? {
@@ -85,7 +90,7 @@ final class LoopVersions {
     /// Where the place of an access is kept; nil: it looks into the TLB.
     func place(of site: Site) -> Int? {
         if let known = sites.firstIndex(of: site) { return known }
-        guard sites.count < LoopSite.count, !scattered.contains(site) else { return nil }
+        guard let scattered, sites.count < LoopSite.count, !scattered.contains(site) else { return nil }
         sites.append(site)
         return sites.count - 1
     }

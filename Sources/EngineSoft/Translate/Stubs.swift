@@ -46,7 +46,8 @@ extension Translator {
             (\.loadCarry, { loadFlags(&$0, $1, carryAlone: true) }), (\.enter, enter),
             (\.callOperations, callOperations), (\.leave, { leave(&$0, $1, isFirst: false) }),
             (\.leaveFirst, { leave(&$0, $1, isFirst: true) }), (\.missed, missed), (\.unlinked, unlinked),
-            (\.point, point), (\.refused, refused), (\.ended, ended), (\.interpreted, interpreted), (\.checked, checked),
+            (\.point, point), (\.refused, refused), (\.ended, ended), (\.interpreted, interpreted),
+            (\.checked, checked),
         ]
     }
 

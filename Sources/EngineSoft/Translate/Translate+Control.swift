@@ -48,9 +48,9 @@ extension BlockEmitter {
     private mutating func branch(_ holds: HostCondition, _ taken: Int32, _ behind: Int32) {
         if loop != nil, branchInLoop(holds, taken, behind) { return }
         endBlock()
-        if loop == nil, block.chain(0).pointee.isOwnPage {
-            loadSlot(0)
-            sites[0] = code.patchableJump(holds, outside: block.chain(0).pointee.code)
+        if block.chain(0).pointee.isOwnPage, let slot = slot(0) {
+            load(slot)
+            go(holds, 0, slot)
             return chain(1, behind)
         }
         let label = code.label()
@@ -85,30 +85,39 @@ extension BlockEmitter {
     }
 
     /// To the block at `distance` from this one's start. On the own page its code is known once it is linked; elsewhere the link holds under a key.
-    /// What a loop has of a block leads there through the slot, whose own jump is that of the block alone.
     private mutating func chain(_ number: Int, _ distance: Int32) {
-        let slot = block.chain(number)
+        guard let slot = slot(number) else { return }
         if slot.pointee.isOwnPage {
-            loadSlot(number)
+            load(slot)
         } else {
             let pages = (Int(source.pageOffset) + Int(distance)) & ~0xfff
             code.mov(.quad, .r10, Self.at(\.pageBase))
-            loadSlot(number)
+            load(slot)
             code.arithmetic(.add, addressWidth, .r10, Int32(truncatingIfNeeded: pages))
             code.mov(.quad, Self.at(\.pageBase), .r10)
             compare(.r10, slot: \.page)
             code.mov(.quad, .r10, Self.at(\.jumpKey))
             compare(.r10, slot: \.key)
         }
-        if loop == nil {
-            sites[number] = code.patchableJump(outside: slot.pointee.code)
-        } else {
-            code.jump(HostAddress(.r11, MemoryLayout<ChainSlot>.offset(of: \.code).unsafelyUnwrapped))
-        }
+        go(nil, number, slot)
     }
 
-    private mutating func loadSlot(_ number: Int) {
-        code.load(.r11, UInt64(UInt(bitPattern: block.chain(number))))
+    /// The block's own, or one of the loop's, whose jump it is alone. nil: there is no room.
+    private mutating func slot(_ number: Int) -> UnsafeMutablePointer<ChainSlot>? {
+        guard let part else { return block.chain(number) }
+        let slot = part.versions.newSlot(block.chain(number).pointee)
+        if slot == nil { isOutOfRoom = true }
+        return slot
+    }
+
+    private mutating func load(_ slot: UnsafeMutablePointer<ChainSlot>) {
+        code.load(.r11, UInt64(UInt(bitPattern: slot)))
+    }
+
+    /// Where the slot in R11 leads to.
+    private mutating func go(_ condition: HostCondition?, _ number: Int, _ slot: UnsafeMutablePointer<ChainSlot>) {
+        let site = code.patchableJump(condition, outside: slot.pointee.code)
+        if let part { part.versions.exits.append((slot, site)) } else { sites[number] = site }
     }
 
     private mutating func compare(_ register: HostRegister, slot field: KeyPath<ChainSlot, UInt64>) {

@@ -1,10 +1,13 @@
 // When loops are emitted as a whole: where generated code is again and again when its budget runs out. The block that is next then is the head; the other way
 // to enter it, its code alone, lets nobody in until the loop is dropped, which it is with any of its blocks.
+// Where no loop begins, the blocks that follow are a path. A block's flags, its test of the budget and the jump to the next one are spared on it; and an indirect jump at its end,
+// as an interpreter has one behind each of its instructions, is one of its own, which the host foretells better.
 // SAFETY: as Translator; blocks of loops are in the block arena, whose reset goes before.
 
 extension Translator {
     /// Samples of a block at which a loop is looked for: it may not have been linked or translated before.
     private static let samplesOfLoop: [UInt8] = [3, 12, 48]
+    private static let samplesOfPath: [UInt8] = [12, 48]
     /// An access that has changed its page more often, from sample to sample, is not worth to be kept a place for: a change costs what 20 accesses gain.
     private static let missesOfSite: UInt64 = 16
 
@@ -41,7 +44,8 @@ extension Translator {
         // Within a loop within that loop the head may not come for long.
         let scattered = loops[sampled]?.scattered ?? []
         dropLoop(of: sampled)
-        makeLoop(sampled, s.cpu.pointee.x87, scattered: scattered)
+        if makeLoop(sampled, s.cpu.pointee.x87, scattered: scattered) { return }
+        if Translator.samplesOfPath.contains(sampled.pointee.samples) { makePath(sampled, s.cpu.pointee.x87) }
     }
 
     /// Emits it once more where accesses change their pages all the time, which look into the TLB then.
@@ -56,43 +60,99 @@ extension Translator {
         makeLoop(loop.head, s.cpu.pointee.x87, scattered: scattered)
     }
 
-    /// Emits the loop that begins at `head`, if there is one.
+    /// What begins at `head`.
+    func makeRegion(_ head: UnsafeMutablePointer<Block>, _ x87: X87Control) {
+        if !makeLoop(head, x87) { makePath(head, x87) }
+    }
+
+    /// Emits the loop that begins at `head`; false: there is none, or it could not be.
+    @discardableResult
     func makeLoop(
         _ head: UnsafeMutablePointer<Block>, _ x87: X87Control, scattered: Set<LoopVersions.Site> = []
-    ) {
-        guard !interpreted.contains(.loops), head.pointee.isValid, head.pointee.hostEntry != 0, !head.pointee.isInLoop,
-            let plan = LoopPlan(from: head, &decoder)
-        else { return }
-        let scratch = UnsafeMutablePointer<Op>.allocate(capacity: plan.members.count * BlockBuilder.capacity)
-        defer { scratch.deallocate() }
-        let emitter = LoopEmitter(plan, stubs, x87, interpreted: interpreted, scattered: scattered) {
-            scratch + $0 * BlockBuilder.capacity
-        }
-        guard var emitter, let code = emitter.code(at: arena.next) else { return }
-        guard let place = arena.append(code) else {
-            isFull = true
-            return
-        }
-        let address = UInt(bitPattern: place)
-        let loop = Loop(plan, emitter.sites, scattered)
-        head.pointee.shut()
-        head.pointee.hostEntry = address + UInt(emitter.entryPlace)
-        head.pointee.hostBody = address + UInt(emitter.bodyPlace)
-        head.pointee.hostGate = gate(place, emitter.entryPlace, shutAt: emitter.shutPlace)
+    ) -> Bool {
+        guard canBegin(head), let plan = LoopPlan(.loop, from: head, &decoder) else { return false }
+        dropPath(from: head)
+        guard let loop = make(plan, x87, scattered) else { return false }
         for block in loop.blocks {
             block.pointee.isInLoop = true
             loops[block] = loop
         }
         loopsMade += 1
+        return true
     }
 
-    /// Before one of its blocks is dropped: the others are what they were.
+    private func makePath(_ head: UnsafeMutablePointer<Block>, _ x87: X87Control) {
+        let isKnown = paths[head]?.contains { $0.head == head } ?? false
+        guard !isKnown, canBegin(head), let plan = LoopPlan(.path, from: head, &decoder),
+            let path = make(plan, x87, [])
+        else { return }
+        for block in path.blocks {
+            block.pointee.isInPath = true
+            paths[block, default: []].append(path)
+        }
+        pathsMade += 1
+    }
+
+    private func canBegin(_ head: UnsafeMutablePointer<Block>) -> Bool {
+        !interpreted.contains(.loops) && head.pointee.isValid && head.pointee.hostEntry != 0 && !head.pointee.isInLoop
+    }
+
+    /// nil: it cannot be emitted, or there is no room.
+    private func make(_ plan: LoopPlan, _ x87: X87Control, _ scattered: Set<LoopVersions.Site>) -> Loop? {
+        let head = plan.members[0].block
+        let scratch = UnsafeMutablePointer<Op>.allocate(capacity: plan.members.count * BlockBuilder.capacity)
+        defer { scratch.deallocate() }
+        let emitter = LoopEmitter(
+            plan, stubs, x87, interpreted: interpreted, scattered: scattered,
+            slots: { [blocks] in blocks.allocateSlot(like: $0) }
+        ) {
+            scratch + $0 * BlockBuilder.capacity
+        }
+        guard var emitter, let code = emitter.code(at: arena.next) else { return nil }
+        guard let place = arena.append(code) else {
+            isFull = true
+            return nil
+        }
+        let address = UInt(bitPattern: place)
+        let loop = Loop(plan, emitter.sites, scattered)
+        for exit in emitter.exits { exit.slot.pointee.site = arena.offset(of: place + exit.site) }
+        head.pointee.shut()
+        head.pointee.hostEntry = address + UInt(emitter.entryPlace)
+        head.pointee.hostBody = address + UInt(emitter.bodyPlace)
+        head.pointee.hostGate = gate(place, emitter.entryPlace, shutAt: emitter.shutPlace)
+        return loop
+    }
+
+    /// Before one of its blocks is dropped, or another is made with one: the others are what they were.
     func dropLoop(of block: UnsafeMutablePointer<Block>) {
         guard let loop = loops[block] else { return }
         for block in loop.blocks {
             block.pointee.isInLoop = false
             loops[block] = nil
         }
+        leaveAlone(loop)
+    }
+
+    func dropPaths(through block: UnsafeMutablePointer<Block>) {
+        for path in paths[block] ?? [] { drop(path) }
+    }
+
+    private func dropPath(from head: UnsafeMutablePointer<Block>) {
+        for path in paths[head] ?? [] where path.head == head { drop(path) }
+    }
+
+    private func drop(_ path: Loop) {
+        for block in path.blocks {
+            paths[block]?.removeAll { $0 === path }
+            if paths[block]?.isEmpty ?? true {
+                block.pointee.isInPath = false
+                paths[block] = nil
+            }
+        }
+        leaveAlone(path)
+    }
+
+    private func leaveAlone(_ loop: Loop) {
         let head = loop.head
         head.pointee.shut()
         loop.alone.gate.set(loop.alone.gate.open)
@@ -101,7 +161,7 @@ extension Translator {
 
     /// Where a block's code is entered by the interpreter, if not as part of a loop.
     func bodyAlone(of block: UnsafeMutablePointer<Block>) -> UInt {
-        guard let loop = loops[block], loop.head == block else { return block.pointee.hostBody }
-        return loop.alone.body
+        let region = loops[block].map { [$0] } ?? paths[block] ?? []
+        return region.first { $0.head == block }?.alone.body ?? block.pointee.hostBody
     }
 }

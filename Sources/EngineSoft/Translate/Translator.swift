@@ -14,7 +14,7 @@ final class Translator {
 
     let arena: CodeArena
     var decoder: Decoder
-    private let blocks: BlockCache
+    let blocks: BlockCache
     private let scratch: UnsafeMutablePointer<Op>
     let stubs: Stubs
     private let stubBytes: Int
@@ -27,8 +27,10 @@ final class Translator {
 
     /// Loops that were emitted as a whole.
     var loopsMade: UInt64 = 0
-    /// By each of their blocks.
+    /// By each of their blocks, which may be in one loop, and in many paths.
     var loops: [UnsafeMutablePointer<Block>: Loop] = [:]
+    var paths: [UnsafeMutablePointer<Block>: [Loop]] = [:]
+    var pathsMade: UInt64 = 0
 
     /// What is the interpreter's.
     let interpreted: Set<TranslationFamily>
@@ -72,7 +74,10 @@ final class Translator {
         self.stubs = stubs
         stubBytes = arena.used
         scratch = .allocate(capacity: BlockBuilder.capacity)
-        blocks.willDropLoop = { [unowned self] in dropLoop(of: $0) }
+        blocks.willDropRegions = { [unowned self] in
+            dropLoop(of: $0)
+            dropPaths(through: $0)
+        }
     }
 
     deinit { scratch.deallocate() }
@@ -161,7 +166,7 @@ final class Translator {
     /// With the block arena.
     func reset() {
         arena.reset(keeping: stubBytes)
-        loops = [:]
+        (loops, paths) = ([:], [:])
         isFull = false
     }
 }
