@@ -16,8 +16,9 @@ struct LoopTests {
             #expect(end.how == "halted", "\(is64 ? 64 : 32) bits, seed \(seed): \(end.how)")
             faults += end.faults
         }
-        let made = guests.others[0].cpu.translator?.loopsMade ?? 500
-        #expect(faults > 100 && made >= 200, "\(faults) faults, \(made) loops")
+        let translator = guests.others[0].cpu.translator
+        let (loops, paths) = (translator?.loopsMade ?? 500, translator?.pathsMade ?? 500)
+        #expect(faults > 100 && loops >= 200 && paths >= 200, "\(faults) faults, \(loops) loops, \(paths) paths")
     }
 
     // MARK: By samples
@@ -31,14 +32,14 @@ struct LoopTests {
     }
 
     private static func run(_ code: [UInt8], _ change: (inout SoftOptions) -> Void = { _ in }) throws -> (
-        end: PagedGuest.End, loops: UInt64
+        end: PagedGuest.End, loops: UInt64, paths: UInt64?
     ) {
         var options = SoftOptions()
         change(&options)
         let guest = try PagedGuest(options) { _ in }
         guest.limit = 10_000_000
         let end = guest.run(1, is64: true, [(0x4000, code)])
-        return (end, guest.cpu.translator?.loopsMade ?? 0)
+        return (end, guest.cpu.translator?.loopsMade ?? 0, guest.cpu.translator?.pathsMade)
     }
 
     /// `body` comes to the same end with a loop as without one.
@@ -107,6 +108,37 @@ struct LoopTests {
         let expected = try Self.run(code) { $0.translation = .off }
         #expect(found.end == expected.end, "\(found.end.difference(from: expected.end))")
         #expect(found.end.how == "halted" && expected.end.registers[6] > 0)
+    }
+}
+
+// MARK: Paths
+
+extension LoopTests {
+    /// Two pieces that an indirect jump chooses from go on in one that leads back to it, as an interpreter's instructions do. It is overwritten 20 times.
+    @Test func blocksThatFollowFromTwoPlacesArePartOfBothPathsAndGoWithThem() throws {
+        var code = [UInt8](repeating: 0x90, count: 0x9e)
+        func put(_ place: Int, _ bytes: [UInt8]) { code.replaceSubrange(place..<(place + bytes.count), with: bytes) }
+        put(0x00, [0x31, 0xf6, 0xbb] + Self.bytes(20))  // xor esi, esi; mov ebx, 20
+        put(0x07, [0xb9] + Self.bytes(30_000))  // mov ecx, 30000
+        put(0x0c, [0x89, 0xc8, 0x83, 0xe0, 1, 0xc1, 0xe0, 5])  // mov eax, ecx; and eax, 1; shl eax, 5
+        put(0x14, [0x05] + Self.bytes(0x4040) + [0xff, 0xe0])  // add eax, 0x4040; jmp rax
+        put(0x40, [0x83, 0xc6, 1, 0xeb, 0x3b])  // add esi, 1; jmp 0x4080
+        put(0x60, [0x83, 0xc7, 3, 0xeb, 0x1b])  // add edi, 3; jmp 0x4080
+        put(0x80, [0x81, 0xc6] + Self.bytes(0))  // add esi, 0, which grows
+        put(0x86, [0xff, 0xc9, 0x0f, 0x85] + Self.bytes(0x0c - 0x8e))  // dec ecx; jnz 0x400c
+        put(0x8e, [0xfe, 0x04, 0x25] + Self.bytes(0x4082))  // inc byte [0x4082]
+        put(0x95, [0xff, 0xcb, 0x0f, 0x85] + Self.bytes(0x07 - 0x9d) + [0xf4])  // dec ebx; jnz 0x4007; hlt
+        let expected = try Self.run(code) { $0.translation = .off }
+        let esi = (0..<20).reduce(15_000 * 20) { $0 + 30_000 * $1 }
+        #expect(expected.end.how == "halted" && expected.end.registers[6] == UInt64(esi))
+        for translation in [Translation.on, .always] {
+            let found = try Self.run(code) { $0.translation = translation }
+            #expect(found.end == expected.end, "\(found.end.difference(from: expected.end))")
+            // The environment may leave no translator.
+            if let paths = found.paths { #expect(paths >= 2) }
+        }
+        let alone = try Self.run(code) { $0.interpreted = [.loops] }
+        #expect(alone.end == expected.end && alone.paths ?? 0 == 0)
     }
 }
 

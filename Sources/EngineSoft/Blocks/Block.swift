@@ -14,6 +14,8 @@ struct ChainSlot {
     var key: UInt64 = 0
     /// `rip` without bits 11:0.
     var page: UInt64 = 0
+    /// Of a region's own slot: the block's that it stands for.
+    var origin: UnsafeMutablePointer<ChainSlot>?
     /// Bits 11:0 of the target's address, whatever the page.
     var offset: UInt32
     /// Where in the code arena the distance of the jump lies that leads to `code` too; 0: none does.

@@ -105,13 +105,13 @@ final class BlockCache {
         take(count * Op.stride)?.bindMemory(to: Op.self, capacity: count)
     }
 
-    /// A slot of nobody's block, as `slot` is, but for the jump; nil: there is no room.
-    func allocateSlot(like slot: ChainSlot) -> UnsafeMutablePointer<ChainSlot>? {
+    /// A slot that stands for a block's, with a jump of its own; nil: there is no room.
+    func allocateSlot(for slot: UnsafeMutablePointer<ChainSlot>) -> UnsafeMutablePointer<ChainSlot>? {
         guard let place = take(MemoryLayout<ChainSlot>.stride)?.bindMemory(to: ChainSlot.self, capacity: 1) else {
             return nil
         }
-        place.initialize(to: slot)
-        place.pointee.site = 0
+        place.initialize(to: slot.pointee)
+        (place.pointee.site, place.pointee.origin) = (0, slot)
         return place
     }
 

@@ -60,12 +60,24 @@ extension SoftCPU {
         jumpCache[JumpEntry.index(rip)] = JumpEntry(target: block.first, code: code, rip: rip, key: key)
         guard let chain, s.run.pointee.chainTarget == rip else { return }
         let isPermanent = chain.pointee.isOwnPage && block.pointee.secondPage == Block.noPage
-        (chain.pointee.rip, chain.pointee.page) = (rip, rip & ~0xfff)
         // Generated code looks at no key on the own page.
-        translator?.point(chain, at: chain.pointee.isOwnPage && !isPermanent ? translator?.stubs.checked ?? 0 : code)
-        chain.pointee.key = isPermanent ? 0 : key
-        chain.pointee.target = block.first
+        let entry = chain.pointee.isOwnPage && !isPermanent ? translator?.stubs.checked ?? 0 : code
+        set(chain, block, rip, key: isPermanent ? 0 : key, entry)
+        // The block's own is for who plans a loop.
+        if isPermanent, let origin = chain.pointee.origin, origin.pointee.target == nil {
+            set(origin, block, rip, key: 0, entry)
+        }
         if options.translation == .always { translator?.makeRegion(block, s.cpu.pointee.x87) }
+    }
+
+    private func set(
+        _ slot: UnsafeMutablePointer<ChainSlot>, _ block: UnsafeMutablePointer<Block>, _ rip: UInt64, key: UInt64,
+        _ code: UInt
+    ) {
+        (slot.pointee.rip, slot.pointee.page) = (rip, rip & ~0xfff)
+        translator?.point(slot, at: code)
+        slot.pointee.key = key
+        slot.pointee.target = block.first
     }
 
     // MARK: Fetching

@@ -238,7 +238,6 @@ struct Assembler {
         immediate(width, factor)
     }
 
-    /// CF is bit `number` of 4 bytes.
     /// CF as SETB has stored it; the other flags are lost. A load of more than that byte would wait until the store is in the cache.
     mutating func loadCarry(_ a: HostAddress) {
         arithmetic(.cmp, .byte, a, 1)
@@ -292,6 +291,11 @@ struct Assembler {
         while (count + opcode) & 15 > 12 { bytes.append(0x90) }
         if let condition { jump(condition, outside: target) } else { jump(outside: target) }
         return count - 4
+    }
+
+    /// A jump to the outside, by the place of its distance, leads elsewhere.
+    mutating func redirect(_ place: Int, outside target: UInt) {
+        for index in outside.indices where outside[index].place == place { outside[index].target = target }
     }
 
     mutating func call(outside target: UInt) {

@@ -105,6 +105,8 @@ struct BlockEmitter {
                 code.bind(entry, at: entries.0)
                 code.bind(body, at: entries.1)
                 (places, sites) = first
+            } else {
+                for case let site? in first.1 { code.redirect(site, outside: stubs.follow) }
             }
         }
         emitSlowPaths()

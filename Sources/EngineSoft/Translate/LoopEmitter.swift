@@ -16,7 +16,7 @@ struct LoopEmitter {
 
     init?(
         _ plan: LoopPlan, _ stubs: Translator.Stubs, _ x87: X87Control, interpreted: Set<TranslationFamily>,
-        scattered: Set<LoopVersions.Site>, slots: @escaping (ChainSlot) -> UnsafeMutablePointer<ChainSlot>?,
+        scattered: Set<LoopVersions.Site>, slots: @escaping LoopVersions.NewSlot,
         scratch: Scratch
     ) {
         shape = plan.shape

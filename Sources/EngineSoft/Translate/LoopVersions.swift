@@ -62,9 +62,11 @@ final class LoopVersions {
     let scattered: Set<Site>?
     /// Ways out: chain slots of the loop's own, and where in the code the distance of the jump lies that goes with each.
     var exits: [(slot: UnsafeMutablePointer<ChainSlot>, site: Int)] = []
-    let newSlot: (ChainSlot) -> UnsafeMutablePointer<ChainSlot>?
+    let newSlot: NewSlot
 
-    init(scattered: Set<Site>?, newSlot: @escaping (ChainSlot) -> UnsafeMutablePointer<ChainSlot>?) {
+    typealias NewSlot = (UnsafeMutablePointer<ChainSlot>) -> UnsafeMutablePointer<ChainSlot>?
+
+    init(scattered: Set<Site>?, newSlot: @escaping NewSlot) {
         (self.scattered, self.newSlot) = (scattered, newSlot)
     }
 

@@ -33,6 +33,8 @@ extension Translator {
         var checked: UInt = 0
         /// A chain slot without a target, or with one of another key; `pageBase` is the target's.
         var unlinked: UInt = 0
+        /// Goes where the slot at R11 leads to.
+        var follow: UInt = 0
         /// Sets the code of what R11 leads by to R10, and the distance of the slot's jump; RAX, RCX and RDX are lost.
         var point: UInt = 0
         /// The arena's beginnings, where it is run and where it is written.
@@ -47,7 +49,7 @@ extension Translator {
             (\.callOperations, callOperations), (\.leave, { leave(&$0, $1, isFirst: false) }),
             (\.leaveFirst, { leave(&$0, $1, isFirst: true) }), (\.missed, missed), (\.unlinked, unlinked),
             (\.point, point), (\.refused, refused), (\.ended, ended), (\.interpreted, interpreted),
-            (\.checked, checked),
+            (\.checked, checked), (\.follow, { code, _ in code.jump(slot(\.code)) }),
         ]
     }
 

@@ -105,7 +105,7 @@ extension BlockEmitter {
     /// The block's own, or one of the loop's, whose jump it is alone. nil: there is no room.
     private mutating func slot(_ number: Int) -> UnsafeMutablePointer<ChainSlot>? {
         guard let part else { return block.chain(number) }
-        let slot = part.versions.newSlot(block.chain(number).pointee)
+        let slot = part.versions.newSlot(block.chain(number))
         if slot == nil { isOutOfRoom = true }
         return slot
     }

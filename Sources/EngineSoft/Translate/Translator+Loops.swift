@@ -71,8 +71,9 @@ extension Translator {
         _ head: UnsafeMutablePointer<Block>, _ x87: X87Control, scattered: Set<LoopVersions.Site> = []
     ) -> Bool {
         guard canBegin(head), let plan = LoopPlan(.loop, from: head, &decoder) else { return false }
-        dropPath(from: head)
         guard let loop = make(plan, x87, scattered) else { return false }
+        // What leads by here is the loop's.
+        dropPaths(through: head)
         for block in loop.blocks {
             block.pointee.isInLoop = true
             loops[block] = loop
@@ -104,7 +105,7 @@ extension Translator {
         defer { scratch.deallocate() }
         let emitter = LoopEmitter(
             plan, stubs, x87, interpreted: interpreted, scattered: scattered,
-            slots: { [blocks] in blocks.allocateSlot(like: $0) }
+            slots: { [blocks] in blocks.allocateSlot(for: $0) }
         ) {
             scratch + $0 * BlockBuilder.capacity
         }
@@ -114,6 +115,7 @@ extension Translator {
             return nil
         }
         let address = UInt(bitPattern: place)
+        dropPath(from: head)
         let loop = Loop(plan, emitter.sites, scattered)
         for exit in emitter.exits { exit.slot.pointee.site = arena.offset(of: place + exit.site) }
         head.pointee.shut()
@@ -161,7 +163,7 @@ extension Translator {
 
     /// Where a block's code is entered by the interpreter, if not as part of a loop.
     func bodyAlone(of block: UnsafeMutablePointer<Block>) -> UInt {
-        let region = loops[block].map { [$0] } ?? paths[block] ?? []
-        return region.first { $0.head == block }?.alone.body ?? block.pointee.hostBody
+        if let loop = loops[block], loop.head == block { return loop.alone.body }
+        return paths[block]?.first { $0.head == block }?.alone.body ?? block.pointee.hostBody
     }
 }

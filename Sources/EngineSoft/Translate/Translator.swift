@@ -87,11 +87,14 @@ final class Translator {
         block.pointee.hostEntry != 0 ? block.pointee.hostEntry : stubs.interpreted
     }
 
-    /// A slot's target has its code there; and so has the jump that is the slot's. One that is running and has fetched the old distance goes where it
-    /// could have gone before.
+    /// A slot's target has its code there; and so has the jump that is the slot's. Who has fetched the old distance goes where it could have gone before, but for
+    /// links under a key: there the old target was another one's.
     func point(_ slot: UnsafeMutablePointer<ChainSlot>, at code: UInt) {
+        let mustBeSeen = !slot.pointee.isOwnPage && slot.pointee.target != nil
         slot.pointee.code = code
-        if slot.pointee.site != 0 { arena.setDistance(at: Int(slot.pointee.site), to: code) }
+        guard slot.pointee.site != 0 else { return }
+        arena.setDistance(at: Int(slot.pointee.site), to: code)
+        if mustBeSeen { ch_serialize() }
     }
 
     // MARK: Blocks

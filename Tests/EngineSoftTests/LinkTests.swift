@@ -1,0 +1,40 @@
+// Direct jumps between translated blocks: where a link leads after what it was made for has changed.
+
+import Testing
+
+@testable import Core
+@testable import EngineSoft
+
+struct LinkTests {
+    private static func bytes(_ value: Int) -> [UInt8] { (0..<4).map { UInt8(truncatingIfNeeded: value >> ($0 * 8)) } }
+
+    /// A block with two accesses near each other, in both its versions, jumps to the next page, which becomes another one.
+    @Test(arguments: [Translation.off, .on, .always]) func aLinkToAnotherPageLeadsWhereThatPageIsNowFromBothVersions(
+        translation: Translation
+    ) throws {
+        var code = [UInt8](repeating: 0x90, count: 0xf1)
+        func put(_ place: Int, _ bytes: [UInt8]) { code.replaceSubrange(place..<(place + bytes.count), with: bytes) }
+        // ECX times by way of RBP, then to R12.
+        func times(_ count: Int, then next: Int) -> [UInt8] {
+            [0xb9] + Self.bytes(count) + [0x41, 0xbc] + Self.bytes(next) + [0xff, 0xe5]
+        }
+        put(0x00, [0x31, 0xf6, 0x31, 0xff, 0xbb] + Self.bytes(0x12000))  // xor esi, esi; xor edi, edi; mov ebx
+        put(0x09, [0xbd] + Self.bytes(0x4020) + times(200, then: 0x4080))  // mov ebp
+        put(0x20, [0xe9] + Self.bytes(0x5000 - 0x4025))
+        put(0x30, [0x8b, 0x03, 0x8b, 0x53, 8, 0xe9] + Self.bytes(0x5000 - 0x403a))  // mov eax, [rbx]; mov edx, [rbx + 8]
+        put(0x40, [0xff, 0xc9, 0x75, 3, 0x41, 0xff, 0xe4, 0xff, 0xe5])  // dec ecx; jnz; jmp r12; jmp rbp
+        put(0x80, [0xbd] + Self.bytes(0x4030) + times(200, then: 0x40a0))
+        put(0xa0, [0x48, 0xc7, 0x04, 0x25] + Self.bytes(0xb028) + Self.bytes(0x11003))  // the page at 5000H is that at 11000H
+        put(0xac, [0x0f, 0x20, 0xd8, 0x0f, 0x22, 0xd8] + times(3, then: 0x40d0))  // mov rax, cr3; mov cr3, rax
+        put(0xd0, [0xbb] + Self.bytes(0x12ffc) + times(3, then: 0x40f0))  // the accesses lie on two pages
+        put(0xf0, [0xf4])
+        let back: [UInt8] = [0xe9] + Self.bytes(0x4040 - 0x5008)
+        var options = SoftOptions()
+        options.translation = translation
+        let guest = try PagedGuest(options) { _ in }
+        let end = guest.run(
+            1, is64: true, [(0x4000, code), (0x5000, [0x83, 0xc6, 1] + back), (0x11000, [0x83, 0xc7, 1] + back)])
+        #expect(end.how == "halted")
+        #expect(end.registers[6] == 400 && end.registers[7] == 6, "\(end.registers[6]), \(end.registers[7])")
+    }
+}
