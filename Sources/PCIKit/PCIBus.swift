@@ -71,7 +71,8 @@ public struct PCIBus {
         return found?.value
     }
 
-    public func reset() { for function in functions.values { function.busReset() } }
+    /// In the order of their places, so that runs repeat.
+    public func reset() { for function in functions.sorted(by: { $0.key < $1.key }) { function.value.busReset() } }
 
     // MARK: INTx
 

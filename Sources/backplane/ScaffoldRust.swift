@@ -391,6 +391,10 @@ enum ScaffoldRust {
             },
         ]);
 
+        // What it is to an operating system with ACPI, by an ID of yours; its ports and its interrupt are found by what it claims and is wired to.
+        static NODES: List<bp_firmware_node, 1> =
+            List([&bp_firmware_node { hid: text(c"BCKP0001"), ..bp_firmware_node::NEW }]);
+
         static CLASSES: List<bp_class, 1> = List([&bp_class {
             kind: BP_DEVICE as u16,
             state_version: 1,
@@ -408,6 +412,8 @@ enum ScaffoldRust {
             save: Some(save),
             load: Some(load),
             destroy: Some(destroy), // the others: nothing to do
+            node_count: List::<bp_firmware_node, 1>::COUNT,
+            nodes: NODES.pointer(),
             ..bp_class::NEW
         }]);
 

@@ -42,6 +42,7 @@ private struct Broken: CustomTestStringConvertible {
             static const char *const unknown[] = {"no-such-slot", NULL};
             static const char *const long_name[] = {"0123456789012345678901234567890123456789012345678901234567890123456789", NULL};
             static const char *const bad_link[] = {"LNKAB", NULL};
+            static const char *const own_link[] = {"LNKA", NULL};
             static const char *const lower_id[] = {"pnp0501", NULL};
             static const char *const endless[70] = {
                 "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "a", "b", "c", "d", "e", "f", "00", "01", "02", "03", "04", "05", "06", "07", "08",
@@ -56,6 +57,41 @@ private struct Broken: CustomTestStringConvertible {
                 of: ".create = create,", with: ".node_count = \(count), .nodes = nodes, .create = create,")
         return Broken(name: name, source: source, reasons: ["class '\(name)'", reason])
     }
+
+    /// With these bytes as its AML.
+    private static func aml(_ name: String, _ reason: String, _ bytes: [UInt8], _ fields: String = "") -> Broken {
+        let list = bytes.map { String($0) }.joined(separator: ", ")
+        return node(
+            name, reason, #".hid = "PNP0501", .aml = aml, .aml_length = sizeof aml, \#(fields)"#,
+            before: "static const uint8_t aml[] = {\(list)};")
+    }
+
+    private static func name(_ name: String) -> [UInt8] { [0x08] + Array(name.utf8) + [0] }
+    private static func device(_ name: String, _ terms: [UInt8]) -> [UInt8] {
+        [0x5B, 0x82, UInt8(5 + terms.count)] + Array(name.utf8) + terms
+    }
+
+    /// Terms: ACPI 6.5, 20.2.
+    static let amls = [
+        aml("nodegarbage", "its aml has at byte 0 what is no declaration", [0xDE, 0xAD, 0xBE, 0xEF]),
+        aml("nodestore", "its aml has at byte 0 what is no declaration", [0x70, 0x01, 0x60]),
+        aml("nodecut", "its aml has at byte 5 no data", Array(name("TEMP").dropLast())),
+        aml("nodelead", "its aml has at byte 1 no name", name("1BAD")),
+        aml("nodeframe", "its aml has at byte 1 a length that leads out", [0x14, 0x3F] + Array("METH".utf8) + [0]),
+        aml(
+            "nodenegative", "its aml has at byte 2 a length that leads out",
+            [0x5B, 0x82, 0x00] + Array("DEV1".utf8)),
+        aml("noderoot", "its aml has at byte 1 the declaration of something outside", name("\\TEMP")),
+        aml("nodecrs", "its aml has at byte 1 the name _CRS, which is for whoever makes", name("_CRS")),
+        aml("nodeagain", "its aml has at byte 7 the name TEMP again", name("TEMP") + name("TEMP")),
+        aml(
+            "nodeunknown", "its aml has at byte 3 the name REGS, which it has not declared",
+            [0x5B, 0x81, 0x06] + Array("REGS".utf8) + [0x01]),
+        aml("nodenolink", "'LNKA' is no device that its aml declares", name("LNKA"), ".links = own_link"),
+        aml(
+            "nodeprs", "its link 'LNKA' has a _PRS, which is for whoever makes", device("LNKA", name("_PRS")),
+            ".links = own_link"),
+    ]
 
     static let nodes = [
         node("nodeid", #"the ID "pnp0501" is neither"#, #".hid = "pnp0501""#),
@@ -81,7 +117,7 @@ private struct Broken: CustomTestStringConvertible {
     ]
 
     static let all =
-        nodes + [
+        nodes + amls + [
             Broken(name: "text", source: nil, reasons: ["is not a loadable library"]),
             c("nosymbol", "does not export 'backplane_plugin'", symbol: "another_entry"),
             c("newmajor", "plugin ABI 2.0", "has 1.", major: 2),
@@ -194,6 +230,30 @@ extension Commands {
             for end in [check, bench] {
                 #expect((end.error + end.output).contains("firmware node BCKP0001 with the claim 'registers'"))
             }
+        }
+
+        /// The most that a node may have, and AML of every kind that is read.
+        @Test func aNodeOfSixtyFourNamesWithAMLIsTaken() async throws {
+            let folder = Folder()
+            let names = (0..<64).map { #""name \#($0)""# }.joined(separator: ", ")
+            let source = CPlugin.plain(
+                "much",
+                before: """
+                    static const char *const claims[] = {\(names), NULL};
+                    static const char *const links[] = {"LNKA", NULL};
+                    static const uint8_t aml[] = {
+                        0x08, 'T', 'E', 'X', 'T', 0x0D, 'a', 0, 0x08, 'L', 'I', 'S', 'T', 0x12, 11, 3, 1, 0x0B, 2, 0, 0x11, 4, 0x0A, 1, 0xAA,
+                        0x5B, 0x80, 'R', 'E', 'G', 'S', 1, 0x0B, 0, 3, 0x0A, 4,
+                        0x5B, 0x81, 13, 'R', 'E', 'G', 'S', 1, 0x00, 8, 'F', 'L', 'D', '0', 8,
+                        0x5B, 0x82, 12, 'L', 'N', 'K', 'A', 0x14, 6, '_', 'D', 'I', 'S', 0};
+                    static const bp_firmware_node n = {.size = sizeof(bp_firmware_node), .hid = "BCKP0001", .flags = BP_NODE_OPTIONAL,
+                        .claims = claims, .links = links, .aml = aml, .aml_length = sizeof aml};
+                    static const bp_firmware_node *const nodes[] = {&n};
+                    """
+            ).replacingOccurrences(of: ".create = create,", with: ".node_count = 1, .nodes = nodes, .create = create,")
+            try await CPlugin.compile("much", source, into: folder.path)
+            let end = try await backplane("plugin", "info", "\(folder.path)/libmuch.so")
+            #expect(end.status == 0, "\(end.error)")
         }
 
         @Test func aLibraryThatEndsTheProcessOnLoadIsNotSuccess() async throws {

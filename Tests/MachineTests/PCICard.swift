@@ -23,6 +23,8 @@ final class PCICard: Instance {
         registers.replaceSubrange(0..<4, with: [0xf4, 0x1a, 0x34, 0x12])
     }
 
+    override func pciBusReset(slot: Int) { reset(warm: true) }
+
     override func pciConfigRead(slot: Int, _ offset: UInt16, width: UInt8, isPeek: Bool) -> UInt32? {
         (0..<Int(width)).reversed().reduce(0) { $0 << 8 | UInt32(registers[Int(offset) + $1]) }
     }

@@ -15,30 +15,41 @@ extension DescriptorReader {
         guard raw.node_count <= Self.mostNodes else {
             throw LibraryError("class '\(type.name)' has \(raw.node_count) firmware nodes, and 16 are the most")
         }
+        // A function of PCI has one device, for all of its class's nodes.
+        let sharesDevice = isFunction(type)
+        var declared: Set<String> = []
         return try each(
-            raw.nodes, raw.node_count, "\(type.name): firmware node", leastSize: Self.leastNodeSize, since: "1.9"
+            raw.nodes, raw.node_count, "class '\(type.name)': firmware node", leastSize: Self.leastNodeSize,
+            since: "1.9"
         ) { (raw: bp_firmware_node) throws(LibraryError) in
             do throws(LibraryError) {
-                return try readNode(raw, of: type)
+                let (node, names) = try readNode(raw, of: type)
+                if sharesDevice, let name = names.intersection(declared).min() {
+                    throw LibraryError("its aml declares \(name), as that of another node does")
+                }
+                declared.formUnion(names)
+                return node
             } catch {
                 throw LibraryError("class '\(type.name)', firmware node \(nodeName(raw)): \(error)")
             }
         }
     }
 
+    private func isFunction(_ type: ClassDescription) -> Bool { type.slots.contains { $0.interface == "pci/1" } }
+
     private func nodeName(_ raw: bp_firmware_node) -> String {
         raw.hid == nil ? "without an ID" : text(raw.hid, limit: Self.longestName).debugDescription
     }
 
+    /// - Returns: with the names that its AML declares.
     private func readNode(
         _ raw: bp_firmware_node, of type: ClassDescription
-    ) throws(LibraryError) -> FirmwareNodeDescription {
+    ) throws(LibraryError) -> (FirmwareNodeDescription, Set<String>) {
         guard let role = FirmwareNodeDescription.Role(rawValue: raw.role) else {
             throw LibraryError("its role \(raw.role) is unknown")
         }
         let hid = try raw.hid.map { (hid) throws(LibraryError) in try hardwareID(hid) }
-        let isFunction = type.slots.contains { $0.interface == "pci/1" }
-        guard hid != nil || isFunction || !role.makesDevice else {
+        guard hid != nil || isFunction(type) || !role.makesDevice else {
             throw LibraryError("it has no hid, which only functions of PCI can do without")
         }
         let slots = try list(raw.slots, "slots")
@@ -46,10 +57,13 @@ extension DescriptorReader {
         guard raw.aml_length <= Self.mostAML, raw.aml_length == 0 || raw.aml != nil else {
             throw LibraryError("its aml is NULL or longer than 65536 bytes")
         }
-        return FirmwareNodeDescription(
+        let aml = try DeclaredAML(
+            UnsafeBufferPointer(start: raw.aml, count: raw.aml == nil ? 0 : Int(raw.aml_length)))
+        let node = FirmwareNodeDescription(
             hid: hid, role: role, flags: raw.flags, cids: try identifiers(raw.cids),
-            claims: try list(raw.claims, "claims"), slots: slots, links: try links(raw.links),
+            claims: try list(raw.claims, "claims"), slots: slots, links: try links(raw.links, of: aml),
             amlLength: Int(raw.aml_length))
+        return (node, aml.names)
     }
 
     private func identifiers(
@@ -109,7 +123,9 @@ extension DescriptorReader {
     }
 
     /// NameSegs: ACPI 6.5, 20.2.2.
-    private func links(_ raw: UnsafePointer<UnsafePointer<CChar>?>?) throws(LibraryError) -> [String] {
+    private func links(
+        _ raw: UnsafePointer<UnsafePointer<CChar>?>?, of aml: DeclaredAML
+    ) throws(LibraryError) -> [String] {
         let names = try list(raw, "links") ?? []
         for name in names {
             let bytes = Array(name.utf8)
@@ -117,6 +133,12 @@ extension DescriptorReader {
             guard bytes.count == 4, isName, !Self.isNumeral(bytes[0]) else {
                 throw LibraryError(
                     "of its links '\(name)' is no name of four characters: A to Z, _, and digits but for the first")
+            }
+            guard let declared = aml.devices[name] else {
+                throw LibraryError("of its links '\(name)' is no device that its aml declares")
+            }
+            guard !declared.contains("_PRS") else {
+                throw LibraryError("its link '\(name)' has a _PRS, which is for whoever makes the tables")
             }
         }
         return names

@@ -252,6 +252,41 @@ struct BoardSketch {
         #expect(names.next("s", avoiding: []).utf8.count == 4)
     }
 
+    /// A card called `isa`, and AML of the bridges with names of its own: each device's names are there once.
+    @Test func namesOfADeviceAreNotThoseOfItsAML() throws {
+        var sketch = BoardSketch.pc
+        sketch.nodes.removeAll { $0.role == .isaBridge || $0.role == .hostBridge }
+        sketch.instances[4] = .init(id: "south", plugin: "any")
+        let template = AML([AML.name("CARD", .integer(1))]).bytes
+        sketch.nodes.append(.init(instance: 3, hid: "PNP0A03", role: .hostBridge, template: template))
+        for (place, id) in ["isa", "card"].enumerated() as EnumeratedSequence<[String]> {
+            let card = sketch.add(id)
+            sketch.nodes.append(.init(instance: card, hid: nil, template: AML([AML.name("TEMP", .integer(2))]).bytes))
+            sketch.place(card, on: 3, UInt32(place + 3))
+        }
+        let bytes = try tables(sketch)
+        #expect(count("ISA_", in: bytes) == 1 && count("ISA1", in: bytes) == 1)
+        #expect(count("CARD", in: bytes) == 1 && count("CAR1", in: bytes) == 1)
+    }
+
+    /// A button needs no ports; a mouse whose interrupt is not wired is none.
+    @Test func whatNamesNothingIsThereAndWhatHasNothingOfItIsNot() throws {
+        var sketch = BoardSketch.pc
+        let button = sketch.add("button")
+        sketch.nodes.append(.init(instance: button, hid: "PNP0C0C", claims: [], slots: []))
+        let sensor = sketch.add("lid")
+        sketch.nodes.append(
+            .init(instance: sensor, hid: "PNP0C0D", template: AML([AML.name("OPEN", .integer(1))]).bytes))
+        let mouse = sketch.add("mouse")
+        sketch.nodes.append(.init(instance: mouse, hid: "PNP0F13", claims: [], slots: ["irq"]))
+        let bytes = try tables(sketch)
+        #expect(count("BUTT", in: bytes) == 1 && count("LID_", in: bytes) == 1 && count("MOUS", in: bytes) == 0)
+    }
+
+    private func count(_ name: String, in bytes: [UInt8]) -> Int {
+        bytes.indices.dropLast(3).count { Array(bytes[$0..<$0 + 4]) == Array(name.utf8) }
+    }
+
     @Test func gapsAreWhatNobodyHas() {
         #expect(gaps([], in: 0...9) == [0...9])
         #expect(gaps([2...3, 3...4, 9...20], in: 0...9) == [0...1, 5...8])

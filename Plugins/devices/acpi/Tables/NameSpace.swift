@@ -11,6 +11,10 @@ struct NameSpace {
     /// Of the devices that are named: functions and bridges by instance, as a path below `\_SB`.
     private var paths: [Int: String] = [:]
     private var names: [Int: String] = [:]
+    /// What each bus's device holds by a name, by the bus's instance.
+    private var taken: [Int: SegmentNames] = [:]
+    /// The name of an ISA bridge that is no function of PCI.
+    private var isaName = "ISA_"
     private let bridge: Board.Part?
 
     private static let system = "\\_SB"
@@ -21,21 +25,27 @@ struct NameSpace {
         bridge = board.part(.isaBridge)
         guard let root = board.pci.root else { return }
         paths[root] = Self.system + "." + Self.root
-        nameFunctions(of: root)
+        nameFunctions(of: root, depth: 0)
+        if !isBridgeOnPCI { isaName = taken[root, default: SegmentNames()].next("ISA", avoiding: template(of: root)) }
     }
 
-    /// Functions with nodes, and bridges, from the root on; what is wired in a circle is not reached.
-    private mutating func nameFunctions(of bus: Int) {
-        guard let path = paths[bus] else { return }
-        // The ISA bridge's device holds others: nothing else may have its name.
+    /// Functions with nodes, and bridges, from the root on; what is wired in a circle is not reached, nor what is behind more bridges than PCI has numbers of buses.
+    private mutating func nameFunctions(of bus: Int, depth: Int) {
+        guard let path = paths[bus], depth < 255 else { return }
         var names = SegmentNames()
         for (instance, place) in board.pci.places.sorted(by: { $0.key < $1.key }) where place.bus == bus {
             guard paths[instance] == nil, isNamed(instance) else { continue }
-            let name = names.next(name(of: instance), avoiding: [])
+            let name = names.next(name(of: instance), avoiding: template(of: bus))
             self.names[instance] = name
             paths[instance] = path + "." + name
-            nameFunctions(of: instance)
+            nameFunctions(of: instance, depth: depth + 1)
         }
+        taken[bus] = names
+    }
+
+    /// AML that the device of a bus holds beside what is on the bus.
+    private func template(of bus: Int) -> [UInt8] {
+        board.parts.filter { $0.node.instance == bus }.flatMap(\.node.template)
     }
 
     private func isNamed(_ instance: Int) -> Bool {
@@ -69,7 +79,7 @@ struct NameSpace {
 
     private func hostBridge(_ root: Int, _ isa: [AML]) -> AML {
         var terms: [AML] = [
-            .name("_HID", .hardwareID(board.part(.hostBridge)?.node.hid ?? "PNP0A03")), .name("_ADR", .integer(0)),
+            .name("_HID", .hardwareID(board.part(.hostBridge)?.node.hid ?? "PNP0A03")),
             .name("_UID", .integer(0)), .name("_CRS", .resources(windows)),
         ]
         terms.append(AML(verbatim: board.part(.hostBridge)?.node.template ?? []))
@@ -142,7 +152,7 @@ struct NameSpace {
     private func isaBus(_ devices: [AML]) -> AML {
         let own = bridge.map { [AML(verbatim: $0.node.template)] + choices(of: $0) } ?? []
         return .device(
-            "ISA",
+            isaName,
             [.name("_HID", .hardwareID(bridge?.node.hid ?? "PNP0A05")), .name("_UID", .integer(1))] + own + devices)
     }
 
@@ -155,10 +165,11 @@ struct NameSpace {
 
     private func isaDevices(_ counts: inout [String: UInt64]) -> [AML] {
         let template = bridge?.node.template ?? []
-        var names = SegmentNames()
+        // Where the bridge is a bus of PCI too, its device holds what is on that.
+        var names = bridge.flatMap { taken[$0.node.instance] } ?? SegmentNames()
         var devices: [AML] = []
         for part in board.parts
-        where part.node.role == .device && !isOnPCI(part) && !part.hasNothing && !part.isMemoryAlone {
+        where part.node.role == .device && !isOnPCI(part) && part.isThere && !part.isMemoryAlone {
             devices.append(device(part, names.next(part.id, avoiding: template), &counts))
         }
         guard !board.otherPorts.isEmpty else { return devices }
@@ -202,6 +213,8 @@ struct NameSpace {
 }
 
 extension Board.Part {
+    /// Of what its node names it has something - or the node names nothing, or has methods, which need none.
+    var isThere: Bool { !hasNothing || !node.template.isEmpty || node.claims == [] && node.slots == [] }
     var isMemoryAlone: Bool { ports.isEmpty && channels.isEmpty && !memory.isEmpty }
 
     func resources(levels: Set<UInt32>) -> [Resource] {
