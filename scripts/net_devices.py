@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import re
 import socket
 import subprocess
@@ -154,9 +155,11 @@ def qcow2_with_a_backing_file(server, folder):
 
 
 def host_memory(machine):
-    """Bytes of the guest's that the host has given."""
-    with open(f"/proc/{machine.screen.process.pid}/status") as status:
-        return int(re.search(r"RssShmem:\s+(\d+) kB", status.read()).group(1)) << 10
+    """Bytes that the host has given for the guest's RAM."""
+    for link in pathlib.Path(f"/proc/{machine.screen.process.pid}/fd").iterdir():
+        if os.readlink(link).startswith("/memfd:backplane-ram"):
+            return link.stat().st_blocks * 512
+    raise AssertionError("the machine has no RAM")
 
 
 def ask(machine, command, **arguments):
