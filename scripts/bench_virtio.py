@@ -29,7 +29,7 @@ JOBS = {
     "fio, 4 KiB reads one by one": ("--rw=randread --bs=4k --iodepth=1 --number_ios={}", 4096),
 }
 STATUS = f"git status of {FILES} files on a share"
-GIT = TOOLS + "git -c safe.directory=* -C /share status --porcelain"
+GIT = TOOLS + "git -c safe.directory=* -C /share/tree status --porcelain"
 START = "microvm.yaml to /init"
 
 MACHINE = """\
@@ -65,7 +65,7 @@ def need(bench):
 
 
 def tools(folder):
-    """fio and git of this host, and the libraries that they need, as an archive."""
+    """fio and git of this host, and the libraries that they need, for the share."""
     host = folder / "host"
     host.mkdir()
     for name in ("fio", "git"):
@@ -74,13 +74,9 @@ def tools(folder):
         for path in re.findall(r"=> (/\S+)", subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout):
             if not re.match(r"(ld-linux|libc|libm|libpthread|libdl|librt)[-.]", Path(path).name):
                 shutil.copy(path, host / Path(path).name)
-    archive = folder / "host.tar"
-    subprocess.run(["tar", "-cf", archive, "-C", folder, "host"], check=True)
-    return archive
 
 
-def tree(folder):
-    share = folder / "share"
+def tree(share):
     for number in range(FILES):
         path = share / f"folder-{number % FOLDERS}" / f"file-{number}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +84,6 @@ def tree(folder):
     git = ["git", "-C", share, "-c", "user.name=bench", "-c", "user.email=bench@localhost"]
     for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "all"]):
         subprocess.run([*git, *words], check=True)
-    return share
 
 
 def data(folder, kind):
@@ -134,8 +129,8 @@ class Guest:
     def __init__(self, child, port):
         self.child, self.ssh = child, SSH(port).command
 
-    def run(self, command, **more):
-        told = subprocess.run([*self.ssh, command], capture_output=True, timeout=bench_soft.SECONDS, **more)
+    def run(self, command):
+        told = subprocess.run([*self.ssh, command], capture_output=True, timeout=bench_soft.SECONDS)
         if told.returncode != 0:
             raise Ended(f"'{command}' fails: {told.stderr[-300:]!r}")
 
@@ -150,12 +145,12 @@ class Guest:
         return tuple(max(a - b, 1e-3) for a, b in zip(self.cost(command), without))
 
 
-def turn(command, port, archive, environment, only):
+def turn(command, port, environment, only):
     """By row, CPU seconds and seconds."""
     with Child(command, environment) as child:
         answers(port, child)
         guest = Guest(child, port)
-        guest.run("tar -x -C /opt", input=archive.read_bytes())
+        guest.run("mkdir /share && modprobe 9pnet_virtio && mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 share /share && cp -r /share/host /opt/host")
         rows = {}
         for name, (words, count) in JOBS.items():
             if re.search(only, name):
@@ -164,7 +159,7 @@ def turn(command, port, archive, environment, only):
                 guest.run(nothing)
                 rows[name] = guest.net_cost(FIO + words.format(count), nothing)
         if re.search(only, STATUS):
-            guest.run("mkdir /share && modprobe 9pnet_virtio && mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 share /share && " + GIT)
+            guest.run(GIT)
             rows[STATUS] = guest.net_cost(GIT, TOOLS + "git --version")
         return rows
 
@@ -173,13 +168,15 @@ def compare(bench, kind, only=""):
     need(bench)
     folder = Path(bench.file(f"virtio-{kind}", "")).parent / f"virtio-{kind}-files"
     folder.mkdir()
-    archive = tools(folder)
-    tree(folder)
+    share = folder / "share"
+    share.mkdir()
+    tools(share)
+    tree(share / "tree")
     samples = []
     for _ in range(min(3, bench.rounds)):
         port = free_port()
-        mine = turn(ours(bench, folder, kind, port), port, archive, bench.environment, only)
-        samples.append((mine, turn(theirs(folder, kind, port), port, archive, None, only)))
+        mine = turn(ours(bench, folder, kind, port), port, bench.environment, only)
+        samples.append((mine, turn(theirs(folder, kind, port), port, None, only)))
     bench.report.details[f"virtio {kind}"] = samples
     for name in samples[0][0]:
         (mine, wall), (other, other_wall) = (
