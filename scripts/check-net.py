@@ -226,8 +226,9 @@ def main():
         def guests_on_networks():
             with net_machines.Process(backplane, arguments.engine, work) as process:
                 net_machines.guests_meet_on_a_hub(process)
-                net_machines.a_connection_goes_through_a_router(process)
                 net_machines.a_capture_is_read_by_tshark(process)
+                net_machines.much_goes_both_ways(process)
+                net_machines.a_connection_goes_through_a_router(process)
                 net_machines.the_host_meets_a_guest_on_a_tap(process)
                 net_machines.guests_leave(process)
 

@@ -102,11 +102,18 @@ def guests_meet_on_a_hub(process):
     told = router.ssh.run(f"{NetworkTools.PING} -c 20 -i 0.05 {left.address('west')}")
     assert re.search(r"20 packets transmitted, 20 received", told), told
     left.ssh.run(f"{NetworkTools.IPERF3} -s -D >/dev/null 2>&1")
+
+
+def much_goes_both_ways(process):
+    """And what that left of the capture has no block that is not whole."""
+    left, router = process.left, process.router
     for direction in ("", "-R"):
         told = json.loads(router.ssh.run(f"{NetworkTools.IPERF3} -c {left.address('west')} -t 3 {direction} -J"))
         rate = told["end"]["sum_received"]["bits_per_second"] / 1e6
         print(f"     iperf3 {direction or '  '} on the hub: {rate:.0f} Mbit/s")
         assert rate > 1, told["end"]
+    told = subprocess.run(["capinfos", "-c", "-M", process.capture], capture_output=True, text=True)
+    assert told.returncode == 0 and not told.stderr, (told.stdout, told.stderr)
 
 
 def a_connection_goes_through_a_router(process):
@@ -130,10 +137,10 @@ def tshark(path, *words):
 
 
 def a_capture_is_read_by_tshark(process):
-    """While frames are written, and afterwards: what was said above is in it, in both directions."""
+    """While frames are written, and afterwards: what was said above is in it, in both directions. Few of them, since tshark starts from the beginning each time."""
     left, router = process.left, process.router
     writer = subprocess.Popen(
-        [*router.ssh.command, f"{NetworkTools.IPERF3} -c {left.address('west')} -t 5"], stdout=subprocess.DEVNULL)
+        [*router.ssh.command, f"{NetworkTools.IPERF3} -c {left.address('west')} -t 10 -b 2M"], stdout=subprocess.DEVNULL)
     counts = []
     while writer.poll() is None:
         counts.append(len(tshark(process.capture, "-T", "fields", "-e", "frame.number").splitlines()))
