@@ -14,7 +14,7 @@ enum LeastPassedSize {
     static let memoryRange: UInt32 = 24
     static let mapping: UInt32 = 48
     static let surveyItem: UInt32 = 168
-    static let firmwareNode: UInt32 = 72
+    static let firmwareNode: UInt32 = 64
 }
 
 enum PassedStruct {

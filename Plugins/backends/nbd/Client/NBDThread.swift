@@ -110,7 +110,10 @@ final class NBDThread {
         case .negotiating(let connection, let deadline):
             if !isGrowing { window.giveUp(.ioError) }
             switch connection.phase {
-            case .ready: adopt(connection)
+            case .ready:
+                adopt(connection)
+                // What has waited while the image grew.
+                if case .up = link { send(connection) }
             case .lost: fail(server?.lastWords ?? connection.reason ?? "the server ends the connection")
             case .connecting where HostTime.now >= deadline:
                 fail("the server does not answer within \(patience / 1000) s")
