@@ -91,7 +91,7 @@ class UEFI:
         with Machine(command) as machine:
             machine.wait_for(r"GNU GRUB")
             self.enter(machine, "c")
-            machine.wait_for(r"grub> *$")
+            machine.wait_for(r"(?m)^grub> *$")
             self.enter(machine, "echo $cmdpath")
             machine.wait_for(r"(?m)^\(hd0,msdos2\)/efi/debian *$")
             assert machine.quit() == 0

@@ -65,6 +65,9 @@ public final class LogWriter: Sendable {
         }
     }
 
+    /// What the operator is told whatever the level.
+    public func say(_ text: String) { show(LogWriter.lines(.info, nil, text)) }
+
     /// Lines as they are, whatever the level.
     func show(_ lines: [String]) { state.withLock { put(lines, &$0) } }
 

@@ -66,7 +66,8 @@ struct GuestRunner {
     func waitForEnd() -> Int32 {
         if machines.count == 1 {
             let end = machines[0].waitForEnd()
-            if !end.reason.isEmpty { complain(end.reason) }
+            // The terminal is raw still, and may be painted.
+            if !end.reason.isEmpty { log.say(end.reason) }
             return end.status
         }
         let ends = Ends(count: machines.count)

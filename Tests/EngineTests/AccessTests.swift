@@ -80,6 +80,37 @@ struct AccessTests {
         #expect(bench.word64(0x700) == 0x0123_4567_89ab_cdef)
     }
 
+    /// The page directory's fourth entry, of 2 MiB at 6 MiB, leads elsewhere time and again; INVLPG names another page of the 512.
+    @Test(arguments: SoftExitTests.engines) func devicesAreFoundByTheTranslationOfTheMoment(engine: EngineKind) throws {
+        func access(_ opcode: UInt8, _ linear: UInt32) -> [UInt8] {
+            [opcode, 0x04, 0x25] + withUnsafeBytes(of: linear.littleEndian) { Array($0) }
+        }
+        func lead(to entry: UInt32) -> [UInt8] {
+            access(0xc7, 0x4018) + withUnsafeBytes(of: entry.littleEndian) { Array($0) }
+        }
+        let invlpg: [UInt8] = [0x0f, 0x01, 0x3c, 0x25, 0, 0x10, 0x60, 0]
+        let reloadCR3: [UInt8] = [0x0f, 0x20, 0xd8, 0x0f, 0x22, 0xd8]
+        let (write, read): (UInt8, UInt8) = (0x88, 0x8a)
+        var code = access(write, 0x60_0010) + access(write, 0x60_0011) + access(read, 0x60_0012)
+        code += lead(to: 0x80_0083) + invlpg + access(write, 0x60_0013) + access(read, 0x60_0014)
+        code += lead(to: 0xa0_0083) + reloadCR3 + access(read, 0x60_0015) + access(write, 0x60_0016)
+        // To RAM, and from it.
+        code += lead(to: 0x83) + invlpg + access(write, 0x60_0700) + access(read, 0x60_0701)
+        code += lead(to: 0xc0_0083) + invlpg + access(read, 0x60_0702) + access(write, 0x60_0703)
+        let bench = try GuestBench(code + [0xf4], .long, engine)
+        bench.store([0x11, 0x22], at: 0x700)
+        var (writes, reads): ([UInt64], [UInt64]) = ([], [])
+        bench.exits.onMemoryWrite = { address, _, _ in writes.append(address) }
+        bench.exits.onMemoryRead = { address, _ in
+            reads.append(address)
+            return 0x5a
+        }
+        try bench.runToHalt()
+        #expect(writes == [0x60_0010, 0x60_0011, 0x80_0013, 0xa0_0016, 0xc0_0703])
+        #expect(reads == [0x60_0012, 0x80_0014, 0xa0_0015, 0xc0_0702])
+        #expect(bench.word32(0x700) & 0xffff == 0x225a)
+    }
+
     @Test(arguments: EngineKind.here) func writesToROMComeOutAndChangeNothing(engine: EngineKind) throws {
         let bench = try GuestBench(Guests.rom32, .protected, engine)
         let rom = UnsafeMutableRawPointer.allocate(byteCount: 4096, alignment: 4096)

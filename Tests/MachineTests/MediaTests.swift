@@ -100,7 +100,7 @@ import Testing
         out(0x1f4, 0)
         out(0x1f5, 8)
         out(0x1f7, 0xa0)
-        for word in [0x28, 0, 0, UInt64(block) << 8, 0x0100, 0] as [UInt64] { out(0x1f0, word, width: 2) }
+        for word in [0x28, 0, UInt64(block) << 8, 0, 1, 0] as [UInt64] { out(0x1f0, word, width: 2) }
         meanwhile()
         let end = Date(timeIntervalSinceNow: 60)
         while input(0x1f7) & 0x80 != 0, Date() < end { machine.serveHost(milliseconds: 1) }

@@ -10,12 +10,16 @@ final class SoftMemory {
     /// Ascending and disjoint.
     private(set) var pieces: [MappedMemory] = []
     private var lastPiece: MappedMemory?
+    /// Where there is no piece, as the last search has found it; what a device answers lies there.
+    private var lastHole: Range<UInt64> = 0..<0
     /// One TLB after the other, by Privilege.
     /// SAFETY: in the state of the CPU that owns this.
     let tables: UnsafeMutableRawPointer
     /// Behind the TLB: what it had no room for.
     let second: SecondTLB
     let fetches = FetchTLB()
+    /// Pages of devices that were read and written last, since the TLB holds none.
+    private var (readDevice, writtenDevice) = (DevicePage(), DevicePage())
     /// What `fill` has found, for the access right behind it.
     private var walked: (linear: UInt64, kind: AccessKind, privilege: Privilege, physical: UInt64)?
     let blocks: BlockCache
@@ -46,6 +50,7 @@ final class SoftMemory {
     /// `keepsGlobal`: a load of CR3.
     func flush(keepsGlobal: Bool) {
         walked = nil
+        forgetDevices()
         let entries = tables.assumingMemoryBound(to: TLBEntry.self)
         second.flush(keepsGlobal: keepsGlobal)
         fetches.flush(keepsGlobal: keepsGlobal)
@@ -58,6 +63,7 @@ final class SoftMemory {
     /// INVLPG: large pages have an entry for each 4 KiB, and all of them go. true: code may have been fetched from there.
     func flush(page linear: UInt64) -> Bool {
         walked = nil
+        forgetDevices()
         if second.isLarge(linear) {
             flush(keepsGlobal: false)
             return true
@@ -117,7 +123,10 @@ final class SoftMemory {
             walked = nil
             if found.linear == linear, found.kind == kind, found.privilege == privilege { return found.physical }
         }
-        if kind != .fetch, let known = known(linear, kind, privilege) { return known }
+        if kind != .fetch {
+            let device = kind == .write ? writtenDevice : readDevice
+            if let physical = device.find(linear, privilege) ?? known(linear, kind, privilege) { return physical }
+        }
         var page: PageTranslation
         do throws(PageWalk.Failure) {
             page = try PageWalk.walk(self, s, linear, marks: true)
@@ -132,9 +141,24 @@ final class SoftMemory {
             if marked != leaf.value { writePhysical(s, leaf.address, leaf.width, marked) }
             page.isDirty = marked & PageWalk.dirty != 0
         }
-        if kind == .fetch { fetches.last = page } else { fill(linear, page, privilege, s) }
+        if kind == .fetch {
+            fetches.last = page
+        } else {
+            fill(linear, page, privilege, s)
+            noteDevice(DevicePage(linear, page.physical, privilege), kind)
+        }
         return page.physical
     }
+
+    private func noteDevice(_ page: DevicePage, _ kind: AccessKind) {
+        if kind == .write {
+            if writable(page.physical) == nil { writtenDevice = page }
+        } else if readable(page.physical) == nil {
+            readDevice = page
+        }
+    }
+
+    private func forgetDevices() { (readDevice, writtenDevice) = (DevicePage(), DevicePage()) }
 
     /// For an access that is tried again: what the walk has found counts for the interpreter's next one, if the TLB has not got it. false: the
     /// fault is left.
@@ -335,12 +359,18 @@ final class SoftMemory {
     /// The piece that holds an address.
     private func piece(at physical: UInt64) -> MappedMemory? {
         if let piece = lastPiece, piece.contains(physical) { return piece }
+        if lastHole.contains(physical) { return nil }
         var (low, high) = (0, pieces.count)
         while low < high {
             let middle = (low + high) / 2
             if pieces[middle].address <= physical { low = middle + 1 } else { high = middle }
         }
-        guard low > 0, pieces[low - 1].contains(physical) else { return nil }
+        guard low > 0, pieces[low - 1].contains(physical) else {
+            let before = low > 0 ? pieces[low - 1].address &+ pieces[low - 1].length : 0
+            let next = low < pieces.count ? pieces[low].address : .max
+            lastHole = min(before, physical)..<max(next, physical)
+            return nil
+        }
         lastPiece = pieces[low - 1]
         return lastPiece
     }
@@ -360,7 +390,8 @@ final class SoftMemory {
     /// A range of whole pages has changed; translations that lead there go.
     func update(_ range: ClosedRange<UInt64>, _ new: [MappedMemory]) {
         MappedMemory.replace(range, in: &pieces, by: new)
-        lastPiece = nil
+        (lastPiece, lastHole) = (nil, 0..<0)
+        forgetDevices()
         let entries = tables.assumingMemoryBound(to: TLBEntry.self)
         for index in 0..<TLBEntry.count * Privilege.count where range.contains(entries[index].physical & ~0xfff) {
             entries[index] = .empty(index)
@@ -392,5 +423,23 @@ final class SoftMemory {
             var value = value
             memcpy(host, &value, size)
         }
+    }
+}
+
+/// A page that leads to no plain memory, with the rights that its walk has found.
+private struct DevicePage {
+    private var linear: UInt64 = 1
+    private(set) var physical: UInt64 = 0
+    private var privilege = Privilege.supervisor
+
+    /// None.
+    init() {}
+
+    init(_ linear: UInt64, _ physical: UInt64, _ privilege: Privilege) {
+        (self.linear, self.physical, self.privilege) = (linear & ~0xfff, physical & ~0xfff, privilege)
+    }
+
+    func find(_ linear: UInt64, _ privilege: Privilege) -> UInt64? {
+        self.linear == linear & ~0xfff && self.privilege == privilege ? physical | linear & 0xfff : nil
     }
 }

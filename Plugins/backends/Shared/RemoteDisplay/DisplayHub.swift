@@ -7,7 +7,7 @@ import PluginKit
 /// for nothing but a short monitor; all encoding is done on the other side, the thread of whoever has the connections.
 public final class DisplayHub: @unchecked Sendable {
     /// Milliseconds between two looks at the device: the least while something changes, the most while nothing does.
-    private static let (shortest, longest): (Int64, Int64) = (20, 160)
+    private static let (shortest, longest): (Int64, Int64) = (20, 320)
     /// A device that has not answered for so long is asked anew, as if it were the first time: it may have been off line.
     private static let patience: Int64 = 2000
     /// A client waits no longer for its first picture.

@@ -70,7 +70,7 @@ extension Session {
         }
     }
 
-    /// Message and number of rectangles: at most one for each tile, and Tight's parts are larger than tiles. A picture has fewer than 65536 tiles.
+    /// Message and number of rectangles: at most one for each tile, or two of Tight's parts. A picture has fewer than 32768 tiles.
     private mutating func beginUpdate(_ count: Int) { output += [0, 0] + Wire.u16(count) }
 
     private mutating func appendHeader(_ area: PixelArea, _ encoding: Int32) {

@@ -1,7 +1,8 @@
 /// Tight (rfbproto, 7.7.8): one colour, a palette, or pixels, deflated. noVNC has it and not ZRLE. Not made: JPEG, PNG and gradients.
 struct Tight {
-    /// Of one rectangle: the protocol has 2048 pixels in a line, and palettes are for parts of a screen.
-    static let (mostWidth, mostHeight) = (512, 128)
+    /// Of one rectangle: the protocol has 2048 pixels in a line, and palettes are for parts of a screen. So large that the one before, which is often
+    /// alike, lies in deflate's window of 32 KiB: with 512 by 128 what repeats beside and below was twice as long, and took twice as long.
+    static let (mostWidth, mostHeight) = (256, 32)
     /// What is shorter is not deflated.
     private static let shortest = 12
 

@@ -78,7 +78,7 @@ extension VGA {
         let (offset, reached) = place(address &- window.lowerBound, chains ? .chained : oddEven ? .oddEven : .planar)
         let planes = reached & state.sequencer[Sequencer.mapMask]
         guard planes != 0 else { return nil }
-        let result = written(value)
+        let result = changesValues ? written(value) : Self.repeated(value)
         let place = offset * 4
         if planes & 1 != 0 { memory[place] = UInt8(truncatingIfNeeded: result) }
         if planes & 2 != 0 { memory[place + 1] = UInt8(truncatingIfNeeded: result &>> 8) }
@@ -87,12 +87,16 @@ extension VGA {
         return offset
     }
 
+    /// A written byte is not simply the one that each plane gets.
+    @inline(__always)
+    private var changesValues: Bool {
+        let graphics = state.graphics
+        return graphics[Graphics.mode] & 3 | graphics[Graphics.rotate] | graphics[Graphics.enableSetReset]
+            | ~graphics[Graphics.bitMask] != 0
+    }
+
     /// The four planes' bytes that a written byte makes.
     private func written(_ value: UInt8) -> UInt32 {
-        let changing =
-            state.graphics[Graphics.mode] & 3 | state.graphics[Graphics.rotate]
-            | state.graphics[Graphics.enableSetReset] | ~state.graphics[Graphics.bitMask]
-        if changing == 0 { return Self.repeated(value) }
         let graphics = state.graphics
         let rotated = Self.rotate(value, graphics[Graphics.rotate] & 7)
         let setReset = Self.spread(graphics[Graphics.setReset])
