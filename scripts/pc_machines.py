@@ -319,6 +319,7 @@ class Checks:
     def check(self, outcome, body):
         if not re.search(self.only, outcome):
             return
+        begin = time.monotonic()
         try:
             body()
         except (AssertionError, OSError, subprocess.SubprocessError) as error:
@@ -326,4 +327,4 @@ class Checks:
             print(f"FAILED {outcome}\n    {error}", flush=True)
         else:
             self.passed += 1
-            print(f"ok     {outcome}", flush=True)
+            print(f"ok     {outcome} ({time.monotonic() - begin:.0f} s)", flush=True)

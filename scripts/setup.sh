@@ -20,6 +20,10 @@ for package in $need; do
 done
 command -v swift >/dev/null || { echo "Backplane needs Swift 6.3 (https://www.swift.org/install/linux) on the PATH." >&2; exit 1; }
 [ -z "$missing" ] && exit 0
+# One at a time: apt's lists have one lock, for which nobody waits.
+mkdir -p "$(dirname "$0")/../.build"
+exec 9>"$(dirname "$0")/../.build/setup.lock"
+flock 9
 sudo=
 [ "$(id -u)" = 0 ] || sudo=sudo
 echo "Installing:$missing"

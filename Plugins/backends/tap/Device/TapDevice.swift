@@ -19,9 +19,19 @@ public final class TapDevice: Sendable {
     public init(name: String) throws(Problem) {
         try Self.check(name: name)
         descriptor = try Self.open()
-        do throws(HostCallError) { try HostCallError.check(bh_tap_attach(descriptor.raw, name)) } catch {
+        do throws(HostCallError) { try HostCallError.check(Self.attach(descriptor, name)) } catch {
             throw Problem(text: Self.sentence(error, name))
         }
+    }
+
+    /// Whom another part of this process starts has what was open here until it is another program: for a moment a device may be in use that nobody has.
+    private static func attach(_ descriptor: Descriptor, _ name: String) -> Int32 {
+        var result = bh_tap_attach(descriptor.raw, name)
+        for _ in 0..<50 where result == -EBUSY {
+            usleep(20_000)
+            result = bh_tap_attach(descriptor.raw, name)
+        }
+        return result
     }
 
     /// What can be said without touching the device.
