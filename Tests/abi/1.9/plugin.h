@@ -932,7 +932,8 @@ typedef struct bp_firmware_node {
     const char *const *cids;   /* _CID, of the same form; NULL: none */
     const char *const *claims; /* names of claims (bp_claim) whose ports or memory it has. Each is there once connect is done, or the node is optional */
     const char *const *slots;  /* names of slots of irq-line/1 and dma-channel/1 whose interrupts and channels it has */
-    const uint8_t *aml;        /* declarations in ACPI machine language that its device has too, outside of methods no statements (Scope, If); at most 65536 bytes */
+    const uint8_t *aml;        /* declarations in ACPI machine language that its device has too, at most 65536 bytes; no statements (Scope, If)
+                                * but in methods */
     uint64_t aml_length;
     const char *const *links;  /* names, of four characters, of interrupt link devices (PNP0C0F) that `aml` defines, by number of the instance's
                                 * irq-line/1. Their _PRS is added: it depends on the machine */
