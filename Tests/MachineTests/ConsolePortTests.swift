@@ -65,6 +65,14 @@ import Testing
         #expect(nothing == [] && driver.used(3) == said && !driver.needsReset)
     }
 
+    @Test func aReceiveBufferWithoutRoomIsTheDriversMistake() throws {
+        let (driver, tty, _) = try driver("roomless")
+        defer { driver.machine.tearDown() }
+        tty.type("x")
+        driver.offer(0, 0, .init(address: 0x3_0000, length: 64))
+        #expect(driver.needsReset && driver.used(0) == 0)
+    }
+
     @Test func bytesGoToAPortThatIsOpen() throws {
         let (driver, tty, agent) = try driver("bytes")
         defer { driver.machine.tearDown() }

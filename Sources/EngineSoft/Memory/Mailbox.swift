@@ -16,6 +16,8 @@ final class Mailbox: @unchecked Sendable {
     // SAFETY: allocated here, freed in deinit; `mail` is touched with the lock held.
     private let lock = UnsafeMutablePointer<ch_lock>.allocate(capacity: 1)
     private var mail = Mail()
+    /// Of the next mail: a guest may give back a gigabyte of them at once.
+    private var written: Set<UInt64> = []
 
     init() { lock.initialize(to: ch_lock()) }
     deinit { lock.deallocate() }
@@ -33,15 +35,16 @@ final class Mailbox: @unchecked Sendable {
 
     func put(written page: UInt64) {
         ch_lock_acquire(lock)
-        if !mail.written.contains(page) { mail.written.append(page) }
+        written.insert(page)
         ch_lock_release(lock)
     }
 
     func take() -> Mail {
         ch_lock_acquire(lock)
         defer { ch_lock_release(lock) }
-        let taken = mail
-        mail = Mail()
+        var taken = mail
+        if !written.isEmpty { taken.written = written.sorted() }
+        (mail, written) = (Mail(), [])
         return taken
     }
 }

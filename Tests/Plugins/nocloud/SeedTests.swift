@@ -55,11 +55,11 @@ import Testing
         }
         var seed = Seed(userData: [1])
         let first = meta(seed)
-        #expect(first.hasPrefix("instance-id: iid-") && first == meta(seed))
+        #expect(first.hasPrefix("instance-id: 'iid-") && first == meta(seed))
         seed.userData = [2]
         #expect(meta(seed) != first)
         (seed.instanceID, seed.hostname) = ("one", "box")
-        #expect(meta(seed) == "instance-id: one\nlocal-hostname: box\n")
+        #expect(meta(seed) == "instance-id: 'one'\nlocal-hostname: 'box'\n")
     }
 
     @Test func xorrisoFindsTheFiles() throws {

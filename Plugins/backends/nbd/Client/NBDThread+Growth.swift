@@ -8,7 +8,7 @@ extension NBDThread {
     func grow(to size: UInt64, _ connection: NBDConnection) {
         wantedSize = nil
         guard case .image(let path, let format) = engine.source.place else { return }
-        isGrowing = true
+        (isGrowing, mayHaveGrown) = (true, true)
         connection.end(milliseconds: 300)
         link = .down(until: 0)
         server?.end()
@@ -40,6 +40,7 @@ enum QEMUImage {
             listen(output, &words)
             guard HostTime.now < deadline else {
                 _ = bh_kill(process, SIGKILL)
+                for _ in 0..<500 where bh_reap(process) != 1 { usleep(2000) }
                 throw NBDError("qemu-img does not end")
             }
             usleep(2000)

@@ -32,6 +32,8 @@ final class NBDThread {
     var wantedSize: UInt64?
     /// It is being made larger, or its server starts anew since: requests wait.
     var isGrowing = false
+    /// Its image may be larger than the disk is known to be, until a server has told.
+    var mayHaveGrown = false
     /// What the first connection found; nil: there was none yet.
     private var export: NBDExport?
     private var window = RequestWindow(.init(data: 1, clear: 1, parts: mostParts))
@@ -128,10 +130,17 @@ final class NBDThread {
             }
             if connection.phase == .lost { lose(connection.reason ?? "the server ends the connection") }
         case .down(let time):
-            wantedSize = nil
+            forgetWantedSize()
             failAll()
             if HostTime.now >= time { begin() }
         }
+    }
+
+    private func forgetWantedSize() {
+        if wantedSize != nil {
+            engine.link.log(.error, "'\(engine.source.name)' is not made larger: its server is gone")
+        }
+        wantedSize = nil
     }
 
     /// An attempt has come to nothing.
@@ -152,7 +161,7 @@ final class NBDThread {
     private func adopt(_ connection: NBDConnection) {
         do throws(NBDError) {
             let found = try connection.export()
-            if let export, isGrowing, found.size >= export.size {
+            if let export, mayHaveGrown, found.size >= export.size {
                 self.export?.size = found.size
                 engine.hasGrown(to: found.size)
             } else if let export, export.size != found.size {
@@ -169,7 +178,7 @@ final class NBDThread {
             said = ""
             engine.setConnected(true)
             if export != nil, !isGrowing { engine.link.log(.info, "'\(engine.source.name)' is back") }
-            isGrowing = false
+            (isGrowing, mayHaveGrown) = (false, false)
             if export == nil {
                 export = found
                 engine.hasOpened(.success(found))
@@ -193,7 +202,7 @@ final class NBDThread {
             "'\(engine.source.name)' is lost: \(server?.lastWords ?? reason); the guest gets I/O errors until it is back"
         )
         engine.setConnected(false)
-        wantedSize = nil
+        forgetWantedSize()
         let lasted = HostTime.now - isUpSince
         pause = lasted >= NBDThread.lasting ? NBDThread.shortestPause : min(pause * 2, NBDThread.longestPause)
         disconnect(until: HostTime.now + pause)

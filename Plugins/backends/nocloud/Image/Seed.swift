@@ -26,8 +26,13 @@ public struct Seed: Equatable, Sendable {
 
     private var madeMetaData: [UInt8] {
         let id = instanceID.isEmpty ? "iid-" + String(hash, radix: 16) : instanceID
-        let name = hostname.isEmpty ? "" : "local-hostname: \(hostname)\n"
-        return Array("instance-id: \(id)\n\(name)".utf8)
+        let name = hostname.isEmpty ? "" : "local-hostname: \(quoted(hostname))\n"
+        return Array("instance-id: \(quoted(id))\n\(name)".utf8)
+    }
+
+    /// As YAML takes it for text, whatever it looks like.
+    private func quoted(_ text: String) -> String {
+        "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "''") + "'"
     }
 
     /// FNV-1a of 64 bits.

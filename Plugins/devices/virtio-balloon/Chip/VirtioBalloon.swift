@@ -16,8 +16,10 @@ public struct VirtioBalloon: Sendable {
 
     /// Guest pages as the driver counts them, whatever its CPU's are (5.5.6).
     public static let pageSize: UInt64 = 4096
-    /// Page numbers of one buffer that count. Linux puts 256 into one; what is beyond stays with the guest.
-    public static let mostPages = 1024
+    /// Page numbers of one buffer that count, as Linux puts them into one; what is beyond stays with the guest.
+    public static let mostPages = 256
+    /// The same of ranges that are reported, of which Linux has 32.
+    public static let mostRanges = 64
 
     private let offered: VirtioFeatures
 
@@ -93,7 +95,7 @@ public struct VirtioBalloon: Sendable {
 
     /// The memory that a buffer of free pages is (5.5.6.7).
     public static func ranges(of chain: Chain) -> [Chain.Range] {
-        chain.writable.map { .init(address: $0.address, length: UInt64($0.length)) }
+        chain.writable.prefix(mostRanges).map { .init(address: $0.address, length: UInt64($0.length)) }
     }
 }
 

@@ -174,6 +174,7 @@ final class VirtioConsolePlugin: VirtioDevice {
         let queue = VirtioConsole.receiveQueue(of: port)
         do throws(VirtQueue.Violation) {
             while mayReceive(port), !ports[port].waiting.isEmpty, let memory, let chain = nextBuffer(queue) {
+                guard chain.writableLength > 0 else { throw .badRequest }
                 let written = try chain.write(ports[port].waiting, memory)
                 finish(queue, chain, written: written)
                 ports[port].waiting.removeFirst(Int(written))
