@@ -4,6 +4,9 @@
 
 typedef uint64_t (*forwarded)(void *self, uint32_t index, uint64_t a, uint64_t b, uint64_t c, uint64_t d);
 
+/* Calls within each other, by a chain of instances: what is beyond waits, or is busy, before the stack ends (1 MiB, Threads.swift). */
+enum { MOST_CALLS = 256 };
+
 static void account(ch_wire *wire, uint32_t function) {
     if (function == wire->asks) ch_debt_ask(wire->debt);
     if (function == wire->answers) ch_debt_answer(wire->debt);
@@ -15,7 +18,7 @@ static inline uint64_t forward(ch_wire *wire, uint32_t function, uint64_t a, uin
     if (__builtin_expect(__atomic_load_n(&wire->machine->holder, __ATOMIC_RELAXED) != ch_thread_id(), 0))
         return wire->machine->call_refused(wire->machine, wire, function);
     if (__builtin_expect(wire->debt != NULL, 0)) account(wire, function);
-    if (__builtin_expect(node->depth != 0 || node->is_offline || !wire->self, 0)) {
+    if (__builtin_expect(node->depth != 0 || node->is_offline || !wire->self || wire->machine->depth > MOST_CALLS, 0)) {
         uint64_t arguments[4] = {a, b, c, d};
         return wire->machine->call_later(wire->machine, wire, function, arguments);
     }

@@ -145,6 +145,9 @@ final class SoftMemory {
             fetches.last = page
         } else {
             fill(linear, page, privilege, s)
+            // What the page was for the other kind of access may be older.
+            let isNews = readDevice.isOlder(than: page.physical, linear)
+            if isNews || writtenDevice.isOlder(than: page.physical, linear) { forgetDevices() }
             noteDevice(DevicePage(linear, page.physical, privilege), kind)
         }
         return page.physical
@@ -207,6 +210,8 @@ final class SoftMemory {
     private func pageFault(
         _ s: S, _ linear: UInt64, _ kind: AccessKind, _ privilege: Privilege, isProtection: Bool, isReserved: Bool
     ) -> UInt64? {
+        // As its entries in a TLB go (SDM volume 3, 4.10.4.1): who makes the page good need not say so.
+        forgetDevices()
         let code = PageWalk.errorCode(isProtection: isProtection, kind, privilege, isReserved: isReserved, s)
         s.setFault(Vector.pf, code: code)
         s.cpu.pointee.cr2 = linear
@@ -437,6 +442,11 @@ private struct DevicePage {
 
     init(_ linear: UInt64, _ physical: UInt64, _ privilege: Privilege) {
         (self.linear, self.physical, self.privilege) = (linear & ~0xfff, physical & ~0xfff, privilege)
+    }
+
+    /// The page is another one by now.
+    func isOlder(than physical: UInt64, _ linear: UInt64) -> Bool {
+        self.linear == linear & ~0xfff && self.physical != physical & ~0xfff
     }
 
     func find(_ linear: UInt64, _ privilege: Privilege) -> UInt64? {

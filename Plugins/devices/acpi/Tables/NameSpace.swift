@@ -109,8 +109,10 @@ struct NameSpace {
         case .nowhere: return nil
         case .interrupt(let number): return .init(device: route.device, pin: route.pin, .interrupt(number))
         case .link(let instance, let index):
-            guard let path = paths[instance], let link = links(of: instance)?[index] else { return nil }
-            return .init(device: route.device, pin: route.pin, .link(path + "." + link))
+            guard let path = paths[instance], let links = links(of: instance), links.indices.contains(index) else {
+                return nil
+            }
+            return .init(device: route.device, pin: route.pin, .link(path + "." + links[index]))
         }
     }
 
@@ -164,7 +166,8 @@ struct NameSpace {
     private func isOnPCI(_ part: Board.Part) -> Bool { board.pci.places[part.node.instance] != nil }
 
     private func isaDevices(_ counts: inout [String: UInt64]) -> [AML] {
-        let template = bridge?.node.template ?? []
+        // All that its device declares, whichever of its nodes does.
+        let template = bridge.map { template(of: $0.node.instance) } ?? []
         // Where the bridge is a bus of PCI too, its device holds what is on that.
         var names = bridge.flatMap { taken[$0.node.instance] } ?? SegmentNames()
         var devices: [AML] = []
