@@ -18,8 +18,7 @@ final class SoftMemory {
     /// Behind the TLB: what it had no room for.
     let second: SecondTLB
     let fetches = FetchTLB()
-    /// Pages of devices that were read and written last, since the TLB holds none.
-    private var (readDevice, writtenDevice) = (DevicePage(), DevicePage())
+    private var devices = DevicePages()
     /// What `fill` has found, for the access right behind it.
     private var walked: (linear: UInt64, kind: AccessKind, privilege: Privilege, physical: UInt64)?
     let blocks: BlockCache
@@ -50,7 +49,7 @@ final class SoftMemory {
     /// `keepsGlobal`: a load of CR3.
     func flush(keepsGlobal: Bool) {
         walked = nil
-        forgetDevices()
+        devices.forget()
         let entries = tables.assumingMemoryBound(to: TLBEntry.self)
         second.flush(keepsGlobal: keepsGlobal)
         fetches.flush(keepsGlobal: keepsGlobal)
@@ -63,7 +62,7 @@ final class SoftMemory {
     /// INVLPG: large pages have an entry for each 4 KiB, and all of them go. true: code may have been fetched from there.
     func flush(page linear: UInt64) -> Bool {
         walked = nil
-        forgetDevices()
+        devices.forget()
         if second.isLarge(linear) {
             flush(keepsGlobal: false)
             return true
@@ -124,8 +123,9 @@ final class SoftMemory {
             if found.linear == linear, found.kind == kind, found.privilege == privilege { return found.physical }
         }
         if kind != .fetch {
-            let device = kind == .write ? writtenDevice : readDevice
-            if let physical = device.find(linear, privilege) ?? known(linear, kind, privilege) { return physical }
+            if let physical = devices.find(linear, kind, privilege) ?? known(linear, kind, privilege) {
+                return physical
+            }
         }
         var page: PageTranslation
         do throws(PageWalk.Failure) {
@@ -145,23 +145,12 @@ final class SoftMemory {
             fetches.last = page
         } else {
             fill(linear, page, privilege, s)
-            // What the page was for the other kind of access may be older.
-            let isNews = readDevice.isOlder(than: page.physical, linear)
-            if isNews || writtenDevice.isOlder(than: page.physical, linear) { forgetDevices() }
-            noteDevice(DevicePage(linear, page.physical, privilege), kind)
+            devices.forgetOlder(than: page.physical, linear)
+            let isMemory = kind == .write ? writable(page.physical) != nil : readable(page.physical) != nil
+            if !isMemory { devices.note(linear, page.physical, kind, privilege) }
         }
         return page.physical
     }
-
-    private func noteDevice(_ page: DevicePage, _ kind: AccessKind) {
-        if kind == .write {
-            if writable(page.physical) == nil { writtenDevice = page }
-        } else if readable(page.physical) == nil {
-            readDevice = page
-        }
-    }
-
-    private func forgetDevices() { (readDevice, writtenDevice) = (DevicePage(), DevicePage()) }
 
     /// For an access that is tried again: what the walk has found counts for the interpreter's next one, if the TLB has not got it. false: the
     /// fault is left.
@@ -211,7 +200,7 @@ final class SoftMemory {
         _ s: S, _ linear: UInt64, _ kind: AccessKind, _ privilege: Privilege, isProtection: Bool, isReserved: Bool
     ) -> UInt64? {
         // As its entries in a TLB go (SDM volume 3, 4.10.4.1): who makes the page good need not say so.
-        forgetDevices()
+        devices.forget()
         let code = PageWalk.errorCode(isProtection: isProtection, kind, privilege, isReserved: isReserved, s)
         s.setFault(Vector.pf, code: code)
         s.cpu.pointee.cr2 = linear
@@ -396,7 +385,7 @@ final class SoftMemory {
     func update(_ range: ClosedRange<UInt64>, _ new: [MappedMemory]) {
         MappedMemory.replace(range, in: &pieces, by: new)
         (lastPiece, lastHole) = (nil, 0..<0)
-        forgetDevices()
+        devices.forget()
         let entries = tables.assumingMemoryBound(to: TLBEntry.self)
         for index in 0..<TLBEntry.count * Privilege.count where range.contains(entries[index].physical & ~0xfff) {
             entries[index] = .empty(index)
@@ -428,28 +417,5 @@ final class SoftMemory {
             var value = value
             memcpy(host, &value, size)
         }
-    }
-}
-
-/// A page that leads to no plain memory, with the rights that its walk has found.
-private struct DevicePage {
-    private var linear: UInt64 = 1
-    private(set) var physical: UInt64 = 0
-    private var privilege = Privilege.supervisor
-
-    /// None.
-    init() {}
-
-    init(_ linear: UInt64, _ physical: UInt64, _ privilege: Privilege) {
-        (self.linear, self.physical, self.privilege) = (linear & ~0xfff, physical & ~0xfff, privilege)
-    }
-
-    /// The page is another one by now.
-    func isOlder(than physical: UInt64, _ linear: UInt64) -> Bool {
-        self.linear == linear & ~0xfff && self.physical != physical & ~0xfff
-    }
-
-    func find(_ linear: UInt64, _ privilege: Privilege) -> UInt64? {
-        self.linear == linear & ~0xfff && self.privilege == privilege ? physical | linear & 0xfff : nil
     }
 }
