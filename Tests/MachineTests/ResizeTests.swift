@@ -48,7 +48,7 @@ import Testing
         #expect(driver.config(0) == 4096)
     }
 
-    @Test(arguments: ["512", "1048577", "0xffffffffffffffff", "8000000TiB", "x"])
+    @Test(arguments: ["512", "1048577", "0xffffffffffffffff", "9000000TiB", "x"])
     func noDiskShrinksOrHasHalfASector(_ size: String) throws {
         let driver = try driver()
         defer {

@@ -167,7 +167,7 @@ struct NameSpace {
 
     private func isaDevices(_ counts: inout [String: UInt64]) -> [AML] {
         // All that its device declares, whichever of its nodes does.
-        let template = bridge.map { template(of: $0.node.instance) } ?? []
+        let template = bridge.map { self.template(of: $0.node.instance) } ?? []
         // Where the bridge is a bus of PCI too, its device holds what is on that.
         var names = bridge.flatMap { taken[$0.node.instance] } ?? SegmentNames()
         var devices: [AML] = []
