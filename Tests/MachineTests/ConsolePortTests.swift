@@ -66,11 +66,15 @@ import Testing
     }
 
     @Test func aReceiveBufferWithoutRoomIsTheDriversMistake() throws {
-        let (driver, tty, _) = try driver("roomless")
+        let (driver, _, agent) = try driver("roomless")
         defer { driver.machine.tearDown() }
-        tty.type("x")
-        driver.offer(0, 0, .init(address: 0x3_0000, length: 64))
-        #expect(driver.needsReset && driver.used(0) == 0)
+        agent.type("hello")
+        driver.offer(4, 0, .init(address: 0x3_0000, length: 64))
+        var said: UInt64 = 0
+        say(driver, &said, [1, 0, 0, 0, 3, 0, 1, 0])
+        #expect(!driver.needsReset)
+        say(driver, &said, [1, 0, 0, 0, 6, 0, 1, 0])
+        #expect(driver.needsReset && driver.used(4) == 0)
     }
 
     @Test func bytesGoToAPortThatIsOpen() throws {

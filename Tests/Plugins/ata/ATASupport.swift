@@ -124,6 +124,8 @@ struct Rig {
         return bytes
     }
 
+    /// Swift 6.3.1 inlines it where nobody wants the result, and fills that array when it has been freed.
+    @inline(never)
     mutating func bulk(_ bytes: Int) -> [UInt8] {
         var data = [UInt8](repeating: 0, count: bytes)
         var span = data.mutableSpan
