@@ -205,11 +205,7 @@ def main():
             screen.wait_for(r"GNU GRUB")
             screen.tell("sendkey", "down")
             screen.tell("sendkey", "ret")
-            screen.wait_for(r"debian login:")
-            screen.type("root\n")
-            screen.wait_for(r"Password:")
-            screen.type("backplane\n")
-            screen.wait_for(r"root@debian:~#")
+            screen.log_in()
 
         def debian_to_its_prompt():
             """Debian's disk: GRUB's entry by keys, a login by keys, the hardware as Linux found it, ssh by a forwarded port, ACPI's power button."""

@@ -192,6 +192,13 @@ class Screen:
     def text(self):
         return self.tell("info", "display")
 
+    def log_in(self):
+        """As root of Debian's disk, by keys, to the shell's prompt."""
+        for pattern, answer in ((r"debian login:", "root\n"), (r"Password:", "backplane\n")):
+            self.wait_for(pattern)
+            self.type(answer)
+        self.wait_for(r"root@debian:~#")
+
     def wait_for(self, pattern):
         end, text = time.monotonic() + PATIENCE, ""
         while time.monotonic() < end:

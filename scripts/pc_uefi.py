@@ -79,11 +79,7 @@ class UEFI:
             # By the name that removable media have: the firmware knows no other.
             screen.wait_for_serial("GNU GRUB")
             screen.tell("sendkey", "ret")
-            screen.wait_for(r"debian login:")
-            screen.type("root\n")
-            screen.wait_for(r"Password:")
-            screen.type("backplane\n")
-            screen.wait_for(r"root@debian:~#")
+            screen.log_in()
             screen.type("efibootmgr --create --part 2 --label debian --loader /efi/debian/grubx64.efi\n")
             screen.wait_for(r"BootOrder: (?s:.*)debian")
             screen.type("poweroff\n")
