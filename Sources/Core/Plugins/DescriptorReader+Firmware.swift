@@ -4,8 +4,6 @@
 import CBackplane
 
 extension DescriptorReader {
-    /// Sizes in ABI 1.9.
-    private static let leastNodeSize: UInt32 = 64
     private static let mostNodes: UInt32 = 16
     private static let mostEntries = 64
     private static let longestName = 63
@@ -19,7 +17,7 @@ extension DescriptorReader {
         let sharesDevice = isFunction(type)
         var declared: Set<String> = []
         return try each(
-            raw.nodes, raw.node_count, "class '\(type.name)': firmware node", leastSize: Self.leastNodeSize,
+            raw.nodes, raw.node_count, "class '\(type.name)': firmware node", leastSize: LeastPassedSize.firmwareNode,
             since: "1.9"
         ) { (raw: bp_firmware_node) throws(LibraryError) in
             do throws(LibraryError) {

@@ -14,6 +14,7 @@ enum LeastPassedSize {
     static let memoryRange: UInt32 = 24
     static let mapping: UInt32 = 48
     static let surveyItem: UInt32 = 168
+    /// In ABI 1.9, which has brought it.
     static let firmwareNode: UInt32 = 64
 }
 
