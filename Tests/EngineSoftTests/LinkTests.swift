@@ -39,4 +39,36 @@ struct LinkTests {
         #expect(end.how == "halted")
         #expect(end.registers[6] == 400 && end.registers[7] == 6, "\(end.registers[6]), \(end.registers[7])")
     }
+
+    /// What lies behind its page's end is another page's, is written, and is written on the first page.
+    @Test(arguments: [Translation.off, .on, .always]) func anInstructionOnTwoPagesIsWhatBothHaveNow(
+        translation: Translation
+    ) throws {
+        var code = [UInt8](repeating: 0x90, count: 0x1000)
+        func put(_ place: Int, _ bytes: [UInt8]) { code.replaceSubrange(place..<(place + bytes.count), with: bytes) }
+        // ECX times, then to R12.
+        func times(_ count: Int, then next: Int) -> [UInt8] {
+            [0xb9] + Self.bytes(count) + [0x41, 0xbc] + Self.bytes(next) + [0xff, 0xe5]
+        }
+        put(0x00, [0x31, 0xf6, 0xbd] + Self.bytes(0x4020) + times(20_000, then: 0x4080))  // xor esi, esi; mov ebp
+        put(0x20, [0xe9] + Self.bytes(0x4ffd - 0x4025))
+        put(0x40, [0xff, 0xc9, 0x75, 3, 0x41, 0xff, 0xe4, 0xff, 0xe5])  // dec ecx; jnz; jmp r12; jmp rbp
+        // The page at 5000H is that at 11000H.
+        put(0x80, [0x48, 0xc7, 0x04, 0x25] + Self.bytes(0xb028) + Self.bytes(0x11003))
+        put(0x8c, [0x0f, 0x20, 0xd8, 0x0f, 0x22, 0xd8] + times(300, then: 0x40b0))  // mov rax, cr3; mov cr3, rax
+        // mov byte [11000H], 2; [4fffH], 2
+        put(0xb0, [0xc6, 0x04, 0x25] + Self.bytes(0x11000) + [2] + times(300, then: 0x40d0))
+        put(0xd0, [0xc6, 0x04, 0x25] + Self.bytes(0x4fff) + [2] + times(300, then: 0x40f0))
+        put(0xf0, [0xf4])
+        // add esi, 1; jmp; or add esi, 101H
+        put(0xffd, [0x81, 0xc6, 1])
+        let back: [UInt8] = [0xe9] + Self.bytes(0x4040 - 0x5008)
+        var options = SoftOptions()
+        options.translation = translation
+        let guest = try PagedGuest(options) { _ in }
+        let end = guest.run(
+            1, is64: true, [(0x4000, code), (0x5000, [0, 0, 0] + back), (0x11000, [1, 0, 0] + back)])
+        #expect(end.how == "halted")
+        #expect(end.registers[6] == 20_000 + 300 * (0x101 + 0x201 + 0x202), "\(end.registers[6])")
+    }
 }

@@ -63,7 +63,6 @@ struct Block {
     /// Why no host code can be made of it; nil: it can. Its bytes are kept then, and nobody looks at its operands or stops in it.
     var obstacle: Translator.Obstacle? {
         if !isKept || !isValid { return .notKept }
-        if secondPage != Block.noPage { return .twoPages }
         if !mode.isDisjoint(with: [.single, .alignment, .dataBreakpoints]) { return .watched }
         return mode.contains(.code64) || mode.isSuperset(of: [.flat, .code32]) ? nil : .segmented
     }

@@ -299,8 +299,14 @@ final class SoftMemory {
 
     /// The bytes of a block's source, where they lie in one page of memory.
     func bytes(at physical: UInt64, _ source: BlockSource) -> [UInt8] {
-        guard source.secondPage == nil, let backing = readable(physical) else { return [] }
-        return Array(UnsafeRawBufferPointer(start: backing.host, count: source.length))
+        guard let backing = readable(physical) else { return [] }
+        guard let second = source.secondPage else {
+            return Array(UnsafeRawBufferPointer(start: backing.host, count: source.length))
+        }
+        guard let behind = readable(second) else { return [] }
+        let room = 4096 - Int(source.pageOffset)
+        return Array(UnsafeRawBufferPointer(start: backing.host, count: room))
+            + Array(UnsafeRawBufferPointer(start: behind.host, count: source.length - room))
     }
 
     /// Whether blocks decoded at an address may be found again: writes to RAM and ROM are noticed.

@@ -48,8 +48,8 @@ extension Translator {
             (\.loadCarry, { loadFlags(&$0, $1, carryAlone: true) }), (\.enter, enter),
             (\.callOperations, callOperations), (\.leave, { leave(&$0, $1, isFirst: false) }),
             (\.leaveFirst, { leave(&$0, $1, isFirst: true) }), (\.missed, missed), (\.unlinked, unlinked),
-            (\.point, point), (\.refused, refused), (\.ended, ended), (\.interpreted, interpreted),
-            (\.checked, checked), (\.follow, { code, _ in code.jump(slot(\.code)) }),
+            (\.point, point), (\.ended, ended), (\.interpreted, interpreted), (\.checked, checked),
+            (\.refused, refused), (\.follow, { code, _ in code.jump(slot(\.code)) }),
         ]
     }
 
@@ -253,6 +253,9 @@ extension Translator {
         code.jump(.e, isPresent)
         code.arithmetic(.cmp, .quad, .rax, slot(\.code))
         code.jump(.e, isPresent)
+        code.load(.rcx, UInt64(stubs.checked))
+        code.arithmetic(.cmp, .quad, .rcx, slot(\.code))
+        code.jump(.e, isPresent)
         code.mov(.quad, .r10, .rax)
         code.call(outside: stubs.point)
         code.loadGuestRegisters()
@@ -361,6 +364,13 @@ extension Translator {
         code.mov(.quad, .r10, run(\.pageBase))
         code.arithmetic(.cmp, .quad, .r10, slot(\.page))
         code.jump(.ne, outside: stubs.unlinked)
-        code.jump(outside: stubs.interpreted)
+        // The slot's jump stays as it is, and leads here the next time too.
+        code.mov(.quad, .r10, slot(\.target))
+        code.test(.quad, .r10, .r10)
+        code.jump(.e, outside: stubs.unlinked)
+        code.mov(.quad, .r10, header(.r10, \.hostEntry, fromFirst: true))
+        code.test(.quad, .r10, .r10)
+        code.jump(.e, outside: stubs.interpreted)
+        code.jump(.r10)
     }
 }

@@ -39,12 +39,11 @@ final class Translator {
 
     /// Why a block is not translated.
     enum Obstacle: Int, CaseIterable {
-        case notKept, twoPages, watched, segmented, changed, pointless, noRoom
+        case notKept, watched, segmented, changed, pointless, noRoom
 
         var text: String {
             switch self {
             case .notKept: "its code is not in RAM or ROM, or was dropped"
-            case .twoPages: "its instruction lies on two pages"
             case .watched: "single steps, data breakpoints or alignment checks"
             case .segmented: "16-bit code, or segments that are not flat"
             case .changed: "its kept bytes give other operations"
