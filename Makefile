@@ -89,6 +89,7 @@ SANITIZED = $(SWIFT_FLAGS) --scratch-path .build-asan -Xswiftc -enable-testing -
 soak: setup
 	swift build $(TESTS) --build-tests
 	BACKPLANE_SOAK=$(SOAK) swift test $(TESTS) --skip-build --no-parallel --filter 'EngineSoftTests|WitnessTests|DeviceFuzzTests|BoardFuzzTests'
+	BACKPLANE_TRANSLATE=check BACKPLANE_SOAK=$(SOAK) swift test $(TESTS) --skip-build --no-parallel --filter EngineSoftTests
 	BACKPLANE_BENCH_OPERATIONS=10000000 swift test $(TESTS) --skip-build --no-parallel --filter 'PluginBenchTests.BundledTests'
 	$(MAKE) --no-print-directory check-kvm OPTIONS=--soak
 	@scripts/setup.sh pc

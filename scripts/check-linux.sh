@@ -64,6 +64,13 @@ boots() { # OPTION...
     expect "$name: user space ran" "status 0"
 }
 
+# Each block twice, by the interpreter and as host code: a difference ends the machine.
+checked() { # OPTION...
+    printf 'extends: %s\ncpu: { engine: soft, translate: check }\n' "$machines/linux.yaml" >"$work/checked.yaml"
+    run 0 "$work/checked.yaml" --set append=backplane.selftest=true "$@"
+    expect "$name: user space ran" "status 0"
+}
+
 writes() { # ARCHITECTURE OPTION...
     architecture=$1
     shift
@@ -264,8 +271,9 @@ debugs() { # OPTION...
 }
 
 [ -e "$guests/amd64/vmlinuz" ] || { echo "scripts/fetch-linux.sh gets the kernel; without it nothing is checked" >&2; exit 1; }
-wanted() { case " ${CHECK_LINUX:-computes loads disk together desk gdb i386 i386-disk} " in *" $1 "*) ;; *) return 1 ;; esac; }
+wanted() { case " ${CHECK_LINUX:-computes checked loads disk together desk gdb i386 i386-disk} " in *" $1 "*) ;; *) return 1 ;; esac; }
 name="amd64" && wanted computes && computes amd64 "$machines/linux.yaml" "$@"
+name="amd64, host code beside the interpreter" && wanted checked && checked "$@"
 if wanted loads; then
     name="amd64 that unpacks itself" && boots --set unpack=guest "$@"
     name="amd64 with 96 MiB" && boots --set memory=96MiB "$@"

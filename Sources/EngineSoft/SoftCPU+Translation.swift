@@ -12,7 +12,12 @@ extension SoftCPU: TranslatingCPU {
             report.mode = options.translation == .off ? "off" : "off: the host gives no executable memory"
             return report
         }
-        report.mode = options.translation == .always ? "always" : "on, after \(options.translatesAfter) runs"
+        report.mode =
+            switch options.translation {
+            case .check: "check: \(checks.count) comparisons with the interpreter"
+            case .always: "always"
+            default: "on, after \(options.translatesAfter) runs"
+            }
         report.interpreted = translator.interpreted.map(\.rawValue).sorted()
         (report.translatedBlocks, report.groupedBlocks) = (translator.translated, translator.grouped.kept)
         (report.loops, report.paths) = (translator.loopsMade, translator.pathsMade)

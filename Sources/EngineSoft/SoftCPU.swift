@@ -45,6 +45,7 @@ public final class SoftCPU: CountedCPU {
     /// Undefined opcodes that the guest has tried, by their bytes: each is logged once.
     var undefinedSeen: [UInt64: UInt64] = [:]
     var system = SystemState()
+    var checks = CheckedRuns()
 
     init(vcpu: VCPU, options: SoftOptions) {
         self.vcpu = vcpu
@@ -83,6 +84,7 @@ public final class SoftCPU: CountedCPU {
 
     deinit {
         s.deallocate()
+        checks.deallocate()
         scratch.deallocate()
         jumpCache.deallocate()
     }
@@ -119,6 +121,8 @@ public final class SoftCPU: CountedCPU {
             cpu.pointee.didRound = false
             if mustStep {
                 if let end = step() { return end }
+            } else if options.translation == .check {
+                if let end = runChecked(from: findNext()) { return end }
             } else {
                 let first = findNext()
                 if isHot, first != toRunLoop { translator?.sample(first, s) }
@@ -149,7 +153,7 @@ public final class SoftCPU: CountedCPU {
 
     /// What was there when the block loop came back: the next block by the jump cache, or found or made, and linked.
     @inline(__always)
-    private func findNext() -> P {
+    func findNext() -> P {
         let entry = jumpCache + JumpEntry.index(s.rip)
         if s.run.pointee.chain == nil, entry.pointee.rip == s.rip, entry.pointee.key == s.run.pointee.jumpKey,
             let target = entry.pointee.target, target.load(as: UInt.self) == enterBlockAddress

@@ -267,10 +267,10 @@ import Testing
             "\"cpu\" is a mapping of engine, interrupts, count, translate, interpret, not a single value")
     }
 
-    @Test func translationIsOffOnOrAlways() throws {
+    @Test func translationIsOffOnAlwaysOrCheck() throws {
         try expectErrors(
             head + "cpu: { translate: §never }\n",
-            "\"translate\" of the CPU: \"never\" is not one of off, on, always")
+            "\"translate\" of the CPU: \"never\" is not one of off, on, always, check")
     }
 
     @Test func familiesOfInstructionsAreLeftToTheInterpreter() throws {

@@ -40,6 +40,8 @@ public enum Translation: String, Sendable, CaseIterable {
     case on
     /// As soon as it is decoded: for tests.
     case always
+    /// As `always`, and what host code does is compared with what the interpreter does.
+    case check
 }
 
 /// Instructions of one kind: which of them the software CPU's translator leaves to the interpreter can be told, to find out whose fault something is.

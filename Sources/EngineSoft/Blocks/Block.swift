@@ -41,7 +41,7 @@ struct Block {
     /// In the same bucket of the block table.
     var nextInBucket: UnsafeMutablePointer<Block>?
     var chains: (ChainSlot, ChainSlot)
-    /// Runs that are left until the block is translated, and the second operation's handler until then.
+    /// Runs that are left until the block is translated, or have been checked, and the second operation's handler until then.
     var heat: UInt32 = 0
     var firstRun: Handler
     /// Its host code for jumps from other host code, and behind the test whether it may run; 0: there is none.
@@ -51,6 +51,8 @@ struct Block {
     var hostGate = HostGate()
     /// How often it was next when the budget of generated code had run out, and it began no loop; 255: no longer counted.
     var samples: UInt8 = 0
+    /// Its host code calls no operation of the interpreter, and goes on with none.
+    var isWhole = false
     /// It is part of a loop or of paths (LoopEmitter), which go with it.
     var isInLoop = false
     var isInPath = false

@@ -24,6 +24,8 @@ final class SoftMemory {
     let blocks: BlockCache
     let exits: Unmanaged<ExitHandler>
     let vcpu: UInt32
+    /// What is done now will be undone, or compared with what was.
+    var trial: Trial?
 
     init(vcpu: VCPU, tables: UnsafeMutableRawPointer) {
         self.tables = tables
@@ -33,6 +35,12 @@ final class SoftMemory {
         self.vcpu = vcpu.index
         let entries = tables.bindMemory(to: TLBEntry.self, capacity: TLBEntry.count * Privilege.count)
         for index in 0..<TLBEntry.count * Privilege.count { entries[index] = .empty(index) }
+    }
+
+    /// What was found out of page tables, and is not in a TLB.
+    func forgetWalks() {
+        walked = nil
+        devices.forget()
     }
 
     // MARK: TLB
@@ -48,8 +56,7 @@ final class SoftMemory {
 
     /// `keepsGlobal`: a load of CR3.
     func flush(keepsGlobal: Bool) {
-        walked = nil
-        devices.forget()
+        forgetWalks()
         let entries = tables.assumingMemoryBound(to: TLBEntry.self)
         second.flush(keepsGlobal: keepsGlobal)
         fetches.flush(keepsGlobal: keepsGlobal)
@@ -61,8 +68,7 @@ final class SoftMemory {
 
     /// INVLPG: large pages have an entry for each 4 KiB, and all of them go. true: code may have been fetched from there.
     func flush(page linear: UInt64) -> Bool {
-        walked = nil
-        devices.forget()
+        forgetWalks()
         if second.isLarge(linear) {
             flush(keepsGlobal: false)
             return true
@@ -101,7 +107,7 @@ final class SoftMemory {
             hostPage: UInt64(UInt(bitPattern: backing.host)),
             physical: physical | (page.isGlobal ? 1 : 0) | (canWrite ? TLBEntry.writable : 0))
         second.note(entries[index], privilege.rawValue * TLBEntry.count + index)
-        if canRead { second.put(linearPage, privilege, entries[index]) }
+        if canRead, trial == nil { second.put(linearPage, privilege, entries[index]) }
         if page.shift > 12 { second.noteLarge(linear, shift: page.shift) }
     }
 
@@ -169,7 +175,7 @@ final class SoftMemory {
         let index = Int(truncatingIfNeeded: linear >> 12) & (TLBEntry.count - 1)
         let entry = table(privilege).assumingMemoryBound(to: TLBEntry.self) + index
         if entry.pointee.read != linear & ~0xfff {
-            guard var found = second.find(linear & ~0xfff, privilege) else { return nil }
+            guard trial == nil, var found = second.find(linear & ~0xfff, privilege) else { return nil }
             // Decoded code may have come to the page meanwhile, or gone.
             found.write = TLBEntry.absent(index)
             if found.physical & TLBEntry.writable != 0, let backing = writable(found.physical & ~0xfff),
@@ -193,6 +199,7 @@ final class SoftMemory {
     /// Decoded code of a page that the TLB knows as writable is about to be overwritten.
     func dropCode(_ entry: TLBEntry, _ linear: UInt64, _ bytes: Int) {
         guard let backing = writable(entry.physical & ~0xfff | linear & 0xfff) else { return }
+        if refusedOnTrial() { return }
         blocks.drop(backing.address, UInt64(bytes))
     }
 
@@ -272,6 +279,7 @@ final class SoftMemory {
     /// 1 to 8 bytes within a page; nil: a policy injects an exception.
     private func readPiece(_ s: S, _ physical: UInt64, _ size: Int) -> UInt64? {
         if let backing = readable(physical) { return load(backing.host, size) }
+        if refusedOnTrial() { return 0 }
         let result = exits._withUnsafeGuaranteedRef {
             $0.memoryRead(vcpu, address: physical, width: UInt8(size), rip: s.run.pointee.exitRIP)
         }
@@ -284,6 +292,7 @@ final class SoftMemory {
             write(backing, size, value)
             return true
         }
+        if refusedOnTrial() { return true }
         let result = exits._withUnsafeGuaranteedRef {
             $0.memoryWrite(vcpu, address: physical, width: UInt8(size), value: value, rip: s.run.pointee.exitRIP)
         }
@@ -293,7 +302,10 @@ final class SoftMemory {
 
     /// 1 to 8 bytes within a page; code that was decoded from them goes.
     private func write(_ backing: Backing, _ size: Int, _ value: UInt64) {
-        if blocks.holdsCode(backing.address) { blocks.drop(backing.address, UInt64(size)) }
+        if blocks.holdsCode(backing.address) {
+            if refusedOnTrial() { return }
+            blocks.drop(backing.address, UInt64(size))
+        }
         store(backing.host, size, value)
     }
 
@@ -334,6 +346,7 @@ final class SoftMemory {
     /// 4 or 8 bytes, aligned. All ones where nothing answers; an exit is of the instruction at `exitRIP`.
     func readPhysical(_ s: S, _ address: UInt64, _ size: Int) -> UInt64 {
         if let backing = readable(address) { return load(backing.host, size) }
+        if refusedOnTrial() { return 0 }
         let result = exits._withUnsafeGuaranteedRef {
             $0.memoryRead(vcpu, address: address, width: UInt8(size), rip: s.run.pointee.exitRIP)
         }
@@ -344,6 +357,7 @@ final class SoftMemory {
     /// What is not RAM decides itself what a write is; so do pages that are watched.
     func writePhysical(_ s: S, _ address: UInt64, _ size: Int, _ value: UInt64) {
         guard let backing = writable(address) else {
+            if refusedOnTrial() { return }
             _ = exits._withUnsafeGuaranteedRef {
                 $0.memoryWrite(
                     vcpu, address: address, width: UInt8(size), value: value, rip: s.run.pointee.exitRIP)
@@ -384,7 +398,16 @@ final class SoftMemory {
     /// What a write to an address reaches; nil: no plain memory.
     private func writable(_ physical: UInt64) -> Backing? {
         guard let piece = piece(at: physical) else { return nil }
-        return piece.write?.advanced(by: physical - piece.address)
+        let backing = piece.write?.advanced(by: physical - piece.address)
+        if let trial, let backing { trial.keep(backing.host) }
+        return backing
+    }
+
+    /// What follows cannot be undone, and has to be: it is not done.
+    private func refusedOnTrial() -> Bool {
+        guard let trial else { return false }
+        trial.isRefused = true
+        return true
     }
 
     /// A range of whole pages has changed; translations that lead there go.

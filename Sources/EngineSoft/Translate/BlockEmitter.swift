@@ -54,6 +54,8 @@ struct BlockEmitter {
     private var emitted = 0
     /// Nothing of the block is emitted.
     private(set) var isPointless = false
+    /// All of it is: no operation of the interpreter is called or gone on with.
+    private(set) var isWhole = true
     let entry: Assembler.Label
     let body: Assembler.Label
     let shut: Assembler.Label
@@ -215,6 +217,7 @@ struct BlockEmitter {
     /// Goes on with the block's own operation. The second one of all is where this code stands.
     private mutating func leave(at index: Int) {
         if index == 1 { isPointless = true }
+        isWhole = false
         endBlock()
         code.load(.r10, UInt64(UInt(bitPattern: block.operations + index)))
         loadBlock()
@@ -224,6 +227,7 @@ struct BlockEmitter {
     /// Calls the operations of the instructions that wait.
     private mutating func callOperations() {
         if calls.isEmpty { return }
+        isWhole = false
         endBlock()
         (flags, vectors) = (FlagState(), VectorState())
         values.forgetAll()

@@ -122,6 +122,7 @@ final class Translator {
         if emitter.isGrouped { grouped.kept += 1 }
         if emitter.isUnlike { grouped.unlike += 1 }
         let address = UInt(bitPattern: place)
+        block.pointee.isWhole = emitter.isWhole
         block.pointee.hostEntry = address + UInt(emitter.entryPlace)
         block.pointee.hostBody = address + UInt(emitter.bodyPlace)
         block.pointee.hostGate = gate(place, emitter.entryPlace, shutAt: emitter.shutPlace)
