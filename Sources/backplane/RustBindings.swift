@@ -25,7 +25,7 @@ extension ScaffoldRust {
         }
 
         pub const BP_ABI_MAJOR: u32 = 1;
-        pub const BP_ABI_MINOR: u32 = 9;
+        pub const BP_ABI_MINOR: u32 = 10;
         pub const BP_PCI_BEHIND: u32 = 0x80000000;
         pub const BP_NO_VCPU: u32 = u32::MAX;
         pub const BP_REQUESTER_HOST: u32 = u32::MAX;
@@ -243,7 +243,7 @@ extension ScaffoldRust {
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_irq_1 { pub size: u32, pub reserved: u32, pub line: unsafe extern "C" fn(host: *const bp_host, slot: *const c_char, position: u32, out: *mut bp_id) -> bp_status, pub set: unsafe extern "C" fn(host: *const bp_host, line: bp_id, level: u32) -> bp_status, pub pulse: unsafe extern "C" fn(host: *const bp_host, line: bp_id) -> bp_status, pub output: unsafe extern "C" fn(host: *const bp_host, vcpu: u32, level: u32) -> bp_status, pub nmi: unsafe extern "C" fn(host: *const bp_host, vcpu: u32) -> bp_status, }
         #[repr(C)] #[derive(Clone, Copy)] pub struct bp_msi_1 { pub size: u32, pub reserved: u32, pub vector: unsafe extern "C" fn(host: *const bp_host, out: *mut bp_id) -> bp_status, pub program: unsafe extern "C" fn(host: *const bp_host, vector: bp_id, address: u64, data: u64, masked: u32) -> bp_status, pub raise: unsafe extern "C" fn(host: *const bp_host, vector: bp_id) -> bp_status, pub pending: unsafe extern "C" fn(host: *const bp_host, vector: bp_id, out: *mut u32) -> bp_status, pub forget: unsafe extern "C" fn(host: *const bp_host, vector: bp_id) -> bp_status, }
         pub type bp_timer_handler = unsafe extern "C" fn(self_: *mut c_void, cookie: u64, now: u64);
-        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_clock_1 { pub size: u32, pub reserved: u32, pub now: unsafe extern "C" fn(host: *const bp_host) -> u64, pub timer: unsafe extern "C" fn(host: *const bp_host, handler: bp_timer_handler, cookie: u64, out: *mut bp_id) -> bp_status, pub set: unsafe extern "C" fn(host: *const bp_host, timer: bp_id, deadline: u64) -> bp_status, pub cancel: unsafe extern "C" fn(host: *const bp_host, timer: bp_id) -> bp_status, }
+        #[repr(C)] #[derive(Clone, Copy)] pub struct bp_clock_1 { pub size: u32, pub reserved: u32, pub now: unsafe extern "C" fn(host: *const bp_host) -> u64, pub timer: unsafe extern "C" fn(host: *const bp_host, handler: bp_timer_handler, cookie: u64, out: *mut bp_id) -> bp_status, pub set: unsafe extern "C" fn(host: *const bp_host, timer: bp_id, deadline: u64) -> bp_status, pub cancel: unsafe extern "C" fn(host: *const bp_host, timer: bp_id) -> bp_status, pub is_counted: unsafe extern "C" fn(host: *const bp_host) -> u32, }
         pub type bp_event_handler = unsafe extern "C" fn(self_: *mut c_void, cookie: u64, descriptor: i32, events: u32);
         pub type bp_posted = unsafe extern "C" fn(self_: *mut c_void, argument: *mut c_void);
         pub const BP_EVENT_READ: u32 = 1;
@@ -421,7 +421,7 @@ extension ScaffoldRust {
         const _: () = assert!(core::mem::size_of::<bp_memory_1>() == 112);
         const _: () = assert!(core::mem::size_of::<bp_irq_1>() == 48);
         const _: () = assert!(core::mem::size_of::<bp_msi_1>() == 48);
-        const _: () = assert!(core::mem::size_of::<bp_clock_1>() == 40);
+        const _: () = assert!(core::mem::size_of::<bp_clock_1>() == 48);
         const _: () = assert!(core::mem::size_of::<bp_events_1>() == 56);
         const _: () = assert!(core::mem::size_of::<bp_log_1>() == 24);
         const _: () = assert!(core::mem::size_of::<bp_state_1>() == 48);

@@ -29,6 +29,9 @@ extension ServiceTables {
             },
             cancel: { host, id in
                 PluginInstance.serve(host, "clock/1 cancel", .always) { $0.setTimer("clock/1 cancel", id, nil) }
+            },
+            is_counted: { host in
+                PluginInstance.serve(host, "clock/1 is_counted", refused: 0) { $0.machine.isCounted ? 1 : 0 }
             }))
 
     nonisolated(unsafe) static let events = HostFunctions.constant(

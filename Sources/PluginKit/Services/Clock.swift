@@ -6,6 +6,13 @@ public struct Clock: @unchecked Sendable {
     /// Nanoseconds since power-on; stands still while the machine is paused.
     public var now: UInt64 { table.pointee.now(host.raw) }
 
+    /// Runs repeat exactly: nothing may depend on how fast the host is, nor on what lies in its caches. A host from before ABI 1.10 does not
+    /// say, and is taken to.
+    public var isCounted: Bool {
+        guard table.has(\.is_counted), let ask = table.pointee.is_counted else { return true }
+        return ask(host.raw) != 0
+    }
+
     /// A timer that calls `Instance.timerFired(cookie, at:)`.
     public func timer(cookie: UInt64 = 0) throws(PluginError) -> Timer {
         var id: bp_id = 0

@@ -1,4 +1,4 @@
-/* backplane/plugin.h - the Backplane plugin ABI, major 1, minor 9.
+/* backplane/plugin.h - the Backplane plugin ABI, major 1, minor 10.
  *
  * This header is the reference: a plugin needs nothing else, and the bundled plugins use nothing else. C11, no variadic
  * function in any table, no type of any other language. SPDX-License-Identifier: Apache-2.0
@@ -35,7 +35,7 @@ extern "C" {
 #endif
 
 #define BP_ABI_MAJOR 1
-#define BP_ABI_MINOR 9
+#define BP_ABI_MINOR 10
 
 /* ---- Status ------------------------------------------------------------------------------------------------------ */
 
@@ -620,7 +620,7 @@ typedef struct bp_memory_1 {
     /* Since 1.9. What the guest has in this range of the machine's RAM is of no use any more: the host gets the memory back, and it reads as zeros
      * until somebody writes there again. Of pages of 4096 bytes that lie in the range as a whole; the rest stays. BP_OUT_OF_RANGE where any
      * byte is none of the machine's RAM that the guest can write there (ROM, a device's memory): nothing has happened then. BP_UNSUPPORTED: the
-     * host cannot take it back, and it stays as it is. */
+     * host cannot take it back; what lies in pieces, as around the hole below 4 GiB, may have gone in part, and the rest stays as it is. */
     bp_status (*discard)(const bp_host *host, uint64_t address, uint64_t length);
 } bp_memory_1;
 
@@ -659,6 +659,9 @@ typedef struct bp_clock_1 {
     bp_status (*timer)(const bp_host *host, bp_timer_handler handler, uint64_t cookie, bp_id *out);
     bp_status (*set)(const bp_host *host, bp_id timer, uint64_t deadline); /* absolute; replaces the earlier one; past: at once, not inside */
     bp_status (*cancel)(const bp_host *host, bp_id timer);
+    /* Since 1.10. 1: a counted clock, with which runs repeat exactly. What a plugin does must not depend then on how fast the host is, nor on what
+     * lies in its caches; answers come by `events->expect`. 0: another clock. */
+    uint32_t (*is_counted)(const bp_host *host);
 } bp_clock_1;
 
 /* "events/1": host file descriptors and work from other threads. From connect on, but `post`. */
