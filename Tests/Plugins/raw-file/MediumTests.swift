@@ -82,6 +82,11 @@ import Testing
                 model.replaceSubrange(start..<(start + length), with: bytes)
             } else {
                 #expect(try read(disk, UInt64(start), length) == Array(model[start..<(start + length)]))
+                // Not where a file system cannot tell.
+                let cached = Buffer(count: length)
+                if disk.readAtOnce(at: UInt64(start), into: cached.raw) {
+                    #expect(cached.bytes == Array(model[start..<(start + length)]))
+                }
             }
         }
         #expect(try read(disk, 0, count) == model)

@@ -10,20 +10,31 @@ final class SlowMedium: DiskMedium, @unchecked Sendable {
     private let monitor = Monitor()
     private var bytes: [UInt8]
     private var isHeld = false
+    private var passes = 0
     private var isInside = false
     private var failure: Int32?
+    private var isCached = false
     private var calls: [String] = []
 
     init(count: Int) { bytes = pattern(count) }
 
     /// Each call waits from now on.
     func hold() { monitor.locked { isHeld = true } }
+    /// The call that waits goes on, the next one waits.
+    func passOne() {
+        monitor.locked {
+            passes += 1
+            monitor.wake()
+        }
+    }
     func letGo() {
         monitor.locked {
             isHeld = false
             monitor.wake()
         }
     }
+    /// Reads can be had at once from now on.
+    func cache() { monitor.locked { isCached = true } }
     func fail(_ code: Int32?) { monitor.locked { failure = code } }
     var log: [String] { monitor.locked { calls } }
     var contents: [UInt8] { monitor.locked { bytes } }
@@ -44,7 +55,8 @@ final class SlowMedium: DiskMedium, @unchecked Sendable {
             calls.append(text)
             isInside = true
             monitor.wake()
-            while isHeld { monitor.wait() }
+            while isHeld, passes == 0 { monitor.wait() }
+            if isHeld { passes -= 1 }
             isInside = false
             if failure == nil { body() }
             return failure
@@ -55,6 +67,14 @@ final class SlowMedium: DiskMedium, @unchecked Sendable {
     func read(at offset: UInt64, into target: UnsafeMutableRawBufferPointer) throws(HostCallError) {
         try call("read \(offset) \(target.count)") {
             target.copyBytes(from: bytes[Int(offset)..<(Int(offset) + target.count)])
+        }
+    }
+    func readAtOnce(at offset: UInt64, into target: UnsafeMutableRawBufferPointer) -> Bool {
+        monitor.locked {
+            guard isCached else { return false }
+            calls.append("cached \(offset) \(target.count)")
+            target.copyBytes(from: bytes[Int(offset)..<(Int(offset) + target.count)])
+            return true
         }
     }
     func write(at offset: UInt64, _ source: UnsafeRawBufferPointer) throws(HostCallError) {
@@ -77,7 +97,8 @@ final class Bench: @unchecked Sendable {
         var lines: [String] = []
     }
 
-    init(_ medium: any DiskMedium) {
+    /// `clock`: nanoseconds of the host's.
+    init(_ medium: any DiskMedium, clock: @escaping @Sendable () -> UInt64 = { HostClock.now }) {
         let box = box
         worker = DiskWorker(
             medium,
@@ -93,7 +114,7 @@ final class Bench: @unchecked Sendable {
                         return true
                     }
                 }, log: { _, text in box.monitor.locked { box.lines.append(text) } }),
-            postArgument: 3)
+            postArgument: 3, clock: clock)
     }
 
     var log: [String] { box.monitor.locked { box.lines } }

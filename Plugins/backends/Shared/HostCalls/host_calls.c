@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <termios.h>
 #include <unistd.h>
@@ -39,6 +40,10 @@ ssize_t bh_read(int fd, void *bytes, size_t count) { RETURN(ssize_t, read(fd, by
 ssize_t bh_write(int fd, const void *bytes, size_t count) { RETURN(ssize_t, write(fd, bytes, count)); }
 ssize_t bh_pread(int fd, void *bytes, size_t count, int64_t offset) {
     RETURN(ssize_t, pread(fd, bytes, count, offset));
+}
+ssize_t bh_pread_cached(int fd, void *bytes, size_t count, int64_t offset) {
+    struct iovec piece = {bytes, count};
+    RETURN(ssize_t, preadv2(fd, &piece, 1, offset, RWF_NOWAIT));
 }
 ssize_t bh_pwrite(int fd, const void *bytes, size_t count, int64_t offset) {
     RETURN(ssize_t, pwrite(fd, bytes, count, offset));

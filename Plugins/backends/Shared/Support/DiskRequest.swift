@@ -114,6 +114,8 @@ public struct DiskNews: Sendable {
 /// What does a disk's I/O on a thread of its own. Only `stop` waits for the medium.
 public protocol DiskEngine: AnyObject {
     func start() throws(HostCallError)
+    /// What needs no waiting, done on the caller's thread. nil: it is to be submitted.
+    func doneAtOnce(_ request: DiskRequest) -> Status?
     /// False: too many wait already.
     func submit(_ request: DiskRequest) -> Bool
     /// When it returns, no client's buffer is touched any more, and no completion of an earlier request comes. A write
@@ -126,6 +128,10 @@ public protocol DiskEngine: AnyObject {
     func takeNews(limit: Int) -> DiskNews
     /// Cancels what waits and ends the thread. False: the medium does not answer; the thread ends when it does.
     func stop() -> Bool
+}
+
+extension DiskEngine {
+    public func doneAtOnce(_ request: DiskRequest) -> Status? { nil }
 }
 
 /// What a disk has done, and how often it has failed.

@@ -17,6 +17,21 @@ public enum Transfers {
         }
     }
 
+    /// Where all of it lies in the host's page cache; no medium is waited for.
+    /// - Returns: false: not all of it does, or the file system cannot tell; some bytes may be there.
+    public static func readCached(
+        _ file: Descriptor, at offset: UInt64, into bytes: UnsafeMutableRawBufferPointer
+    ) -> Bool {
+        var done = 0
+        while done < bytes.count {
+            let position = Int64(clamping: offset + UInt64(done))
+            let count = bh_pread_cached(file.raw, bytes.baseAddress! + done, bytes.count - done, position)
+            guard count > 0 else { return false }
+            done += count
+        }
+        return true
+    }
+
     public static func write(
         _ file: Descriptor, at offset: UInt64, _ bytes: UnsafeRawBufferPointer
     ) throws(HostCallError) {

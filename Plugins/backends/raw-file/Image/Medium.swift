@@ -10,6 +10,8 @@ public protocol DiskMedium: Sendable {
     var overlayLength: UInt64 { get }
     /// The whole range lies in the medium.
     func read(at offset: UInt64, into bytes: UnsafeMutableRawBufferPointer) throws(HostCallError)
+    /// The same where it can be had without waiting. False: it cannot, or not all of it; it does not block.
+    func readAtOnce(at offset: UInt64, into bytes: UnsafeMutableRawBufferPointer) -> Bool
     func write(at offset: UInt64, _ bytes: UnsafeRawBufferPointer) throws(HostCallError)
     /// What was written is on the disk.
     func flush() throws(HostCallError)
@@ -18,6 +20,7 @@ public protocol DiskMedium: Sendable {
 }
 
 extension DiskMedium {
+    public func readAtOnce(at offset: UInt64, into bytes: UnsafeMutableRawBufferPointer) -> Bool { false }
     public func punch(at offset: UInt64, length: UInt64) throws(HostCallError) -> Bool { false }
 }
 
@@ -50,6 +53,11 @@ public final class ImageMedium: DiskMedium, @unchecked Sendable {
     public func read(at offset: UInt64, into bytes: UnsafeMutableRawBufferPointer) throws(HostCallError) {
         if let overlay { return try overlay.read(at: offset, into: bytes) }
         try Transfers.read(image.descriptor, at: offset, into: bytes)
+    }
+
+    public func readAtOnce(at offset: UInt64, into bytes: UnsafeMutableRawBufferPointer) -> Bool {
+        if let overlay { return overlay.readAtOnce(at: offset, into: bytes) }
+        return Transfers.readCached(image.descriptor, at: offset, into: bytes)
     }
 
     public func write(at offset: UInt64, _ bytes: UnsafeRawBufferPointer) throws(HostCallError) {

@@ -27,16 +27,32 @@ final class Overlay {
     func read(at offset: UInt64, into bytes: UnsafeMutableRawBufferPointer) throws(HostCallError) {
         var done = 0
         while done < bytes.count {
-            let position = offset + UInt64(done)
-            let isOwn = clusters.contains(position / Overlay.clusterSize)
-            var end = clusterEnd(position)
-            let limit = offset + UInt64(bytes.count)
-            while end < limit, clusters.contains(end / Overlay.clusterSize) == isOwn { end = clusterEnd(end) }
-            let count = Int(min(end, limit) - position)
+            let (source, count) = run(at: offset + UInt64(done), atMost: bytes.count - done)
             let part = UnsafeMutableRawBufferPointer(rebasing: bytes[done..<(done + count)])
-            try Transfers.read(isOwn ? overlay : base, at: position, into: part)
+            try Transfers.read(source, at: offset + UInt64(done), into: part)
             done += count
         }
+    }
+
+    /// See `DiskMedium.readAtOnce`.
+    func readAtOnce(at offset: UInt64, into bytes: UnsafeMutableRawBufferPointer) -> Bool {
+        var done = 0
+        while done < bytes.count {
+            let (source, count) = run(at: offset + UInt64(done), atMost: bytes.count - done)
+            let part = UnsafeMutableRawBufferPointer(rebasing: bytes[done..<(done + count)])
+            guard Transfers.readCached(source, at: offset + UInt64(done), into: part) else { return false }
+            done += count
+        }
+        return true
+    }
+
+    /// Bytes from `position` on that lie in the same file, and which that is.
+    private func run(at position: UInt64, atMost count: Int) -> (source: Descriptor, count: Int) {
+        let isOwn = clusters.contains(position / Overlay.clusterSize)
+        let limit = position + UInt64(count)
+        var end = clusterEnd(position)
+        while end < limit, clusters.contains(end / Overlay.clusterSize) == isOwn { end = clusterEnd(end) }
+        return (isOwn ? overlay : base, Int(min(end, limit) - position))
     }
 
     func write(at offset: UInt64, _ bytes: UnsafeRawBufferPointer) throws(HostCallError) {

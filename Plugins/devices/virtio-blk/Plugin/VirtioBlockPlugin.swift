@@ -42,6 +42,7 @@ final class VirtioBlockPlugin: VirtioDevice {
     private var jobs: [UInt64: Job] = [:]
     private var lastTag: UInt64 = 0
     private var buffered = 0
+    private let pool = BufferPool()
     /// Buffers of requests that were dropped while the medium could not be told: until it completes them.
     private var orphans: [UInt64: UnsafeMutableRawBufferPointer] = [:]
 
@@ -110,8 +111,7 @@ final class VirtioBlockPlugin: VirtioDevice {
     private func begin(_ chain: Chain, _ operation: VirtioBlock.Operation, _ ranges: [VirtioBlock.Range]) {
         let sectorSize = Int(chip?.medium.sectorSize ?? 512)
         let longest = hasData(operation) ? ranges.map { Int(clamping: $0.count) }.max() ?? 0 : 0
-        let buffer = UnsafeMutableRawBufferPointer.allocate(
-            byteCount: min(longest, pieceSize / sectorSize) * sectorSize, alignment: 4096)
+        let buffer = pool.take(min(longest, pieceSize / sectorSize) * sectorSize)
         if case .zero = operation { buffer.initializeMemory(as: UInt8.self, repeating: 0) }
         buffered += buffer.count
         lastTag += 1
@@ -165,7 +165,7 @@ final class VirtioBlockPlugin: VirtioDevice {
 
     override func blockCompleted(slot: Int, tag: UInt64, _ status: Status) {
         if let orphan = orphans.removeValue(forKey: tag) {
-            orphan.deallocate()
+            pool.give(orphan)
             return settleQuiet()
         }
         guard let job = jobs[tag], let memory, let chip else { return }
@@ -211,7 +211,7 @@ final class VirtioBlockPlugin: VirtioDevice {
     private func end(_ tag: UInt64, _ outcome: VirtioBlock.Outcome) {
         guard let job = jobs.removeValue(forKey: tag) else { return }
         buffered -= job.buffer.count
-        job.buffer.deallocate()
+        pool.give(job.buffer)
         answer(job.chain, outcome)
     }
 
@@ -232,7 +232,7 @@ final class VirtioBlockPlugin: VirtioDevice {
         guard !jobs.isEmpty else { return }
         let isFree = medium.cancelAll()
         for (tag, job) in jobs {
-            if isFree { job.buffer.deallocate() } else { orphans[tag] = job.buffer }
+            if isFree { pool.give(job.buffer) } else { orphans[tag] = job.buffer }
         }
         jobs = [:]
         buffered = 0

@@ -17,6 +17,9 @@ int bh_open(const char *path, int flags, unsigned mode);
 ssize_t bh_read(int descriptor, void *bytes, size_t count);
 ssize_t bh_write(int descriptor, const void *bytes, size_t count);
 ssize_t bh_pread(int descriptor, void *bytes, size_t count, int64_t offset);
+/* Of what lies in the host's page cache, without waiting for a medium (preadv2's RWF_NOWAIT): -EAGAIN where nothing of it does, -EOPNOTSUPP where the
+ * file system cannot tell. */
+ssize_t bh_pread_cached(int descriptor, void *bytes, size_t count, int64_t offset);
 ssize_t bh_pwrite(int descriptor, const void *bytes, size_t count, int64_t offset);
 /* Zeros, which take no room where the file system can do that. */
 int bh_punch(int descriptor, int64_t offset, int64_t length);
