@@ -96,6 +96,19 @@ import Testing
         #expect(driver.used(5) == 1 && driver.used(1) == 1)
     }
 
+    @Test func aResetClosesThePortsThatWereOpen() throws {
+        let (driver, tty, agent) = try driver("closes")
+        defer { driver.machine.tearDown() }
+        var said: UInt64 = 0
+        say(driver, &said, [1, 0, 0, 0, 3, 0, 1, 0])
+        say(driver, &said, [1, 0, 0, 0, 6, 0, 1, 0])
+        #expect(agent.events == [.dtrOn])
+        driver.set(VirtioDriver.registers + 0x70, 0)
+        #expect(agent.events == [.dtrOn, .dtrOff] && tty.events == [])
+        driver.set(VirtioDriver.registers + 0x70, 0)
+        #expect(agent.events == [.dtrOn, .dtrOff], "it is closed already")
+    }
+
     @Test func hostileMessagesDoNothing() throws {
         let (driver, _, _) = try driver("hostile")
         defer { driver.machine.tearDown() }

@@ -8,6 +8,7 @@ final class Recorder: Sendable {
     private struct State {
         var text: [UInt8] = []
         var input: [UInt8] = []
+        var events: [StreamEvent] = []
         var instance: Attached?
     }
     private let state = Mutex(State())
@@ -22,6 +23,10 @@ final class Recorder: Sendable {
     var text: String { state.withLock { String(decoding: $0.text, as: UTF8.self) } }
     /// CR LF is one Character.
     var lines: [String] { text.split(whereSeparator: \.isNewline).map(String.init) }
+
+    /// What the guest's end has told of itself.
+    var events: [StreamEvent] { state.withLock { $0.events } }
+    fileprivate func append(_ event: StreamEvent) { state.withLock { $0.events.append(event) } }
 
     func append(_ bytes: UnsafeRawBufferPointer) {
         let copy = [UInt8](bytes)
@@ -96,6 +101,7 @@ final class RecorderInstance: Instance {
     override func disconnect() { recorder.attach(nil) }
     override func streamClient(_ index: UInt32, is client: StreamClient) { self.client = client }
     override func streamWritten(_ index: UInt32, _ bytes: UnsafeRawBufferPointer) { recorder.append(bytes) }
+    override func streamEventFromClient(_ index: UInt32, _ event: StreamEvent) { recorder.append(event) }
     override func streamReady(_ index: UInt32, room: UInt64) {
         self.room = Int(clamping: room)
         feed()

@@ -7,6 +7,8 @@ struct ConsolePort {
     let stream: StreamPeer
     var isThrottled = false
     var waiting: [UInt8] = []
+    /// A reset has closed it, and the other end has not been told.
+    var isToClose = false
     /// Bytes that the other end may send; nil: it may have forgotten.
     var granted: Int?
 

@@ -64,11 +64,18 @@ final class VirtioConsolePlugin: VirtioDevice {
     }
 
     override func wasReset() {
+        for port in ports.indices where chip.ports[port].isOpen { ports[port].isToClose = true }
         chip.reset()
         for port in ports.indices { ports[port].waiting = [] }
     }
 
-    override func becameIdle() { grantAll() }
+    override func becameIdle() {
+        for port in ports.indices where ports[port].isToClose {
+            ports[port].isToClose = false
+            ports[port].stream.event(.dtrOff)
+        }
+        grantAll()
+    }
 
     override func machineGoesOn() {
         for port in ports.indices { ports[port].granted = nil }
