@@ -33,6 +33,31 @@ import Testing
         #expect(driver.register(0x60) == 2 && driver.register(0xfc) != generation, "a configuration change")
     }
 
+    /// It may have read the capacity before (3.1.1): with DRIVER_OK it hears that it has changed.
+    @Test func driverThatIsComingUpIsToldOnceItIsReady() throws {
+        let driver = try driver()
+        defer {
+            driver.machine.tearDown()
+            unlink(path)
+        }
+        for status in [0, 1, 3, 11] as [UInt64] { driver.set(VirtioDriver.registers + 0x70, status) }
+        let result = driver.machine.call("disk", "resize", "3MiB")
+        #expect(result == .success(.nothing) && driver.register(0x60) == 0, "not before")
+        driver.set(VirtioDriver.registers + 0x70, 15)
+        #expect(driver.register(0x60) == 2 && driver.config(0) == 6144)
+    }
+
+    @Test func driverThatComesLaterHasNothingToHear() throws {
+        let driver = try driver()
+        defer {
+            driver.machine.tearDown()
+            unlink(path)
+        }
+        let result = driver.machine.call("disk", "resize", "3MiB")
+        let isUp = driver.bringUp(queues: [0])
+        #expect(result == .success(.nothing) && isUp && driver.register(0x60) == 0 && driver.config(0) == 6144)
+    }
+
     @Test func fileThatOthersMadeLongerIsFound() throws {
         let driver = try driver()
         defer {

@@ -20,6 +20,8 @@ open class VirtioDevice: Instance {
     private var hasFailed = false
     private var isQuiet = false
     private var hasStarted = false
+    /// While a driver was coming up, which may have read it before: it is told once it is ready.
+    private var hasConfigChanged = false
     /// Goes on with a queue that had more than one callback does.
     private var timer: PluginKit.Timer?
     private var clock: Clock?
@@ -126,7 +128,7 @@ open class VirtioDevice: Instance {
         transport.needsReset()
     }
 
-    public final func configChanged() { if isRunning { transport.configChanged() } }
+    public final func configChanged() { if isRunning { transport.configChanged() } else { hasConfigChanged = true } }
 
     // MARK: The transport's side
 
@@ -149,6 +151,10 @@ open class VirtioDevice: Instance {
         if isRunning != self.isRunning {
             self.isRunning = isRunning
             if isRunning { begin() } else { abandon() }
+            if isRunning, hasConfigChanged {
+                hasConfigChanged = false
+                transport.configChanged()
+            }
         }
         return true
     }
@@ -160,7 +166,7 @@ open class VirtioDevice: Instance {
 
     private func stop() {
         abandon()
-        (isRunning, hasFailed) = (false, false)
+        (isRunning, hasFailed, hasConfigChanged) = (false, false, false)
         features = []
         unfinished = []
         timer?.cancel()
@@ -256,6 +262,7 @@ open class VirtioDevice: Instance {
         state.put("features", features.rawValue)
         state.put("is-running", isRunning)
         state.put("has-failed", hasFailed)
+        if hasConfigChanged { state.put("config-changed", true, optional: true) }
         state.put("unfinished", unfinished.reduce(0 as UInt64) { $0 | 1 << UInt64($1) })
         state.put("queues", queues.flatMap { $0.state.bytes })
     }
@@ -266,6 +273,7 @@ open class VirtioDevice: Instance {
         let bytes = try state.get("queues", count: VirtQueue.State.size * identity.queues)
         let (isRunning, hasFailed): (Bool, Bool) = (try state.get("is-running"), try state.get("has-failed"))
         let unfinished: UInt64 = try state.get("unfinished")
+        let hasConfigChanged: Bool = state.has("config-changed") ? try state.get("config-changed") : false
         guard saved.isSubset(of: identity.features) else { throw PluginError("features that it does not have") }
         var queues: [VirtQueue] = []
         for index in 0..<identity.queues {
@@ -279,6 +287,7 @@ open class VirtioDevice: Instance {
         }
         abandon()
         (features, self.queues, self.isRunning, self.hasFailed) = (saved, queues, isRunning, hasFailed)
+        self.hasConfigChanged = hasConfigChanged
         self.unfinished = Set((0..<min(identity.queues, 64)).filter { unfinished >> UInt64($0) & 1 != 0 })
     }
 }
