@@ -49,6 +49,18 @@ import Testing
         #expect(driver.used(1) == 1 && driver.get(0x8_1000) == 7)
     }
 
+    /// Each of its pages is a call of the host's kernel: eight buffers of 256 are more than one callback does.
+    @Test func aBalloonFullOfPagesIsTakenInTurns() throws {
+        let driver = try driver()
+        defer { driver.machine.tearDown() }
+        // No neighbours, which would be one range. That there is no memory takes the same search.
+        driver.put(0x2_0000, (0..<256).flatMap { [UInt8($0 % 128 * 2), UInt8($0 / 128), 1, 0] })
+        driver.set(VirtioDriver.registers + 0x70, 11)
+        for number in 0..<2 as Range<UInt64> { driver.offer(0, number, .init(address: 0x2_0000, length: 1024)) }
+        driver.set(VirtioDriver.registers + 0x70, 15)
+        #expect(driver.used(0) == 1, "the second waits for its turn")
+    }
+
     @Test func hostHasFreePagesUntilTheGuestWritesThere() throws {
         let driver = try driver()
         defer { driver.machine.tearDown() }

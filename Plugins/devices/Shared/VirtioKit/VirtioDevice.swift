@@ -27,6 +27,8 @@ open class VirtioDevice: Instance {
     private var clock: Clock?
     /// Queues of which buffers may be available that nobody will tell of: more than one callback takes, or what could not be done.
     private var unfinished: Set<Int> = []
+    /// Buffers that this callback still takes.
+    private var left = 0
     /// Virtual nanoseconds until a long queue goes on: the guest runs meanwhile, even if its queue never ends.
     private static let pause: UInt64 = 20_000
     /// A guest that breaks the rules again and again fills no log: once until the machine is reset.
@@ -73,10 +75,10 @@ open class VirtioDevice: Instance {
     public final func resume(_ queue: Int) {
         guard mayWork, let memory, queues.indices.contains(queue) else { return }
         unfinished.remove(queue)
-        var left = identity.entries
+        left = Int(identity.entries)
         do throws(VirtQueue.Violation) {
             while left > 0, mayWork, let chain = try queues[queue].take(memory) {
-                left &-= 1
+                left -= 1
                 guard try work(queue, chain) else {
                     queues[queue].giveBack()
                     unfinished.insert(queue)
@@ -85,10 +87,13 @@ open class VirtioDevice: Instance {
             }
         } catch { fail(error, queue) }
         publish(queue)
-        guard left == 0, let clock else { return }
+        guard left <= 0, let clock else { return }
         unfinished.insert(queue)
         timer?.set(at: clock.now &+ Self.pause)
     }
+
+    /// The buffer that `work` has was that much more work than another: calls of the host's kernel... A callback takes as many as the queue has entries.
+    public final func spend(_ work: Int) { left -= work }
 
     /// The next buffer of a queue that is not served; nil: there is none, or not now.
     public final func nextBuffer(_ queue: Int) -> Chain? {

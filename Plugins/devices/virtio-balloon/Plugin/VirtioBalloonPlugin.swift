@@ -78,8 +78,8 @@ final class VirtioBalloonPlugin: VirtioDevice {
         switch VirtioBalloon.queue(queue, features) {
         case .inflate:
             let numbers = try chain.read(count: UInt32(VirtioBalloon.mostPages * 4), memory)
-            for range in VirtioBalloon.ranges(of: numbers) { free(range, memory) }
-        case .reporting: for range in VirtioBalloon.ranges(of: chain) { free(range, memory) }
+            free(VirtioBalloon.ranges(of: numbers), memory)
+        case .reporting: free(VirtioBalloon.ranges(of: chain), memory)
         case .statistics:
             said = BalloonStatistics(try chain.read(count: BalloonStatistics.longest, memory))
             // The driver has one buffer; of several the last is kept.
@@ -91,6 +91,12 @@ final class VirtioBalloonPlugin: VirtioDevice {
         }
         finish(queue, chain, written: 0)
         return true
+    }
+
+    /// Each is a call of the host's kernel, with the machine's lock held.
+    private func free(_ ranges: [Chain.Range], _ memory: GuestRAM) {
+        for range in ranges { free(range, memory) }
+        spend(ranges.count)
     }
 
     /// Memory that the guest has no use for. What is none of its RAM stays as it is.
