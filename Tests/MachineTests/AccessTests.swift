@@ -62,9 +62,29 @@ import Testing
         #expect(call("greet", "world", "on") == .success(.text("hello world!")))
         #expect(call("add", "1") == .failure(MethodError("add(a: u32, b: u16) -> u64 takes 2 arguments, and got 1")))
         #expect(call("add", "1", "65536") == .failure(MethodError("b: '65536' is not a u16")))
-        #expect(call("nothing") == .failure(MethodError("'probe' has no method 'nothing'; it has: add, greet, refuse")))
+        #expect(
+            call("nothing")
+                == .failure(MethodError("'probe' has no method 'nothing'; it has: add, greet, is-counted, refuse")))
         #expect(call("refuse") == .failure(MethodError("probe.refuse: not today")))
         machine.tearDown()
+    }
+
+    /// clock/1 is_counted (ABI 1.10). With the test's own clock nothing is counted either.
+    @Test(arguments: [("counted", true, 1), ("counted", false, 0), ("real", true, 0)] as [(String, Bool, UInt64)])
+    func pluginsHearWhetherTheClockIsCounted(_ mode: String, _ hasEngine: Bool, _ answer: UInt64) throws {
+        let file = """
+            machine: counted
+            clock: { mode: \(mode) }
+            cpu: { engine: soft }
+            memory: 1MiB
+            devices:
+            \(probe)
+            """
+        let machine = try TestMachine(file, engine: hasEngine).machine
+        defer { machine.tearDown() }
+        let probe = try #require(machine.instance(named: "probe"))
+        let result = Result { () throws(MethodError) in try machine.invoke("is-counted", [], on: probe) }
+        #expect(result == .success(.unsigned(answer)))
     }
 
     @Test func overlapsAtLoadNameBothOwners() {

@@ -45,6 +45,7 @@ final class ProbeDevice: Instance {
         methods: [
             Method("add", [("a", .u32), ("b", .u16)], result: .u64, doc: "adds", function: addNumbers),
             Method("greet", [("name", .text), ("loud", .bool)], result: .text, doc: "greets", function: greet),
+            Method("is-counted", result: .u64, doc: "whether the clock is counted", function: isCounted),
             Method("refuse", result: .status, doc: "always fails", function: refuse),
         ],
         make: { (host, values) throws(PluginError) in ProbeDevice(host) })
@@ -54,6 +55,9 @@ final class ProbeDevice: Instance {
     }
     private static let greet: @convention(c) (UnsafeMutableRawPointer?, UnsafePointer<CChar>?, UInt8) -> Void = {
         instance($0, as: ProbeDevice.self).host.reply("hello " + String(cString: $1!) + ($2 != 0 ? "!" : ""))
+    }
+    private static let isCounted: @convention(c) (UnsafeMutableRawPointer?) -> UInt64 = {
+        (try? instance($0, as: ProbeDevice.self).host.clock.isCounted) == true ? 1 : 0
     }
     private static let refuse: @convention(c) (UnsafeMutableRawPointer?) -> Int32 = {
         instance($0, as: ProbeDevice.self).host.fail("not today")
