@@ -3,7 +3,7 @@ import Foundation
 import Testing
 
 /// The tour guest on each engine: the file alone decides what it finds.
-@Suite(.serialized, .timeLimit(.minutes(5)))
+@Suite(.serialized, .timeLimit(.minutes(30)))
 struct TourTests {
     /// The tour's machine with one recorder as COM1; `devices` and `backends` are added.
     static func file(
@@ -85,6 +85,22 @@ struct TourTests {
         #expect(lines.contains("pit: absent"))
         #expect(lines.contains("com1: irq 4"))
         #expect(end.status == 0)
+    }
+
+    /// Where nobody answers for the PIT, the guest gives up in the end: each look at its count is three exits, and where one takes 0.1 ms, 100,000 looks took
+    /// longer than anybody waited.
+    @Test(arguments: TestEngine.here) func aPITThatIsNotThereIsNotLookedForForLong(on engine: TestEngine) async throws {
+        let recorder = Recorder("looks")
+        let file = Self.file("looks", pit: "", policies: "  - { id: counts, plugin: stats, at-end: off }\n")
+        let machine = try TestMachine(file, on: engine)
+        let end = try machine.run()
+        #expect(await recorder.waits(for: "pit: absent"))
+        let table = try machine.machine.invoke("table", [], on: "counts").text ?? ""
+        let row = table.split(separator: "\n").map { $0.split(separator: "\t") }.first { $0[1] == "0x43" }
+        let latches = try #require(row.flatMap { Int($0[2]) }, "\(table)")
+        #expect(latches > 100 && latches < 2000)
+        machine.machine.stop(0, "")
+        #expect(await end.value.status == 0)
     }
 
     @Test(arguments: TestEngine.here) func rewiredLinesShowInTheTranscript(on engine: TestEngine) async throws {

@@ -199,8 +199,8 @@ struct Tour {
         say(" \(time.hours, digits: 2):\(time.minutes, digits: 2):\(time.seconds, digits: 2)")
     }
 
-    /// 1024 Hz must bring more interrupts than the timer's 100 Hz in the same time. That is all that is said of
-    /// either rate: a measured number would differ from run to run.
+    /// 1024 Hz must be faster than the timer's 100 Hz. That is all that is said of either rate: a measured number would
+    /// differ from run to run.
     private func countPeriods() {
         guard hasRTC else { return }
         if clockLine == nil {
@@ -210,16 +210,28 @@ struct Tour {
             return say(isPeriodic ? "cmos: periodic flag set, polled" : "cmos: no periodic flag")
         }
         let start = Shared.periods.value
-        let firstTick = Shared.ticks.value
         RTC.startPeriodic()
         let isDone = clock.wait(milliseconds: 1000) { Shared.periods.value &- start >= 64 }
-        let ticks = Shared.ticks.value &- firstTick
+        let isFaster = periodsAreShorterThanTicks()
         RTC.stopPeriodic()
         guard isDone else { return say("cmos: 64 periodic interrupts do not come in a second") }
         say("cmos: counted 64 periodic interrupts")
         if case .ticks = clock.source {
-            say(ticks < 64 ? "rates: 1024 Hz is faster than 100 Hz" : "rates: 1024 Hz is not faster than 100 Hz")
+            say(isFaster ? "rates: 1024 Hz is faster than 100 Hz" : "rates: 1024 Hz is not faster than 100 Hz")
         }
+    }
+
+    /// The chips are asked, not counted by their interrupts: a host that lets the guest run seldom brings one of each, each
+    /// time that it does. One period that is seen from its begin to its end within a tick is enough.
+    private func periodsAreShorterThanTicks() -> Bool {
+        guard case .ticks = clock.source else { return false }
+        let counter = Clock(source: .counter(period: PIT.clocksPerTick))
+        cpu_disable_interrupts()
+        defer { cpu_enable_interrupts() }
+        for _ in 0..<64 where counter.wait(milliseconds: 100, until: { RTC.acknowledge() }) {
+            if counter.wait(milliseconds: PIT.millisecondsPerTick, until: { RTC.acknowledge() }) { return true }
+        }
+        return false
     }
 
     // MARK: Disks
