@@ -40,7 +40,7 @@ timeout -k 5 "${BOX_SECONDS:-1800}" qemu-system-x86_64 -accel tcg -M pc -cpu EPY
     -serial "file:$box/console" -chardev stdio,id=out,signal=off -serial chardev:out -monitor none \
     -fsdev local,id=outside,path=/,security_model=none,readonly=on,multidevs=remap -device virtio-9p-pci,fsdev=outside,mount_tag=outside \
     -fsdev "local,id=out,path=$box/out,security_model=none" -device virtio-9p-pci,fsdev=out,mount_tag=out \
-    -kernel "$linux/vmlinuz" -initrd "$box/initrd" -append "console=ttyS0 rdinit=/box loglevel=6 oops=panic softlockup_panic=1 watchdog_thresh=30 panic=-1 no_timer_check" </dev/null 2>"$box/qemu" &
+    -kernel "$linux/vmlinuz" -initrd "$box/initrd" -append "console=ttyS0 rdinit=/box loglevel=6 oops=panic softlockup_panic=1 watchdog_thresh=60 panic=-1 no_timer_check" </dev/null 2>"$box/qemu" &
 machine=$!
 trap 'kill $machine; exit 143' INT TERM
 wait $machine ||
