@@ -49,7 +49,7 @@ struct InterruptTests {
     }
 
     /// INTR is high and nobody answers the INTA cycle: the guest goes on as if it were low.
-    @Test(.timeLimit(.minutes(5)), arguments: EngineKind.here) func unansweredInterruptDoesNotStopTheGuest(
+    @Test(.timeLimit(.minutes(30)), arguments: EngineKind.here) func unansweredInterruptDoesNotStopTheGuest(
         engine: EngineKind
     ) throws {
         let bench = try GuestBench(Guests.idle16, .real, engine)
@@ -79,7 +79,7 @@ struct InterruptTests {
     // MARK: Kicks
 
     /// A guest that never exits comes back for every kick. One lost kick hangs this test.
-    @Test(.timeLimit(.minutes(10)), arguments: [Guests.spin32, Guests.outs32], EngineKind.here) func noKickIsLost(
+    @Test(.timeLimit(.minutes(30)), arguments: [Guests.spin32, Guests.outs32], EngineKind.here) func noKickIsLost(
         guest: [UInt8], engine: EngineKind
     ) async throws {
         let bench = try GuestBench(guest, .protected, engine)
@@ -103,7 +103,7 @@ struct InterruptTests {
         #expect(runner.join())
     }
 
-    @Test(.timeLimit(.minutes(5)), arguments: EngineKind.here) func kickBringsAnInterruptIntoARunningGuest(
+    @Test(.timeLimit(.minutes(30)), arguments: EngineKind.here) func kickBringsAnInterruptIntoARunningGuest(
         engine: EngineKind
     ) async throws {
         // mov $0x9000,%sp; sti; the loop
@@ -127,7 +127,7 @@ struct InterruptTests {
     }
 
     /// While the guest loops in its RAM, the map around it changes; the guest never sees a hole.
-    @Test(.timeLimit(.minutes(5)), arguments: EngineKind.here) func memoryMapChangesUnderARunningGuest(
+    @Test(.timeLimit(.minutes(30)), arguments: EngineKind.here) func memoryMapChangesUnderARunningGuest(
         engine: EngineKind
     ) async throws {
         let bench = try GuestBench(Guests.spin32, .protected, engine)

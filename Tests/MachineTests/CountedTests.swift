@@ -4,7 +4,7 @@ import Foundation
 import Testing
 
 /// Runs of machines with a counted clock, whatever the host and the engine's caches do.
-@Suite(.serialized, .timeLimit(.minutes(10)))
+@Suite(.serialized, .timeLimit(.minutes(30)))
 struct CountedTests {
     /// What a run leaves.
     struct Outcome: Equatable, CustomStringConvertible {

@@ -16,7 +16,7 @@ final class StuckDisk: Instance {
 }
 
 /// Answers that are owed for longer than the watchdog waits.
-@Suite(.serialized, .timeLimit(.minutes(5)))
+@Suite(.serialized, .timeLimit(.minutes(30)))
 struct DebtTests {
     @Test func aBlockRequestThatIsNeverCompletedIsNamedWithBothEnds() async throws {
         let file = """
@@ -42,10 +42,7 @@ struct DebtTests {
         }
         machine.advance(to: 1_000_000_000)
         let sentence = "disk: owes 'hd0' the completion of a block request, for 1 s"
-        let deadline = ContinuousClock.now + .seconds(60)
-        while !test.log.current.contains(where: { $0.contains(sentence) }), ContinuousClock.now < deadline {
-            try await Task.sleep(for: .milliseconds(20))
-        }
+        _ = await patiently { test.log.current.contains { $0.contains(sentence) } }
         #expect(test.log.current.contains { $0.hasPrefix("warning disk: owes") }, "\(test.log.current)")
         let debt = try #require(machine.debtSummaries.first)
         #expect(debt.instance == "disk" && debt.text.hasPrefix("owes 'hd0' the completion of a block request, for "))

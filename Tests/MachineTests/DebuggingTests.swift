@@ -4,7 +4,7 @@ import Foundation
 import Testing
 
 /// What a debugger does to a machine, through Core's interface.
-@Suite(.serialized, .timeLimit(.minutes(5)))
+@Suite(.serialized, .timeLimit(.minutes(30)))
 struct DebuggingTests {
     /// 32-bit, at 0x7c00: EAX counts up, goes to memory at 0x9000, and comes back into ECX.
     static let counting: [UInt8] = [
@@ -54,12 +54,8 @@ struct DebuggingTests {
 
         /// The next phase that is not `running`; that, where it does not come in time.
         func stopped() async -> DebugPhase {
-            for _ in 0..<2000 {
-                let phase = machine.debugPhase()
-                if phase != .running { return phase }
-                try? await Task.sleep(for: .milliseconds(5))
-            }
-            return .running
+            _ = await patiently { machine.debugPhase() != .running }
+            return machine.debugPhase()
         }
 
         func rip() throws -> UInt64 { try machine.registers().rip }
@@ -133,11 +129,7 @@ struct DebuggingTests {
     }
 
     private func eventuallyChanges(_ condition: () -> Bool?) async -> Bool {
-        for _ in 0..<2000 {
-            if condition() == true { return true }
-            try? await Task.sleep(for: .milliseconds(5))
-        }
-        return false
+        await patiently { condition() == true }
     }
 
     /// `stop` and `cont` of the operator, and the debugger's: the guest runs when both let it.

@@ -13,7 +13,7 @@ struct DeviceFuzzTests {
     static let seed = ProcessInfo.processInfo.environment["BACKPLANE_SEED"].flatMap { UInt64($0) } ?? 1
 
     @Test(arguments: [false, true]) func guestsThatProgramDevicesNeitherTrapNorHang(isCounted: Bool) async throws {
-        let instructions = try await Self.runGuests { number, folder in
+        let instructions = try await Self.runGuests(for: Self.time(isCounted: isCounted)) { number, folder in
             var program = RandomProgram(seed: Self.seed &* 1_000_003 &+ number)
             try folder.write("image", program.image())
             try folder.write("in", [UInt8](repeating: 0x41, count: 100))
@@ -26,22 +26,38 @@ struct DeviceFuzzTests {
     static var leastInstructions: UInt64 { 30 * UInt64(factor) * 200 }
 
     /// Machines with a random guest each, which run for a while and are then stopped.
-    /// - Parameter make: the machine of a number, with its files in a folder of its own.
+    /// - Parameters:
+    ///   - time: how long each runs at least, ns of its own clock.
+    ///   - make: the machine of a number, with its files in a folder of its own.
     /// - Returns: the instructions of those that count them.
-    static func runGuests(_ make: (UInt64, CountedTests.Folder) throws -> TestMachine) async throws -> UInt64 {
+    static func runGuests(
+        for time: UInt64, _ make: (UInt64, CountedTests.Folder) throws -> TestMachine
+    ) async throws -> UInt64 {
         var instructions: UInt64 = 0
         for number in 0..<UInt64(30 * factor) {
             let folder = try CountedTests.Folder()
             let machine = try make(number, folder)
             let task = try machine.run()
-            // Its thread may be long in coming on a busy host.
-            for _ in 0..<100 where machine.machine.now == 0 { try await Task.sleep(for: .milliseconds(10)) }
-            try await Task.sleep(for: .milliseconds(20))
+            await Self.comes(machine.machine, to: time)
             machine.machine.stop(0, "the fuzz has seen enough")
             _ = await task.value
             instructions &+= machine.machine.countedSummary?.instructions ?? 0
         }
         return instructions
+    }
+
+    /// How long a guest runs, ns of its own clock, which goes on with instructions where it is counted: however long they take here.
+    static func time(isCounted: Bool) -> UInt64 { isCounted ? 1_000_000 : 20_000_000 }
+
+    /// Until the guest's clock shows `time`, or it has ended or stands still.
+    private static func comes(_ machine: Machine, to time: UInt64) async {
+        var looks = (time: UInt64(0), still: 0)
+        _ = await patiently {
+            let now = machine.virtualTime
+            looks = now == looks.time ? (now, looks.still + 1) : (now, 0)
+            let standsStill = now > 0 && looks.still >= 20
+            return now >= time || standsStill || machine.runStatus == .shutdown
+        }
     }
 
     private static func file(_ folder: CountedTests.Folder, isCounted: Bool) -> String {

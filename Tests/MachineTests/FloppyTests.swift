@@ -186,7 +186,7 @@ import Testing
         _ = machine.access(address: 0x2_0000, width: 4, value: 0)
         program(machine, mode: 0x46, address: 0x2_0000, count: 512)
         for byte in [0x46, 0, 0, 0, 1, 2, 9, 0x1B, 0xFF] as [UInt64] { out(machine, 0x3F5, byte) }
-        let end = Date(timeIntervalSinceNow: 60)
+        let end = Date(timeIntervalSinceNow: 900)
         while input(machine, 0x3F4) & 0xC0 != 0xC0, Date() < end {
             machine.advance(to: machine.now + 1_000_000)
             machine.serveHost(milliseconds: 1)

@@ -3,7 +3,7 @@ import Foundation
 import Testing
 
 /// One guest writes and reads everywhere that it can reach; another one is watched meanwhile.
-@Suite(.serialized, .timeLimit(.minutes(5)))
+@Suite(.serialized, .timeLimit(.minutes(30)))
 struct IsolationTests {
     /// 32-bit, at 0x7c00. Of every port but 0x5f0 to 0x60f it reads and writes one, two and four bytes; it fills its RAM from 0x9000 to 512 KiB
     /// with 0x5a; writes and reads a word of every page to 16 MiB and of every 64 KiB to 4 GiB; then, by PAE and a window of 2 MiB at 0x200000,

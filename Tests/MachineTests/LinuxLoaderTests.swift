@@ -43,7 +43,7 @@ final class KernelFiles {
 }
 
 /// The loaders linux and elf, with guests that check how they are entered.
-@Suite(.serialized, .timeLimit(.minutes(5)))
+@Suite(.serialized, .timeLimit(.minutes(30)))
 struct LinuxLoaderTests {
     /// Runs to the end: what the guest said, and its answer.
     private func run(
@@ -52,7 +52,7 @@ struct LinuxLoaderTests {
         let recorder = Recorder(name)
         let machine = try TestMachine(file, on: engine)
         let end = try machine.run()
-        let isSaid = await recorder.waits(for: text, seconds: 20)
+        let isSaid = await recorder.waits(for: text)
         #expect(isSaid, "\(recorder.text)\n\(machine.log.current.joined(separator: "\n"))")
         if isSaid { recorder.type(typing) } else { machine.machine.stop(99, "it did not say it") }
         return await end.value.status
@@ -105,7 +105,7 @@ struct LinuxLoaderTests {
         let machine = try TestMachine(files.machine("linux-reboot", boot: boot), on: engine)
         let end = try machine.run()
         for times in 1...3 {
-            #expect(await recorder.waits(for: "again", times: times, seconds: 20))
+            #expect(await recorder.waits(for: "again", times: times))
             recorder.type(times < 3 ? "r" : "q")
         }
         #expect(await end.value.status == right)

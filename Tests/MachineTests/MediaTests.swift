@@ -102,7 +102,7 @@ import Testing
         out(0x1f7, 0xa0)
         for word in [0x28, 0, UInt64(block) << 8, 0, 1, 0] as [UInt64] { out(0x1f0, word, width: 2) }
         meanwhile()
-        let end = Date(timeIntervalSinceNow: 60)
+        let end = Date(timeIntervalSinceNow: 900)
         while input(0x1f7) & 0x80 != 0, Date() < end { machine.serveHost(milliseconds: 1) }
         guard input(0x1f7) & 0x09 == 0x08 else { return nil }
         return (0..<1024).flatMap { _ in

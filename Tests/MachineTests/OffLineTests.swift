@@ -3,7 +3,7 @@ import Synchronization
 import Testing
 
 /// Instances that are taken off line, reset and brought back while the guest runs.
-@Suite(.serialized, .timeLimit(.minutes(5)))
+@Suite(.serialized, .timeLimit(.minutes(30)))
 struct OffLineTests {
     private func tour(_ name: String, on engine: TestEngine, onFault: String = "offline") async throws -> (
         TestMachine, Recorder, Task<MachineEnd, Never>

@@ -10,6 +10,7 @@ final class Recorder: Sendable {
         var input: [UInt8] = []
         var events: [StreamEvent] = []
         var instance: Attached?
+        var wasAttached = false
     }
     private let state = Mutex(State())
 
@@ -44,7 +45,10 @@ final class Recorder: Sendable {
 
     fileprivate func attach(_ instance: RecorderInstance?) {
         let attached = instance.map { Attached(instance: $0) }
-        state.withLock { $0.instance = attached }
+        state.withLock { state in
+            state.instance = attached
+            state.wasAttached = state.wasAttached || attached != nil
+        }
     }
 
     fileprivate func take(_ count: Int) -> [UInt8] {
@@ -55,13 +59,12 @@ final class Recorder: Sendable {
         }
     }
 
-    /// Waits until `text` has been written; false after `seconds`.
-    func waits(for text: String, times: Int = 1, seconds: Double = 60) async -> Bool {
-        for _ in 0..<Int(seconds * 50) {
-            if self.text.components(of: text) >= times { return true }
-            try? await Task.sleep(for: .milliseconds(20))
-        }
-        return false
+    private var hasGone: Bool { state.withLock { $0.wasAttached && $0.instance == nil } }
+
+    /// Waits until `text` has been written; false where it has not come, and the machine has ended or `patience` with it.
+    func waits(for text: String, times: Int = 1) async -> Bool {
+        _ = await patiently { self.hasGone || self.text.components(of: text) >= times }
+        return self.text.components(of: text) >= times
     }
 }
 

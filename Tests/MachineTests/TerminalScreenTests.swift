@@ -3,7 +3,7 @@ import Synchronization
 import Testing
 
 /// The bundled `screen`, in a window of 80 by 25.
-@Suite(.timeLimit(.minutes(5))) struct TerminalScreenTests {
+@Suite(.timeLimit(.minutes(30))) struct TerminalScreenTests {
     private final class Window: ConsoleProvider {
         private let state = Mutex<(client: ConsoleClient?, text: [UInt8])>((nil, []))
         var hasWindow: Bool { true }
