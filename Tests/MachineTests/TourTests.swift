@@ -95,7 +95,7 @@ struct TourTests {
         let machine = try TestMachine(file, on: engine)
         let end = try machine.run()
         #expect(await recorder.waits(for: "pit: absent"))
-        let table = try machine.machine.invoke("table", [], on: "counts").text ?? ""
+        let table = try machine.machine.invoke("table", [], on: "counts").text
         let row = table.split(separator: "\n").map { $0.split(separator: "\t") }.first { $0[1] == "0x43" }
         let latches = try #require(row.flatMap { Int($0[2]) }, "\(table)")
         #expect(latches > 100 && latches < 2000)
