@@ -219,6 +219,22 @@ int32_t ch_kvm_get_regs(int32_t vcpu, struct kvm_regs *out) { return call(vcpu, 
 int32_t ch_kvm_set_regs(int32_t vcpu, const struct kvm_regs *in) { return call(vcpu, KVM_SET_REGS, in); }
 int32_t ch_kvm_get_sregs(int32_t vcpu, struct kvm_sregs *out) { return call(vcpu, KVM_GET_SREGS, out); }
 int32_t ch_kvm_set_sregs(int32_t vcpu, const struct kvm_sregs *in) { return call(vcpu, KVM_SET_SREGS, in); }
+int32_t ch_kvm_get_pdptes(int32_t vcpu, uint64_t out[4]) {
+    struct kvm_sregs2 all = {0};
+    int32_t result = call(vcpu, KVM_GET_SREGS2, &all);
+    if (result < 0) return result;
+    if (!(all.flags & KVM_SREGS2_FLAGS_PDPTRS_VALID)) return -ENODATA;
+    memcpy(out, all.pdptrs, sizeof all.pdptrs);
+    return 0;
+}
+int32_t ch_kvm_set_pdptes(int32_t vcpu, const uint64_t in[4]) {
+    struct kvm_sregs2 all = {0};
+    int32_t result = call(vcpu, KVM_GET_SREGS2, &all);
+    if (result < 0) return result;
+    all.flags = KVM_SREGS2_FLAGS_PDPTRS_VALID;
+    memcpy(all.pdptrs, in, sizeof all.pdptrs);
+    return call(vcpu, KVM_SET_SREGS2, &all);
+}
 int32_t ch_kvm_get_fpu(int32_t vcpu, struct kvm_fpu *out) { return call(vcpu, KVM_GET_FPU, out); }
 int32_t ch_kvm_set_fpu(int32_t vcpu, const struct kvm_fpu *in) { return call(vcpu, KVM_SET_FPU, in); }
 int32_t ch_kvm_get_debugregs(int32_t vcpu, struct kvm_debugregs *out) { return call(vcpu, KVM_GET_DEBUGREGS, out); }

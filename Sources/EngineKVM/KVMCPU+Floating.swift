@@ -5,14 +5,16 @@ public import Core
 
 extension KVMCPU {
     /// Places in the image (SDM volume 1, table 10-2 and 13.4).
-    private enum Area {
+    enum Area {
         static let size = 4096
         static let tags = 4, opcode = 6, instruction = 8, data = 16, mxcsr = 24, registers = 32, vectors = 160
         /// Bits of the components that are not in their initial state.
         static let present = 512
+        /// Components above x87 and SSE.
+        static let extended = 576
     }
 
-    private func image() throws(EngineError) -> [UInt8] {
+    func image() throws(EngineError) -> [UInt8] {
         var area = [UInt8](repeating: 0, count: Area.size)
         let result = area.withUnsafeMutableBytes { ch_kvm_get_xsave(engine.vm, core.pointee.fd, $0.baseAddress) }
         _ = try check(result, "KVM_GET_XSAVE")
@@ -41,6 +43,14 @@ extension KVMCPU {
             throw EngineError("x87 and SSE registers have 128 and 256 bytes")
         }
         var area = try image()
+        Self.store(state, in: &area)
+        area[Area.present] |= 3
+        let result = area.withUnsafeBytes { ch_kvm_set_xsave(engine.vm, core.pointee.fd, $0.baseAddress) }
+        _ = try check(result, "KVM_SET_XSAVE")
+    }
+
+    /// All but the header.
+    static func store(_ state: FloatingState, in area: inout [UInt8]) {
         area.withUnsafeMutableBytes { area in
             func store<T: FixedWidthInteger>(_ value: T, _ offset: Int) {
                 area.storeBytes(of: value, toByteOffset: offset, as: T.self)
@@ -52,11 +62,8 @@ extension KVMCPU {
             store(state.instructionPointer, Area.instruction)
             store(state.dataPointer, Area.data)
             store(state.mxcsr, Area.mxcsr)
-            store(area.load(fromByteOffset: Area.present, as: UInt64.self) | 3, Area.present)
         }
         area.replaceSubrange(Area.registers..<Area.registers + 128, with: state.registers)
         area.replaceSubrange(Area.vectors..<Area.vectors + 256, with: state.vectors)
-        let result = area.withUnsafeBytes { ch_kvm_set_xsave(engine.vm, core.pointee.fd, $0.baseAddress) }
-        _ = try check(result, "KVM_SET_XSAVE")
     }
 }

@@ -26,7 +26,7 @@ extension KVMCPU {
         try setNow(registers)
     }
 
-    private func currentRegisters() throws(EngineError) -> bp_registers {
+    func currentRegisters() throws(EngineError) -> bp_registers {
         var general = kvm_regs()
         var system = kvm_sregs()
         var debug = kvm_debugregs()
@@ -36,10 +36,12 @@ extension KVMCPU {
         return bp_registers(general, system, debug)
     }
 
-    private func setNow(_ registers: bp_registers) throws(EngineError) {
+    /// `change`: what bp_registers does not have.
+    func setNow(_ registers: bp_registers, _ change: (inout kvm_sregs) -> Void = { _ in }) throws(EngineError) {
         var system = kvm_sregs()
         _ = try check(ch_kvm_get_sregs(core.pointee.fd, &system), "KVM_GET_SREGS")
         registers.store(in: &system)
+        change(&system)
         var general = registers.kvmGeneral
         var debug = registers.kvmDebug
         _ = try check(ch_kvm_set_sregs(core.pointee.fd, &system), "KVM_SET_SREGS")
@@ -71,7 +73,7 @@ extension KVMCPU {
 
     /// A read-modify-write and an access across a page end in further exits; `rep ins` goes back to the guest within
     /// 1024.
-    private func finish(_ handle: () -> RunEnd?) throws(EngineError) {
+    func finish(_ handle: () -> RunEnd?) throws(EngineError) {
         guard progress.pointee.accessPending else { return }
         for _ in 0..<4096 {
             let result = ch_kvm_run_complete(core)
@@ -195,6 +197,7 @@ extension KVMCPU {
     func debugEnd() -> RunEnd {
         let event = debugEvent()
         guard event.kind == .singleStep, let end = haltEnd, event.rip == end else { return .debug(event) }
+        progress.pointee.hasHalted = true
         return .halted(interruptsEnabled: ch_run_interrupt_flag(shared), rip: end)
     }
 
@@ -251,8 +254,8 @@ extension KVMCPU {
             _ = ch_kvm_set_tsc_offset(core.pointee.fd, offset &+ ticks)
         } else {
             var now: UInt64 = 0
-            guard ch_kvm_get_msr(core.pointee.fd, 0x10, &now) == 0 else { return }
-            _ = ch_kvm_set_msr(core.pointee.fd, 0x10, now &+ ticks)
+            guard ch_kvm_get_msr(core.pointee.fd, MSR.tsc, &now) == 0 else { return }
+            _ = ch_kvm_set_msr(core.pointee.fd, MSR.tsc, now &+ ticks)
         }
     }
 }

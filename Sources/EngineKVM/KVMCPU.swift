@@ -20,6 +20,10 @@ public final class KVMCPU: CPU {
         var windowRequested = false
         /// `completePending` met the end of a run: `stashed` is what the next `run` returns.
         var hasStashed = false
+        /// HLT was the last instruction.
+        var hasHalted = false
+        /// By `restore`, in HLT: the next `run` comes back as the one did that was saved.
+        var reportsHalt = false
     }
 
     let engine: KVMEngine
@@ -62,7 +66,7 @@ public final class KVMCPU: CPU {
         shared = core.pointee.run
         progress = .allocate(capacity: 1)
         progress.initialize(to: Progress())
-        powerOnMSRs = PowerOn.msrs(kvm: engine.kvm, vcpu: core.pointee.fd).filter { $0.index != 0xc000_0080 }
+        powerOnMSRs = PowerOn.msrs(kvm: engine.kvm, vcpu: core.pointee.fd).filter { $0.index != MSR.efer }
         ch_run_sync_registers(shared)
         try reset()
     }
@@ -83,6 +87,8 @@ public final class KVMCPU: CPU {
         if entered < 0 { return .failed(EngineError("sigaction: \(errorText(entered))")) }
         defer { ch_kvm_thread_leave(core) }
         if progress.pointee.hasStashed { return takeStashed() }
+        if progress.pointee.reportsHalt { return haltedAsLoaded() }
+        progress.pointee.hasHalted = false
         if debug.singleStep { noteStep() }
         while true {
             var known: UInt32 = 0
@@ -251,6 +257,7 @@ public final class KVMCPU: CPU {
         switch Int32(truncatingIfNeeded: reason) {
         case KVM_EXIT_HLT:
             progress.pointee.accessPending = false
+            progress.pointee.hasHalted = true
             return .halted(interruptsEnabled: ch_run_interrupt_flag(shared), rip: ch_run_rip(shared))
         case KVM_EXIT_X86_RDMSR:
             msrAccess(write: false)

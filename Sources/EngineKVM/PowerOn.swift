@@ -13,7 +13,11 @@ enum PowerOn {
         guard ch_kvm_msr_list(kvm, &indices, &count) >= 0 else { return [] }
         var entries: [kvm_msr_entry] = indices.prefix(Int(count)).compactMap { index in
             // TSC, TSC_ADJUST, TSC deadline; APIC base, which has its own place; paravirtual clocks
-            if [0x10, 0x3b, 0x6e0, 0x1b].contains(index) || index & 0xf000_0000 == 0x4000_0000 { return nil }
+            if [MSR.tsc, MSR.tscAdjust, MSR.tscDeadline, MSR.apicBase].contains(index)
+                || index & 0xf000_0000 == 0x4000_0000
+            {
+                return nil
+            }
             return kvm_msr_entry(index: index, reserved: 0, data: 0)
         }
         let left = ch_kvm_get_msrs(vcpu, &entries, UInt32(entries.count))
@@ -45,6 +49,11 @@ enum PowerOn {
         return state
     }
 
+    /// IA32_APIC_BASE. Bit 11 enables the APIC: KVM's CPUID has its APIC bit then.
+    static func apicBase(of cpu: KVMCPU) -> UInt64 {
+        (cpu.index == 0 ? 0xfee0_0100 : 0xfee0_0000) | (cpu.engine.intercepts.hasLocalAPIC ? 1 << 11 : 0)
+    }
+
     /// Everything but `registers`.
     static func apply(to cpu: KVMCPU) throws(EngineError) {
         let fd = cpu.core.pointee.fd
@@ -57,13 +66,11 @@ enum PowerOn {
         _ = try check(ch_kvm_get_sregs(fd, &system), "KVM_GET_SREGS")
         registers(signature: 0).store(in: &system)
         system.interrupt_bitmap = (0, 0, 0, 0)
-        // Bit 11 enables the APIC: KVM's CPUID has its APIC bit then.
-        let enabled: UInt64 = cpu.engine.intercepts.hasLocalAPIC ? 1 << 11 : 0
-        system.apic_base = (cpu.index == 0 ? 0xfee0_0100 : 0xfee0_0000) | enabled
+        system.apic_base = apicBase(of: cpu)
         _ = try check(ch_kvm_set_sregs(fd, &system), "KVM_SET_SREGS")
         ch_kvm_set_msrs(fd, cpu.powerOnMSRs, UInt32(cpu.powerOnMSRs.count))
         var tsc: UInt64 = 0
-        if ch_kvm_get_msr(fd, 0x10, &tsc) == 0 { cpu.moveTSC(by: 0 &- tsc) }
+        if ch_kvm_get_msr(fd, MSR.tsc, &tsc) == 0 { cpu.moveTSC(by: 0 &- tsc) }
         try resetFPU(cpu)
     }
 

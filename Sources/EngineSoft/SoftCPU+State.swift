@@ -30,6 +30,7 @@ extension SoftCPU {
         s.cpu.pointee.gdt.limit = 0xffff
         s.cpu.pointee.idt.limit = 0xffff
         system = SystemState()
+        halt = .none
         flushTranslations(keepsGlobal: false)
         updateMode()
     }
@@ -79,7 +80,7 @@ extension SoftCPU {
     }
 
     /// Bits that this CPU does not have.
-    private func brokenRule(_ registers: bp_registers) -> String? {
+    func brokenRule(_ registers: bp_registers) -> String? {
         if registers.cr4 & ~SoftCPU.cr4Bits != 0 { return "CR4 has bits that this CPU does not have" }
         if registers.cr3 & ~PageWalk.physicalMask != 0 { return "CR3 is beyond physical memory" }
         if registers.efer & ~(EFER.sce | EFER.lme | EFER.lma | EFER.nxe) != 0 {
@@ -88,7 +89,7 @@ extension SoftCPU {
         return nil
     }
 
-    private func currentRegisters(rip: UInt64) -> bp_registers {
+    func currentRegisters(rip: UInt64) -> bp_registers {
         var state = bp_registers()
         let cpu = s.cpu
         state.size = UInt32(MemoryLayout<bp_registers>.size)
@@ -116,12 +117,17 @@ extension SoftCPU {
     }
 
     private func setNow(_ state: bp_registers) throws(EngineError) {
-        let cpu = s.cpu
         if state.cr0 & CR0.pg != 0, state.cr4 & CR4.pae != 0, state.efer & EFER.lma == 0 {
             guard loadPageDirectoryPointers(state.cr3) else {
                 throw EngineError("set registers: the page directory pointers at CR3 have reserved bits")
             }
         }
+        place(state)
+    }
+
+    /// With all that follows from them; the state is legal. What was half seen of an instruction is gone.
+    func place(_ state: bp_registers) {
+        let cpu = s.cpu
         withUnsafeBytes(of: state.general) { s.copyMemory(from: $0.baseAddress.unsafelyUnwrapped, byteCount: 128) }
         s.rip = state.rip
         cpu.rflags = state.rflags

@@ -19,6 +19,13 @@ public final class SoftCPU: CountedCPU {
     var hasBreakpoints = false
     /// Bits 11:0 of linear addresses at which the decoded blocks may stop for the debugger (Events/Debugger.swift).
     var breakpointOffsets: Set<UInt64> = []
+    /// Whether HLT was the last instruction.
+    var halt = Halt.none
+    enum Halt {
+        case none, retired
+        /// By `restore`: the next `run` comes back as the one did that was saved.
+        case loaded
+    }
     /// What `run` returns when the block loop has stopped with `.end`.
     var runEnd = RunEnd.attention
     let scratch: UnsafeMutablePointer<Op>
@@ -103,9 +110,15 @@ public final class SoftCPU: CountedCPU {
     // MARK: The run loop
 
     public func run() -> RunEnd {
+        if halt == .loaded {
+            halt = .retired
+            return .halted(interruptsEnabled: s.cpu.pointee.systemFlags & RFLAGS.interrupt != 0, rip: s.rip)
+        }
+        halt = .none
         s.run.pointee.stop = .none
         s.run.pointee.isRunning = true
         let end = loop()
+        if case .halted = end { halt = .retired }
         s.publishCount()
         s.run.pointee.isRunning = false
         return end
@@ -267,5 +280,6 @@ public final class SoftCPU: CountedCPU {
         for page in mail.written { memory.blocks.drop(page << 12, 4096) }
         for change in mail.memory { memory.update(change.range, change.pieces) }
         if !mail.memory.isEmpty { translationsChanged() }
+        if system.event != nil { raiseAttention() }
     }
 }

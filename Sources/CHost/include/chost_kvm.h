@@ -71,6 +71,9 @@ int32_t ch_kvm_get_regs(int32_t vcpu, struct kvm_regs *out);
 int32_t ch_kvm_set_regs(int32_t vcpu, const struct kvm_regs *in);
 int32_t ch_kvm_get_sregs(int32_t vcpu, struct kvm_sregs *out);
 int32_t ch_kvm_set_sregs(int32_t vcpu, const struct kvm_sregs *in);
+/* The page-directory-pointer entries of PAE paging, which lie in the CPU (KVM_CAP_SREGS2). -ENODATA: the vCPU has none now. */
+int32_t ch_kvm_get_pdptes(int32_t vcpu, uint64_t out[4]);
+int32_t ch_kvm_set_pdptes(int32_t vcpu, const uint64_t in[4]);
 int32_t ch_kvm_get_fpu(int32_t vcpu, struct kvm_fpu *out);
 int32_t ch_kvm_set_fpu(int32_t vcpu, const struct kvm_fpu *in);
 /* 4096 bytes, the layout of XSAVE. -E2BIG: this vCPU has more state than that. */

@@ -222,6 +222,10 @@ public protocol CPU: AnyObject {
     func translate(_ linear: UInt64) throws(EngineError) -> UInt64?
     /// The guest's TSC is adjusted so that it shows no jump after a pause of `nanoseconds`.
     func didPause(nanoseconds: UInt64)
+    /// All that `save` saves; completes what is half done first. Throws within an exit.
+    func snapshot() throws(EngineError) -> CPUSnapshot
+    /// Becomes that CPU; `snapshot` breaks no rule of `CPUSnapshot.brokenRule`. Throws, and changes nothing, where this CPU cannot hold it.
+    func restore(_ snapshot: CPUSnapshot) throws(EngineError)
 }
 
 /// For CPUs that no debugger looks at: stand-ins of tests and measurements.
@@ -234,4 +238,8 @@ extension CPU {
         throw EngineError("this CPU has no x87 and SSE registers")
     }
     public func readMSR(_ index: UInt32) throws(EngineError) -> UInt64? { nil }
+    public func snapshot() throws(EngineError) -> CPUSnapshot { throw EngineError("this CPU cannot be saved") }
+    public func restore(_ snapshot: CPUSnapshot) throws(EngineError) {
+        throw EngineError("this CPU cannot be loaded")
+    }
 }

@@ -25,6 +25,8 @@ struct RunState {
     var end: MachineEnd?
     var quietWork: [() -> Void] = []
     var resetCount: UInt64 = 0
+    /// CPUs that were loaded.
+    var cpuLoads: UInt64 = 0
     /// Of vCPU 0, in virtual nanoseconds.
     var haltedTime: UInt64 = 0
     var haltedSince: UInt64?
@@ -447,7 +449,7 @@ extension Machine {
         stepOverHalt(vcpu, cpu)
         // With interrupts disabled only an NMI ends the HLT. A pause, or work for a quiet machine, does not.
         let wakes = ch_attention_nmi | (interruptsEnabled ? ch_attention_interrupt : 0)
-        let resets = state.resetCount
+        let changes = state.resetCount &+ state.cpuLoads
         if vcpu.index == 0 { state.haltedSince = clock.now }
         if !isCounted { noteHalted(1) }
         defer {
@@ -467,7 +469,7 @@ extension Machine {
                 host.pointee.holder = ch_thread_id()
             }
             if vcpu.mustLeave, !park(vcpu, cpu) { return }
-        } while ch_load(vcpu.attention) & wakes == 0 && state.resetCount == resets
+        } while ch_load(vcpu.attention) & wakes == 0 && state.resetCount &+ state.cpuLoads == changes
     }
 
     /// A debugger's step ends behind the HLT, in which the CPU stays.

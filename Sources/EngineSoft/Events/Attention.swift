@@ -26,6 +26,10 @@ extension SoftCPU {
         if bits & ch_attention_engine != 0 {
             takeMail()
             do throws(EngineError) { try applyDeferred() } catch { return .failed(error) }
+            if let event = system.event {
+                system.event = nil
+                return deliver(event) ?? stepIntoHandler() ?? (bits & ch_attention_leave != 0 ? .attention : nil)
+            }
         }
         if bits & ch_attention_leave != 0 { return .attention }
         if bits & ch_attention_nmi != 0, vcpu.takeNMI() {

@@ -77,6 +77,19 @@ extension SoftCPU {
         return deliver(asked, asked.vector == vector ? .external : .exception) ?? stepIntoHandler()
     }
 
+    /// What was under delivery when the CPU was saved.
+    func deliver(_ event: CPUSnapshot.Event) -> RunEnd? {
+        let kind: EventKind =
+            switch event.kind {
+            case .external: .external
+            case .nmi: .nmi
+            // Behind its instruction, or an instruction breakpoint's: either way RF is not set.
+            case .exception: event.vector == Vector.db ? .trap : .exception
+            }
+        if kind == .nmi { s.cpu.pointee.inNMI = true }
+        return deliver(vector: event.vector, kind: kind, code: event.errorCode)
+    }
+
     /// nil: a policy has dealt with it; else what is to be delivered.
     private func ask(_ fault: Fault, reason: Int = BP_EXIT_EXCEPTION) -> Fault? {
         var exit = makeExit(reason, rip: s.rip, length: 0)

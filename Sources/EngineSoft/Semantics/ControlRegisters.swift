@@ -157,18 +157,22 @@ extension SoftCPU {
     func loadPageDirectoryPointers(_ cr3: UInt64) -> Bool {
         let table = cr3 & 0xffff_ffe0
         var entries: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
-        let isValid = withUnsafeMutableBytes(of: &entries) { bytes in
+        withUnsafeMutableBytes(of: &entries) { bytes in
             for index in 0..<4 {
                 let entry = memory.readPhysical(s, table &+ UInt64(index * 8), 8)
-                if entry & 1 != 0, entry & (~PageWalk.physicalMask | 0x1e6) != 0 { return false }
                 bytes.storeBytes(of: entry, toByteOffset: index * 8, as: UInt64.self)
             }
-            return true
         }
-        guard isValid else { return false }
-        let pointers = s.pageDirectoryPointers
-        (pointers[0], pointers[1], pointers[2], pointers[3]) = entries
+        guard SoftCPU.isValid(entries) else { return false }
+        s.cpu.pointee.pageDirectoryPointers = entries
         return true
+    }
+
+    /// Entries that are present have no reserved bits.
+    static func isValid(_ entries: (UInt64, UInt64, UInt64, UInt64)) -> Bool {
+        [entries.0, entries.1, entries.2, entries.3].allSatisfy {
+            $0 & 1 == 0 || $0 & (~PageWalk.physicalMask | 0x1e6) == 0
+        }
     }
 
     // MARK: CR4

@@ -2,21 +2,10 @@
 // not have it.
 
 import CBackplane
+import Core
 
 let readMSR: Handler = { s, p in call(s, p) { $0.readMSR(p) } }
 let writeMSR: Handler = { s, p in call(s, p) { $0.writeMSR(p) } }
-
-enum MSR {
-    /// P5_MC_ADDR and P5_MC_TYPE.
-    static let machineCheckAddress: UInt32 = 0, machineCheckType: UInt32 = 1
-    static let tsc: UInt32 = 0x10, platformID: UInt32 = 0x17, apicBase: UInt32 = 0x1b, microcode: UInt32 = 0x8b
-    static let sysenterCS: UInt32 = 0x174, sysenterESP: UInt32 = 0x175, sysenterEIP: UInt32 = 0x176
-    static let miscEnable: UInt32 = 0x1a0, debugControl: UInt32 = 0x1d9, pat: UInt32 = 0x277
-    static let efer: UInt32 = 0xc000_0080, star: UInt32 = 0xc000_0081, lstar: UInt32 = 0xc000_0082
-    static let cstar: UInt32 = 0xc000_0083, syscallMask: UInt32 = 0xc000_0084
-    static let fsBase: UInt32 = 0xc000_0100, gsBase: UInt32 = 0xc000_0101, kernelGSBase: UInt32 = 0xc000_0102
-    static let tscAux: UInt32 = 0xc000_0103
-}
 
 /// IA32_MISC_ENABLE (SDM volume 4, table 2-2), as far as CPUID promises what its bits switch.
 enum MiscEnable {
@@ -127,7 +116,7 @@ extension SoftCPU {
     }
 
     /// Memory types 0, 1, 4, 5, 6, 7 in each byte.
-    private func isValidPAT(_ value: UInt64) -> Bool {
+    func isValidPAT(_ value: UInt64) -> Bool {
         for entry in 0..<8 as Range<UInt64> {
             let type = value >> (entry * 8) & 0xff
             if type > 7 || type == 2 || type == 3 { return false }

@@ -4,6 +4,7 @@ import CBackplane
 import CHost
 import Core
 import Glibc
+import Testing
 
 /// Where things are in the image; RAM ends at `length`.
 enum Image {
@@ -58,13 +59,31 @@ final class WitnessMachine: @unchecked Sendable {
 
     /// Until HLT, a shutdown, or a quarter of a second.
     func run(_ image: [UInt8], _ state: bp_registers) throws -> WitnessEnd {
+        try prepare(image, state)
+        return try go()
+    }
+
+    func prepare(_ image: [UInt8], _ state: bp_registers) throws {
         ram.copyMemory(from: image, byteCount: image.count)
-        exits.vcpu.exits.pageFlags.forEach(PageFlags.code, from: 0, length: UInt64(Image.length)) {
-            engine.didWriteCode(page: $0)
-        }
+        codeChanged()
         try cpu.reset()
         try cpu.setRegisters(state)
         try KVMHost.prepareTask(cpu)
+    }
+
+    func copyMemory(of other: WitnessMachine) {
+        ram.copyMemory(from: other.ram, byteCount: Image.length)
+        codeChanged()
+    }
+
+    private func codeChanged() {
+        exits.vcpu.exits.pageFlags.forEach(PageFlags.code, from: 0, length: UInt64(Image.length)) {
+            engine.didWriteCode(page: $0)
+        }
+    }
+
+    /// From where it is.
+    func go() throws -> WitnessEnd {
         exits.clear(ch_leave_bit)
         watch.arm()
         let end = cpu.run()
@@ -77,6 +96,20 @@ final class WitnessMachine: @unchecked Sendable {
         case .failed(let error): kind = .failed(error.description)
         }
         return WitnessEnd(kind: kind, registers: try cpu.registers())
+    }
+
+    /// So many, in software. False: something has ended the run before, or at the last one.
+    @discardableResult
+    func run(instructions: UInt64) throws -> Bool {
+        let counted = try #require(cpu as? any CountedCPU)
+        exits.clear(ch_leave_bit)
+        counted.setDeadline(ch_load64(exits.vcpu.retired) + instructions)
+        watch.arm()
+        let end = cpu.run()
+        watch.disarm()
+        counted.setDeadline(.max)
+        guard case .attention = end else { return false }
+        return true
     }
 }
 
