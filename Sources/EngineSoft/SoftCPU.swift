@@ -52,7 +52,7 @@ public final class SoftCPU: CountedCPU {
     /// Undefined opcodes that the guest has tried, by their bytes: each is logged once.
     var undefinedSeen: [UInt64: UInt64] = [:]
     var system = SystemState()
-    var checks = CheckedRuns()
+    lazy var checks = CheckedRuns()
 
     init(vcpu: VCPU, options: SoftOptions) {
         self.vcpu = vcpu
@@ -91,7 +91,6 @@ public final class SoftCPU: CountedCPU {
 
     deinit {
         s.deallocate()
-        checks.deallocate()
         scratch.deallocate()
         jumpCache.deallocate()
     }

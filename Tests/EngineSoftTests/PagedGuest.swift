@@ -221,7 +221,7 @@ final class PagedGuest {
     }
 }
 
-/// The same programs interpreted, and translated from their first run on, from the second, and when they are hot.
+/// The same programs interpreted, and translated from their first run on, from the second, when they are hot, and beside the interpreter.
 struct PagedComparison {
     let interpreted: PagedGuest
     let others: [PagedGuest]
@@ -231,7 +231,7 @@ struct PagedComparison {
         options.translation = .off
         interpreted = try PagedGuest(options, program)
         options.interpreted = families
-        others = try [(Translation.always, UInt32(0)), (.on, 1), (.on, 16)].map { translation, runs in
+        others = try [(Translation.always, UInt32(0)), (.on, 1), (.on, 16), (.check, 0)].map { translation, runs in
             (options.translation, options.translatesAfter) = (translation, runs)
             return try PagedGuest(options, program)
         }

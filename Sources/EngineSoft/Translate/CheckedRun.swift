@@ -7,15 +7,15 @@ import CHost
 import Core
 
 /// What a checking CPU keeps.
-struct CheckedRuns {
+final class CheckedRuns {
     /// The CPU's memory before both runs, and what the interpreter has made of it.
-    /// SAFETY: `Layout.size` bytes each; the CPU frees them.
+    /// SAFETY: `Layout.size` bytes each.
     let before: S = .allocate(byteCount: Layout.size, alignment: 4096)
     let interpreted: S = .allocate(byteCount: Layout.size, alignment: 4096)
     /// How many comparisons there were.
     var count: UInt64 = 0
 
-    func deallocate() {
+    deinit {
         before.deallocate()
         interpreted.deallocate()
     }
@@ -154,29 +154,17 @@ extension SoftCPU {
         }
         if s.rip != other.rip { return text("RIP", other.rip, s.rip) }
         if s.cpu.rflags != other.cpu.rflags { return text("RFLAGS", other.cpu.rflags, s.cpu.rflags) }
-        let state = MemoryLayout<CPUState>.offset(of: \.segments).unsafelyUnwrapped
-        for place in state..<MemoryLayout<CPUState>.size {
-            let (a, b) = (
-                other.load(fromByteOffset: Layout.state + place, as: UInt8.self),
-                s.load(fromByteOffset: Layout.state + place, as: UInt8.self)
-            )
-            if a != b { return text("byte \(place) of CPUState", UInt64(a), UInt64(b)) }
-        }
-        for number in 0..<16 {
-            for half in 0..<2 {
-                let place = Layout.vectors + number * 64 + half * 8
-                let (a, b) = (
-                    other.load(fromByteOffset: place, as: UInt64.self), s.load(fromByteOffset: place, as: UInt64.self)
-                )
-                if a != b { return text("half \(half) of XMM\(number)", a, b) }
+        // Before the segments stand the flags, which can be put in several ways.
+        let first = MemoryLayout<CPUState>.offset(of: \.segments).unsafelyUnwrapped
+        var parts = [("CPUState", Layout.state, first..<MemoryLayout<CPUState>.size)]
+        parts += (0..<16).map { ("XMM\($0)", Layout.vectors + $0 * 64, 0..<16) }
+        parts += (0..<8).map { ("R\($0)", Layout.x87 + $0 * 16, 0..<10) }
+        for (name, place, range) in parts {
+            for byte in range {
+                let expected = other.load(fromByteOffset: place + byte, as: UInt8.self)
+                let made = s.load(fromByteOffset: place + byte, as: UInt8.self)
+                if made != expected { return text("byte \(byte) of \(name)", UInt64(expected), UInt64(made)) }
             }
-        }
-        for place in 0..<8 * 16 where place % 16 < 10 {
-            let (a, b) = (
-                other.load(fromByteOffset: Layout.x87 + place, as: UInt8.self),
-                s.load(fromByteOffset: Layout.x87 + place, as: UInt8.self)
-            )
-            if a != b { return text("byte \(place % 16) of R\(place / 16)", UInt64(a), UInt64(b)) }
         }
         return difference(inMemory: trial, pages)
     }
