@@ -42,7 +42,6 @@ extension SoftCPU {
             run(from: first)
             return nil
         }
-        checks.count += 1
         let trial = Trial()
         memory.begin(trial)
         s.run.pointee.deadline = result.deadline
@@ -54,12 +53,9 @@ extension SoftCPU {
             if s.run.pointee.executed == begun { break }
         }
         memory.endTrial()
-        // Another thread has called in between, and it has stopped early.
-        if s.run.pointee.stop == .none, s.run.pointee.executed < result.deadline,
-            ch_load(s.run.pointee.attention) & s.run.pointee.attentionMask != 0
-        {
-            return nil
-        }
+        // Another thread has called in between, before a block that the interpreter has come to as well.
+        if s.run.pointee.stop == .none, result.places[s.run.pointee.executed] == s.rip { return nil }
+        checks.count += 1
         guard let difference = difference(trial, result.pages) else { return nil }
         let bytes = (0..<Int(block.pointee.length)).map { hex(UInt64(block.bytes[$0])) }.joined(separator: " ")
         return .failed(
@@ -72,6 +68,8 @@ extension SoftCPU {
         /// The count of instructions at which what was interpreted ended.
         var deadline: UInt64
         var blocks: Int
+        /// RIP before each of them, by the count of instructions there.
+        var places: [UInt64: UInt64]
         /// What it wrote.
         var pages: [UInt: [UInt8]]
     }
@@ -84,11 +82,16 @@ extension SoftCPU {
         var (current, blocks) = (head, 0)
         let most = Int(checks.count % CheckedRuns.maximumBlocks) + 1
         var deadline = s.run.pointee.executed
+        var places: [UInt64: UInt64] = [:]
         while true {
-            deadline &+= UInt64(current.pointee.instructionCount)
-            guard deadline <= eventDeadline else { break }
-            blocks += 1
-            interpret(current, until: deadline)
+            let begun = s.run.pointee.executed
+            let end = begun &+ UInt64(current.pointee.instructionCount)
+            guard end <= eventDeadline else { break }
+            places[begun] = s.rip
+            interpret(current, until: end)
+            // Another thread calls in.
+            if s.run.pointee.stop == .none, s.run.pointee.executed == begun { break }
+            (deadline, blocks) = (end, blocks + 1)
             guard s.run.pointee.stop == .none, !trial.isRefused, blocks < most,
                 s.run.pointee.executed == deadline, let next = next(behind: current)
             else { break }
@@ -98,7 +101,8 @@ extension SoftCPU {
         memory.endTrial()
         let pages = trial.undo()
         s.copyMemory(from: checks.before, byteCount: Layout.size)
-        return trial.isRefused || blocks == 0 ? nil : Interpreted(deadline: deadline, blocks: blocks, pages: pages)
+        if trial.isRefused || blocks == 0 { return nil }
+        return Interpreted(deadline: deadline, blocks: blocks, places: places, pages: pages)
     }
 
     private func interpret(_ block: UnsafeMutablePointer<Block>, until deadline: UInt64) {
