@@ -248,9 +248,5 @@ public final class DisplayHub: @unchecked Sendable {
     }
 
     /// Of the host's monotonic clock.
-    public static let monotonic: @Sendable () -> Int64 = {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
-    }
+    public static let monotonic: @Sendable () -> Int64 = { Int64(HostClock.milliseconds) }
 }

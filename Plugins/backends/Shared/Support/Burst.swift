@@ -1,15 +1,3 @@
-import Glibc
-
-/// The host's monotonic clock: for what concerns the host alone, never seen by a guest.
-public enum HostClock {
-    /// Nanoseconds.
-    public static var now: UInt64 {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)
-    }
-}
-
 /// Work that is done with the machine's lock held, one piece after the other, for so long and no longer: what a guest asks for in one go has
 /// no end, and others want their turn too. Somebody has had it when there is a pause.
 public struct Burst: Sendable {

@@ -129,8 +129,10 @@ final class NBDConnection {
     /// Tells the server that this was all, if it listens.
     func end(milliseconds: Int) {
         guard phase == .ready, nbd_aio_in_flight(handle) == 0, nbd_aio_disconnect(handle, 0) == 0 else { return }
-        let deadline = HostTime.now + milliseconds
-        while nbd_aio_is_closed(handle) != 1, nbd_aio_is_dead(handle) != 1, reason == nil, HostTime.now < deadline {
+        let deadline = HostClock.milliseconds + milliseconds
+        while nbd_aio_is_closed(handle) != 1, nbd_aio_is_dead(handle) != 1, reason == nil,
+            HostClock.milliseconds < deadline
+        {
             var one = interest
             guard one.fd >= 0, poll(&one, 1, 10) >= 0 else { return }
             if one.revents != 0 { serve(one.revents) }
@@ -150,16 +152,6 @@ final class NBDConnection {
             text = String(text[colon...].dropFirst(2))
         }
         return Lines.clean(text)
-    }
-}
-
-/// The host's monotonic clock, for waiting on the host.
-enum HostTime {
-    /// In milliseconds.
-    static var now: Int {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return time.tv_sec * 1000 + time.tv_nsec / 1_000_000
     }
 }
 

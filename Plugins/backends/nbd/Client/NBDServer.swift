@@ -119,8 +119,8 @@ public final class NBDServer {
         for (number, patience) in [(0, wasConnected ? 2000 : 0), (SIGTERM, 1000), (SIGKILL, 1000)] as [(Int32, Int)] {
             if hasEnded { return }
             if number != 0 { _ = bh_kill(process, number) }
-            let deadline = HostTime.now + patience
-            while !hasEnded, HostTime.now < deadline {
+            let deadline = HostClock.milliseconds + patience
+            while !hasEnded, HostClock.milliseconds < deadline {
                 listen()
                 usleep(2000)
             }

@@ -35,10 +35,10 @@ enum QEMUImage {
             throw NBDError("'\(program)' cannot be started: " + error.text)
         }
         var words: [UInt8] = []
-        let deadline = HostTime.now + patience
+        let deadline = HostClock.milliseconds + patience
         while bh_reap(process) != 1 {
             listen(output, &words)
-            guard HostTime.now < deadline else {
+            guard HostClock.milliseconds < deadline else {
                 _ = bh_kill(process, SIGKILL)
                 for _ in 0..<500 where bh_reap(process) != 1 { usleep(2000) }
                 throw NBDError("qemu-img does not end")

@@ -79,7 +79,7 @@ final class NBDThread {
     // MARK: The connection
 
     func begin() {
-        let deadline = HostTime.now + patience
+        let deadline = HostClock.milliseconds + patience
         do throws(NBDError) {
             switch engine.source.place {
             case .uri(let uri):
@@ -105,7 +105,7 @@ final class NBDThread {
                     let connection = try NBDConnection()
                     try connection.begin(socket: socket)
                     link = .negotiating(connection, deadline: deadline)
-                } else if HostTime.now >= deadline {
+                } else if HostClock.milliseconds >= deadline {
                     fail("qemu-nbd does not listen within \(patience / 1000) s")
                 }
             } catch { fail(error.text) }
@@ -117,7 +117,7 @@ final class NBDThread {
                 // What has waited while the image grew.
                 if case .up = link { send(connection) }
             case .lost: fail(server?.lastWords ?? connection.reason ?? "the server ends the connection")
-            case .connecting where HostTime.now >= deadline:
+            case .connecting where HostClock.milliseconds >= deadline:
                 fail("the server does not answer within \(patience / 1000) s")
             case .connecting: break
             }
@@ -132,7 +132,7 @@ final class NBDThread {
         case .down(let time):
             forgetWantedSize()
             failAll()
-            if HostTime.now >= time { begin() }
+            if HostClock.milliseconds >= time { begin() }
         }
     }
 
@@ -146,7 +146,7 @@ final class NBDThread {
     /// An attempt has come to nothing.
     private func fail(_ reason: String) {
         isGrowing = false
-        link = .down(until: HostTime.now + pause)
+        link = .down(until: HostClock.milliseconds + pause)
         pause = min(pause * 2, NBDThread.longestPause)
         server?.end()
         server = nil
@@ -174,7 +174,7 @@ final class NBDThread {
             }
             link = .up(connection)
             window.limits = NBDThread.limits(found)
-            isUpSince = HostTime.now
+            isUpSince = HostClock.milliseconds
             said = ""
             engine.setConnected(true)
             if export != nil, !isGrowing { engine.link.log(.info, "'\(engine.source.name)' is back") }
@@ -203,9 +203,9 @@ final class NBDThread {
         )
         engine.setConnected(false)
         forgetWantedSize()
-        let lasted = HostTime.now - isUpSince
+        let lasted = HostClock.milliseconds - isUpSince
         pause = lasted >= NBDThread.lasting ? NBDThread.shortestPause : min(pause * 2, NBDThread.longestPause)
-        disconnect(until: HostTime.now + pause)
+        disconnect(until: HostClock.milliseconds + pause)
         hasLostWrites = hasLostWrites || engine.hasUnflushedWrites
         server?.end()
         server = nil
@@ -377,7 +377,7 @@ final class NBDThread {
     private var pauseBefore: Int {
         switch link {
         case .starting: NBDThread.startInterval
-        case .negotiating(_, let time), .down(let time): max(0, time - HostTime.now)
+        case .negotiating(_, let time), .down(let time): max(0, time - HostClock.milliseconds)
         case .up(let connection): connection.phase == .lost ? 0 : -1
         }
     }

@@ -1,3 +1,4 @@
+import BackendSupport
 import CSlirp
 import Glibc
 
@@ -113,23 +114,17 @@ final class SlirpStack {
     }
 
     private var untilTimer: UInt32 {
-        let now = Self.now / 1_000_000
+        let now = Int64(HostClock.milliseconds)
         return timers.compactMap(\.deadline).min().map { UInt32(clamping: $0 - now) } ?? .max
     }
 
     private func fireTimers() {
-        let now = Self.now / 1_000_000
+        let now = Int64(HostClock.milliseconds)
         for timer in timers {
             guard let deadline = timer.deadline, deadline <= now else { continue }
             timer.deadline = nil
             timer.callback(timer.argument)
         }
-    }
-
-    private static var now: Int64 {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
     }
 
     // MARK: What the library calls
@@ -148,7 +143,7 @@ final class SlirpStack {
         functions.guest_error = { text, opaque in
             if let text { stack(opaque).complain(String(cString: text)) }
         }
-        functions.clock_get_ns = { _ in now }
+        functions.clock_get_ns = { _ in Int64(HostClock.now) }
         functions.timer_new = { callback, argument, opaque in
             guard let callback else { return nil }
             let timer = Timer(callback, argument)
