@@ -61,10 +61,7 @@ extension KVMCPU {
     }
 
     private static let mostlyZero: Set = [MSR.tscAdjust, MSR.debugControl]
-    private static let named = mostlyZero.union([
-        MSR.tsc, MSR.sysenterCS, MSR.sysenterESP, MSR.sysenterEIP, MSR.miscEnable, MSR.pat, MSR.star, MSR.lstar,
-        MSR.cstar, MSR.syscallMask, MSR.kernelGSBase, MSR.tscAux,
-    ])
+    private static let named = mostlyZero.union(CPUSnapshot.alwaysSavedMSRs)
 
     /// Those that are always there by name, and the others that are not as after RESET.
     private func changedMSRs() throws(EngineError) -> [UInt32: UInt64] {

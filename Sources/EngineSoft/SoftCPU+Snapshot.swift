@@ -4,12 +4,6 @@ import CHost
 public import Core
 
 extension SoftCPU {
-    /// MSRs with a place of their own; EFER and the bases of FS and GS are registers.
-    private static let savedMSRs: [UInt32] = [
-        MSR.tsc, MSR.sysenterCS, MSR.sysenterESP, MSR.sysenterEIP, MSR.miscEnable, MSR.pat, MSR.star, MSR.lstar,
-        MSR.cstar, MSR.syscallMask, MSR.kernelGSBase, MSR.tscAux,
-    ]
-
     public func snapshot() throws(EngineError) -> CPUSnapshot {
         try completePending()
         let cpu = s.cpu
@@ -23,7 +17,7 @@ extension SoftCPU {
             cpu.pointee.x87.instructionSelector, cpu.pointee.x87.dataSelector
         )
         all.xcr0 = cpu.pointee.xcr0
-        for index in Self.savedMSRs { all.msrs[index] = msr(index) }
+        for index in CPUSnapshot.alwaysSavedMSRs { all.msrs[index] = msr(index) }
         if model.hasLocalAPIC { all.msrs[MSR.apicBase] = cpu.pointee.msrs.apicBase }
         all.pending.activity = halt == .none || cpu.pointee.cpl != 0 ? .active : .halted
         all.pending.shadow = !cpu.pointee.inShadow ? .none : cpu.pointee.isStackShadow ? .movSS : .sti

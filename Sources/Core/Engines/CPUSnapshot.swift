@@ -28,6 +28,9 @@ public struct CPUSnapshot: Sendable {
         registers.cr0 >> 31 & 1 != 0 && registers.cr4 >> 5 & 1 != 0 && registers.efer >> 10 & 1 == 0
     }
 
+    /// MSRs that are always saved: those with names in the format, but for IA32_APIC_BASE, which goes with a local APIC.
+    public static var alwaysSavedMSRs: [UInt32] { CPUStateFormat.everyCPUsMSRs }
+
     /// How a sentence names an MSR: as the saved state's field.
     public static func name(ofMSR index: UInt32) -> String { CPUStateFormat.name(ofMSR: index) }
 

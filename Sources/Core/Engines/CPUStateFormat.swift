@@ -100,6 +100,9 @@ enum CPUStateFormat {
         ("syscall_mask", MSR.syscallMask), ("kernel_gs_base", MSR.kernelGSBase), ("tsc_aux", MSR.tscAux),
     ]
 
+    /// Of these, all that every CPU has.
+    static let everyCPUsMSRs = msrNames.map(\.index).filter { $0 != MSR.apicBase }
+
     /// How an error names one.
     static func name(ofMSR index: UInt32) -> String {
         if let named = msrNames.first(where: { $0.index == index }) { return named.name }
