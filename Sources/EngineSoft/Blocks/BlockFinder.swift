@@ -67,9 +67,7 @@ extension SoftCPU {
         if isPermanent, let origin = chain.pointee.origin, origin.pointee.target == nil {
             set(origin, block, rip, key: 0, entry)
         }
-        if options.translation == .always || options.translation == .check {
-            translator?.makeRegion(block, s.cpu.pointee.x87)
-        }
+        if options.translation != .on { translator?.makeRegion(block, s.cpu.pointee.x87) }
     }
 
     private func set(

@@ -81,17 +81,6 @@ final class SoftMemory {
         return fetches.drop(linear)
     }
 
-    /// Code at a guest-physical address is about to be read: from now on writes to its page come here, and others' are told.
-    func watchCode(_ physical: UInt64) {
-        guard let backing = readable(physical), blocks.mark(backing.address) else { return }
-        let host = UInt64(UInt(bitPattern: backing.host)) & ~0xfff
-        let entries = tables.assumingMemoryBound(to: TLBEntry.self)
-        for index in 0..<TLBEntry.count * Privilege.count
-        where entries[index].hostPage == host && entries[index].write != TLBEntry.absent(index) {
-            entries[index].write = TLBEntry.absent(index)
-        }
-    }
-
     private func fill(_ linear: UInt64, _ page: PageTranslation, _ privilege: Privilege, _ s: S) {
         let physical = page.physical & ~0xfff
         guard let backing = readable(physical) else { return }
@@ -214,15 +203,6 @@ final class SoftMemory {
         return nil
     }
 
-    /// Where the instruction at a linear address lies; nil: the fault is left.
-    func translateFetch(_ s: S, _ linear: UInt64) -> UInt64? {
-        let privilege: Privilege = s.cpu.pointee.cpl == 3 ? .user : .supervisor
-        if let known = fetches.find(linear, privilege) { return known }
-        guard let physical = translate(s, linear, .fetch, privilege) else { return nil }
-        fetches.put(linear, physical, privilege)
-        return physical
-    }
-
     // MARK: Slow accesses: exits are of the instruction at `exitRIP`
 
     func read(_ s: S, _ linear: UInt64, _ size: Int) -> Bool {
@@ -308,24 +288,6 @@ final class SoftMemory {
         }
         store(backing.host, size, value)
     }
-
-    /// The bytes of a block's source, where they lie in one page of memory.
-    func bytes(at physical: UInt64, _ source: BlockSource) -> [UInt8] {
-        guard let backing = readable(physical) else { return [] }
-        guard let second = source.secondPage else {
-            return Array(UnsafeRawBufferPointer(start: backing.host, count: source.length))
-        }
-        guard let behind = readable(second) else { return [] }
-        let room = 4096 - Int(source.pageOffset)
-        return Array(UnsafeRawBufferPointer(start: backing.host, count: room))
-            + Array(UnsafeRawBufferPointer(start: behind.host, count: source.length - room))
-    }
-
-    /// Whether blocks decoded at an address may be found again: writes to RAM and ROM are noticed.
-    func canKeep(_ physical: UInt64) -> Bool { readable(physical) != nil }
-
-    /// Where code at a guest-physical address lies in the memory behind the machine; what is no memory lies beyond all of it.
-    func codePlace(_ physical: UInt64) -> UInt64 { readable(physical)?.address ?? physical | 1 << 63 }
 
     /// An exit may have changed the memory map or stopped the machine: the running block ends after this instruction.
     func didExit(_ s: S) {
