@@ -86,8 +86,7 @@ import Testing
             return
         }
         let image = WitnessImage(mode)
-        var compared = 0
-        var differences: [String] = []
+        var comparison = WitnessComparison()
         for number in 0..<100 {
             let one = WitnessCase(mode, image, seed: 0x5eed_0000 &+ UInt64(number))
             try soft.prepare(one.image.bytes, mode.registers(try soft.powerOn()))
@@ -101,12 +100,9 @@ import Testing
             }
             try KVMHost.prepareTask(kvm.cpu)
             let (a, b) = (try kvm.go(), try soft.go())
-            if case .failed = a.kind { continue }
-            let found = WitnessTests.differences(a, b, kvm, soft)
-            if !found.isEmpty, Exclusion.here.contains(where: { $0.covers(one, a, b, found) }) { continue }
-            compared += 1
-            if !found.isEmpty { differences.append("\(one.description)\n    \(found.joined(separator: "; "))") }
+            comparison.add(one, a, b, kvm, soft)
         }
+        let (compared, differences) = (comparison.compared, comparison.differences)
         #expect(differences.isEmpty, "\(differences.count):\n\(differences.prefix(10).joined(separator: "\n"))")
         #expect(compared > 10, "\(mode): only \(compared) could be compared")
     }

@@ -26,19 +26,14 @@ import Testing
             return
         }
         let image = WitnessImage(mode)
-        var differences: [String] = []
-        var compared = 0
+        var comparison = WitnessComparison()
         for number in 0..<Self.count {
             let one = WitnessCase(mode, image, seed: Self.seed &* 0x1_0000_0000 &+ UInt64(number))
             let a = try kvm.run(one.image.bytes, mode.registers(try kvm.powerOn()))
             let b = try soft.run(one.image.bytes, mode.registers(try soft.powerOn()))
-            // What this KVM cannot emulate says nothing.
-            if case .failed = a.kind { continue }
-            let found = Self.differences(a, b, kvm, soft)
-            if !found.isEmpty, Exclusion.here.contains(where: { $0.covers(one, a, b, found) }) { continue }
-            compared += 1
-            if !found.isEmpty { differences.append("\(one.description)\n    \(found.joined(separator: "; "))") }
+            comparison.add(one, a, b, kvm, soft)
         }
+        let (compared, differences) = (comparison.compared, comparison.differences)
         #expect(differences.isEmpty, "\(differences.count):\n\(differences.prefix(20).joined(separator: "\n"))")
         #expect(compared > Self.count / 4, "\(mode): only \(compared) of \(Self.count) could be compared")
     }
@@ -93,5 +88,22 @@ import Testing
             ("es", x.es), ("cs", x.cs), ("ss", x.ss), ("ds", x.ds), ("fs", x.fs), ("gs", x.gs), ("ldtr", x.ldtr),
             ("tr", x.tr),
         ]
+    }
+}
+
+/// What cases have come to on both engines.
+struct WitnessComparison {
+    private(set) var compared = 0
+    private(set) var differences: [String] = []
+
+    /// What this KVM cannot emulate says nothing, nor what is excluded.
+    mutating func add(
+        _ one: WitnessCase, _ a: WitnessEnd, _ b: WitnessEnd, _ kvm: WitnessMachine, _ soft: WitnessMachine
+    ) {
+        if case .failed = a.kind { return }
+        let found = WitnessTests.differences(a, b, kvm, soft)
+        if !found.isEmpty, Exclusion.here.contains(where: { $0.covers(one, a, b, found) }) { return }
+        compared += 1
+        if !found.isEmpty { differences.append("\(one.description)\n    \(found.joined(separator: "; "))") }
     }
 }
