@@ -6,14 +6,14 @@ import CBackplane
 import CHost
 
 extension ExitHandler {
-    /// From the lock taken to the lock given back. `value` nil: a read.
+    /// `value` nil: a read.
     @inline(never)
     func decided(
-        _ vcpu: UInt32, _ record: UnsafeMutablePointer<ClaimRecord>, _ port: UInt16, _ width: UInt8, _ value: UInt64?,
-        _ rip: UInt64
+        _ held: borrowing HeldLock, _ vcpu: UInt32, _ record: UnsafeMutablePointer<ClaimRecord>, _ port: UInt16,
+        _ width: UInt8, _ value: UInt64?, _ rip: UInt64
     ) -> AccessResult {
         guard policies.observed >> UInt64(BP_EXIT_IO) & 1 == 0 else {
-            return leave(access(vcpu, BP_SPACE_PORT, UInt64(port), width, value, rip, flags: 0))
+            return delivered(access(held, vcpu, BP_SPACE_PORT, UInt64(port), width, value, rip, flags: 0))
         }
         let sequence = sequences[Int(vcpu)] &+ 1
         sequences[Int(vcpu)] = sequence
@@ -22,14 +22,14 @@ extension ExitHandler {
             flags: value == nil ? 0 : UInt16(BP_EXITF_WRITE), vcpu: vcpu, width: UInt32(width), rip: rip,
             address: UInt64(port), value: value ?? 0, extra: (0, 0, 0, 0), time: 0, sequence: sequence)
         var verdict = bp_verdict()
-        let (action, answerer) = decide(&exit, &verdict)
+        let (action, answerer) = decide(held, &exit, &verdict)
         guard action == UInt32(BP_VERDICT_CONTINUE) else {
-            return leave(carryOut(action, verdict, answerer, exit))
+            return delivered(carryOut(action, verdict, answerer, exit))
         }
         // The claim may have been moved or released in what the policy called.
         let offset = UInt64(port) &- record.pointee.base
         guard takes(record, offset, width), claimRecords + Int(ports.entries[Int(port)] & 0xffff) == record else {
-            return leave(AccessResult(value: perform(vcpu, BP_SPACE_PORT, UInt64(port), width, value)))
+            return delivered(AccessResult(value: perform(held, vcpu, BP_SPACE_PORT, UInt64(port), width, value)))
         }
         var output: UInt64 = 0
         let status =
@@ -39,10 +39,9 @@ extension ExitHandler {
                 callReadFirst(record, vcpu, offset, UInt64(port), width, &output)
             }
         if status == 0, host.pointee.has_pending == 0 {
-            ch_lock_release(&host.pointee.lock)
             return AccessResult(value: output & allOnes(width))
         }
-        return leave(AccessResult(value: settle(status, record, output, vcpu, UInt64(port)) & allOnes(width)))
+        return delivered(AccessResult(value: settle(held, status, record, output, vcpu, UInt64(port)) & allOnes(width)))
     }
 
     /// What an access gives that a policy has answered.
@@ -72,7 +71,9 @@ extension ExitHandler {
 
     /// Asks the policies that want to decide the exit, in chain order, until one answers.
     @inline(__always)
-    func decide(_ exit: inout bp_exit, _ verdict: inout bp_verdict) -> (UInt32, UnsafeMutablePointer<ch_node>?) {
+    func decide(
+        _ held: borrowing HeldLock, _ exit: inout bp_exit, _ verdict: inout bp_verdict
+    ) -> (UInt32, UnsafeMutablePointer<ch_node>?) {
         verdict.size = UInt32(MemoryLayout<bp_verdict>.size)
         var next = policies.deciders(of: exit.reason)
         var asked: Int32 = -1
@@ -90,7 +91,7 @@ extension ExitHandler {
             // The exit is not the guest's loss: the chain goes on, after the delay, or before the machine stands
             // still or another comes to the foreground.
             switch Int(action) {
-            case BP_VERDICT_DELAY: machine.holdBack(exit.vcpu, for: verdict.delay)
+            case BP_VERDICT_DELAY: machine.holdBack(held, exit.vcpu, for: verdict.delay)
             case BP_VERDICT_PAUSE, BP_VERDICT_SWITCH: machine.carryOut(action, verdict, of: node)
             default: return (action, node)
             }

@@ -116,7 +116,9 @@ final class DeferredAccesses: @unchecked Sendable {
 
 extension Machine {
     /// A handler answered BP_DEFERRED: waits with the lock dropped. Gives all ones where it was cancelled.
-    func waitForDeferred(_ vcpu: UInt32, _ record: UnsafeMutablePointer<ClaimRecord>, _ address: UInt64) -> UInt64 {
+    func waitForDeferred(
+        _ held: borrowing HeldLock, _ vcpu: UInt32, _ record: UnsafeMutablePointer<ClaimRecord>, _ address: UInt64
+    ) -> UInt64 {
         let index = Int(vcpu)
         let token = exits.tokens[index]
         guard let node = record.pointee.node, !state.mustEndDeferred, host.pointee.depth == 0 else {
@@ -128,7 +130,7 @@ extension Machine {
         deferred.begin(index, token, node: node)
         exits.tokens[index] = token &+ 1
         drain()
-        if !deferred.isAnswered(index) { waitForAnswer(index, node: node, space, address) }
+        if !deferred.isAnswered(index) { waitForAnswer(held, index, node: node, space, address) }
         guard let answer = deferred.take(index) else { return .max }
         switch Int(answer.status) {
         case BP_OK: return answer.value
@@ -139,7 +141,9 @@ extension Machine {
         }
     }
 
-    private func waitForAnswer(_ vcpu: Int, node: UnsafeMutablePointer<ch_node>, _ space: Int, _ address: UInt64) {
+    private func waitForAnswer(
+        _ held: borrowing HeldLock, _ vcpu: Int, node: UnsafeMutablePointer<ch_node>, _ space: Int, _ address: UInt64
+    ) {
         let debt = accessDebt(vcpu)
         debt?.pointer.pointee.node = node
         debt?.place = SpaceText.one(space) + " " + hexText(address)
@@ -149,18 +153,17 @@ extension Machine {
             if deferred.isAnswered(vcpu) { break }
             // The bench drives a machine that has not started: nobody would let it go on.
             if mustPark, state.isStarted {
-                standStill(vcpu)
+                standStill(held, vcpu)
             } else if isCounted {
-                stepForAnswer(node: node)
+                stepForAnswer(held, node: node)
             } else {
-                ch_lock_release(&host.pointee.lock)
-                if let bringAnswer = options.bringAnswer {
-                    if !bringAnswer() { deferred.cancelAll() }
-                } else {
-                    deferred.sleep(vcpu, past: word)
+                held.dropped {
+                    if let bringAnswer = options.bringAnswer {
+                        if !bringAnswer() { deferred.cancelAll() }
+                    } else {
+                        deferred.sleep(vcpu, past: word)
+                    }
                 }
-                ch_lock_acquire(&host.pointee.lock)
-                host.pointee.holder = exits.threads[vcpu]
             }
         }
         if let debt { ch_debt_answer(debt.pointer) }

@@ -1,6 +1,6 @@
 // Dispatch of exits: the hot path. Engines call it on a vCPU's thread, without the machine's lock.
 // SAFETY for this file: claims, ports and policies are flat memory owned by the machine, changed only under its lock, which
-// every function here takes; handlers are C functions of instances that live until their claims are gone.
+// engines' calls take; handlers are C functions of instances that live until their claims are gone.
 
 public import CBackplane
 import CHost
@@ -42,6 +42,7 @@ func allOnes(_ width: UInt8) -> UInt64 { UInt64.max &>> (64 &- UInt64(width) &* 
 
 public final class ExitHandler {
     let host: UnsafeMutablePointer<ch_machine>
+    let lock: MachineLock
     let ports: PortSpace
     var claims: ClaimTable
     let claimRecords: UnsafeMutablePointer<ClaimRecord>
@@ -70,6 +71,7 @@ public final class ExitHandler {
 
     init(host: UnsafeMutablePointer<ch_machine>, machine: Machine, pageFlags: PageFlags) {
         self.host = host
+        lock = MachineLock(of: host)
         self.pageFlags = pageFlags
         self.machine = machine
         ports = PortSpace()
@@ -97,87 +99,80 @@ public final class ExitHandler {
     // MARK: Ports
 
     public func portRead(_ vcpu: UInt32, port: UInt16, width: UInt8, rip: UInt64) -> AccessResult {
-        take(vcpu)
-        let entry = ports.entries[Int(port)]
-        let record = claimRecords + Int(entry & 0xffff)
-        let offset = UInt64(port) &- record.pointee.base
-        guard takes(record, offset, width) else {
-            return other(vcpu, BP_SPACE_PORT, UInt64(port), width, nil, rip)
+        lock.held(by: threads[Int(vcpu)]) { held in
+            let entry = ports.entries[Int(port)]
+            let record = claimRecords + Int(entry & 0xffff)
+            let offset = UInt64(port) &- record.pointee.base
+            guard takes(record, offset, width) else {
+                return other(held, vcpu, BP_SPACE_PORT, UInt64(port), width, nil, rip)
+            }
+            if entry & PortSpace.policyBit != 0 { return decided(held, vcpu, record, port, width, nil, rip) }
+            var value: UInt64 = 0
+            let status = callReadFirst(record, vcpu, offset, UInt64(port), width, &value)
+            if status == 0, host.pointee.has_pending == 0 {
+                return AccessResult(value: value & allOnes(width))
+            }
+            return delivered(AccessResult(value: settle(held, status, record, value, vcpu, UInt64(port)) & allOnes(width)))
         }
-        if entry & PortSpace.policyBit != 0 { return decided(vcpu, record, port, width, nil, rip) }
-        var value: UInt64 = 0
-        let status = callReadFirst(record, vcpu, offset, UInt64(port), width, &value)
-        if status == 0, host.pointee.has_pending == 0 {
-            ch_lock_release(&host.pointee.lock)
-            return AccessResult(value: value & allOnes(width))
-        }
-        return leave(AccessResult(value: settle(status, record, value, vcpu, UInt64(port)) & allOnes(width)))
     }
 
     public func portWrite(_ vcpu: UInt32, port: UInt16, width: UInt8, value: UInt64, rip: UInt64) -> AccessResult {
-        take(vcpu)
-        let entry = ports.entries[Int(port)]
-        let record = claimRecords + Int(entry & 0xffff)
-        let offset = UInt64(port) &- record.pointee.base
-        guard takes(record, offset, width) else {
-            return other(vcpu, BP_SPACE_PORT, UInt64(port), width, value & allOnes(width), rip)
+        lock.held(by: threads[Int(vcpu)]) { held in
+            let entry = ports.entries[Int(port)]
+            let record = claimRecords + Int(entry & 0xffff)
+            let offset = UInt64(port) &- record.pointee.base
+            guard takes(record, offset, width) else {
+                return other(held, vcpu, BP_SPACE_PORT, UInt64(port), width, value & allOnes(width), rip)
+            }
+            if entry & PortSpace.policyBit != 0 {
+                return decided(held, vcpu, record, port, width, value & allOnes(width), rip)
+            }
+            let status = callWriteFirst(record, vcpu, offset, UInt64(port), width, value & allOnes(width))
+            if status == 0, host.pointee.has_pending == 0 {
+                return AccessResult(value: 0)
+            }
+            _ = settle(held, status, record, 0, vcpu, UInt64(port))
+            return delivered(AccessResult(value: 0))
         }
-        if entry & PortSpace.policyBit != 0 {
-            return decided(vcpu, record, port, width, value & allOnes(width), rip)
-        }
-        let status = callWriteFirst(record, vcpu, offset, UInt64(port), width, value & allOnes(width))
-        if status == 0, host.pointee.has_pending == 0 {
-            ch_lock_release(&host.pointee.lock)
-            return AccessResult(value: 0)
-        }
-        _ = settle(status, record, 0, vcpu, UInt64(port))
-        return leave(AccessResult(value: 0))
     }
 
     // MARK: Guest-physical memory that is not RAM
 
     /// `width` 1...8, any alignment.
     public func memoryRead(_ vcpu: UInt32, address: UInt64, width: UInt8, rip: UInt64) -> AccessResult {
-        take(vcpu)
-        let record = recentRecord
-        let offset = address &- recentFirst
-        guard policies.reasons >> UInt64(BP_EXIT_EPT_VIOLATION) & 1 == 0, recentRoom > offset,
-            recentRoom &- offset >= UInt64(width), record.pointee.widths & width != 0
-        else { return other(vcpu, BP_SPACE_MEMORY, address, width, nil, rip) }
-        var value: UInt64 = 0
-        let status = callReadFirst(record, vcpu, address &- record.pointee.base, address, width, &value)
-        if status == 0, host.pointee.has_pending == 0 {
-            ch_lock_release(&host.pointee.lock)
-            return AccessResult(value: value & allOnes(width))
+        lock.held(by: threads[Int(vcpu)]) { held in
+            let record = recentRecord
+            let offset = address &- recentFirst
+            guard policies.reasons >> UInt64(BP_EXIT_EPT_VIOLATION) & 1 == 0, recentRoom > offset,
+                recentRoom &- offset >= UInt64(width), record.pointee.widths & width != 0
+            else { return other(held, vcpu, BP_SPACE_MEMORY, address, width, nil, rip) }
+            var value: UInt64 = 0
+            let status = callReadFirst(record, vcpu, address &- record.pointee.base, address, width, &value)
+            if status == 0, host.pointee.has_pending == 0 {
+                return AccessResult(value: value & allOnes(width))
+            }
+            return delivered(AccessResult(value: settle(held, status, record, value, vcpu, address) & allOnes(width)))
         }
-        return leave(AccessResult(value: settle(status, record, value, vcpu, address) & allOnes(width)))
     }
 
     public func memoryWrite(_ vcpu: UInt32, address: UInt64, width: UInt8, value: UInt64, rip: UInt64) -> AccessResult {
-        take(vcpu)
-        let record = recentRecord
-        let offset = address &- recentFirst
-        guard policies.reasons >> UInt64(BP_EXIT_EPT_VIOLATION) & 1 == 0, recentRoom > offset,
-            recentRoom &- offset >= UInt64(width), record.pointee.widths & width != 0
-        else { return other(vcpu, BP_SPACE_MEMORY, address, width, value & allOnes(width), rip) }
-        let status = callWriteFirst(
-            record, vcpu, address &- record.pointee.base, address, width, value & allOnes(width))
-        if status == 0, host.pointee.has_pending == 0 {
-            ch_lock_release(&host.pointee.lock)
-            return AccessResult(value: 0)
+        lock.held(by: threads[Int(vcpu)]) { held in
+            let record = recentRecord
+            let offset = address &- recentFirst
+            guard policies.reasons >> UInt64(BP_EXIT_EPT_VIOLATION) & 1 == 0, recentRoom > offset,
+                recentRoom &- offset >= UInt64(width), record.pointee.widths & width != 0
+            else { return other(held, vcpu, BP_SPACE_MEMORY, address, width, value & allOnes(width), rip) }
+            let status = callWriteFirst(
+                record, vcpu, address &- record.pointee.base, address, width, value & allOnes(width))
+            if status == 0, host.pointee.has_pending == 0 {
+                return AccessResult(value: 0)
+            }
+            _ = settle(held, status, record, 0, vcpu, address)
+            return delivered(AccessResult(value: 0))
         }
-        _ = settle(status, record, 0, vcpu, address)
-        return leave(AccessResult(value: 0))
     }
 
     // MARK: Parts of an access
-
-    /// The machine's lock, for a vCPU's thread that is in no callback.
-    @inline(__always)
-    private func take(_ vcpu: UInt32) {
-        ch_lock_acquire(&host.pointee.lock)
-        host.pointee.holder = threads[Int(vcpu)]
-    }
 
     /// The common case: a width that the handler takes, all of it inside the claim, and nothing lies over it.
     @inline(__always)
@@ -186,29 +181,27 @@ public final class ExitHandler {
             && offset &+ UInt64(width) <= record.pointee.length
     }
 
-    /// What is not the common case, from the lock taken to the lock given back.
+    /// What is not the common case.
     @inline(never)
     private func other(
-        _ vcpu: UInt32, _ space: Int, _ address: UInt64, _ width: UInt8, _ value: UInt64?, _ rip: UInt64
+        _ held: borrowing HeldLock, _ vcpu: UInt32, _ space: Int, _ address: UInt64, _ width: UInt8, _ value: UInt64?, _ rip: UInt64
     ) -> AccessResult {
         // A byte that nobody answers and nobody wants to see (a delay by port 0x80).
         if space == BP_SPACE_PORT, width == 1, ports.entries[Int(address & 0xffff)] == 0 {
-            ch_lock_release(&host.pointee.lock)
             return AccessResult(value: 0xff)
         }
-        return leave(access(vcpu, space, address, width, value, rip, flags: 0))
+        return delivered(access(held, vcpu, space, address, width, value, rip, flags: 0))
     }
 
     // MARK: Interrupts and other exits
 
     /// The INTA cycle; nil where the pin has dropped meanwhile.
     public func acknowledgeInterrupt(_ vcpu: UInt32) -> UInt8? {
-        ch_lock_acquire(&host.pointee.lock)
-        host.pointee.holder = threads[Int(vcpu)]
-        let vector = machine.acknowledge(vcpu)
-        drainIfNeeded()
-        ch_lock_release(&host.pointee.lock)
-        return vector
+        lock.held(by: threads[Int(vcpu)]) { _ in
+            let vector = machine.acknowledge(vcpu)
+            drainIfNeeded()
+            return vector
+        }
     }
 
     /// Virtual nanoseconds since power-on.
@@ -219,22 +212,21 @@ public final class ExitHandler {
 
     /// An exit other than I/O and memory. The engine fills in reason, vcpu, rip, address, value, extra and flags.
     public func event(_ exit: inout bp_exit) -> EventResult {
-        ch_lock_acquire(&host.pointee.lock)
-        host.pointee.holder = threads[Int(exit.vcpu)]
-        let isMSR = exit.reason == UInt16(BP_EXIT_RDMSR) || exit.reason == UInt16(BP_EXIT_WRMSR)
-        let result = isMSR ? accessMSR(&exit) : ask(&exit)
-        drainIfNeeded()
-        ch_lock_release(&host.pointee.lock)
-        return result
+        lock.held(by: threads[Int(exit.vcpu)]) { held in
+            let isMSR = exit.reason == UInt16(BP_EXIT_RDMSR) || exit.reason == UInt16(BP_EXIT_WRMSR)
+            let result = isMSR ? accessMSR(held, &exit) : ask(held, &exit)
+            drainIfNeeded()
+            return result
+        }
     }
 
     /// An MSR: the policies, then the instance that claims it; what nobody answers is the CPU's.
     @inline(never)
-    private func accessMSR(_ exit: inout bp_exit) -> EventResult {
+    private func accessMSR(_ held: borrowing HeldLock, _ exit: inout bp_exit) -> EventResult {
         let isWrite = exit.reason == UInt16(BP_EXIT_WRMSR)
-        guard claims.answering(BP_SPACE_MSR, exit.address, isWrite: isWrite) != 0 else { return ask(&exit) }
+        guard claims.answering(BP_SPACE_MSR, exit.address, isWrite: isWrite) != 0 else { return ask(held, &exit) }
         exit.flags &= ~UInt16(BP_EXITF_UNCLAIMED)
-        let answer = ask(&exit)
+        let answer = ask(held, &exit)
         guard answer == .unhandled else { return answer }
         // The policies' callbacks may have put the claimer off line.
         let number = claims.answering(BP_SPACE_MSR, exit.address, isWrite: isWrite)
@@ -247,7 +239,7 @@ public final class ExitHandler {
             ? callWrite(record, exit.vcpu, offset, exit.address, 8, value)
             : callRead(record, exit.vcpu, offset, exit.address, 8, &value)
         if Int(status) == BP_NO_REGISTER || Int(status) == BP_BAD_WIDTH { return .inject(vector: 13, errorCode: 0) }
-        exit.value = settle(status, record, value, exit.vcpu, exit.address)
+        exit.value = settle(held, status, record, value, exit.vcpu, exit.address)
         return .handled
     }
 
@@ -330,25 +322,24 @@ public final class ExitHandler {
     /// Makes a value of a status: waits for a deferred answer, reports a fault, gives all ones for what is not there.
     @inline(never)
     func settle(
-        _ status: bp_status, _ record: UnsafeMutablePointer<ClaimRecord>, _ value: UInt64, _ vcpu: UInt32,
-        _ address: UInt64
+        _ held: borrowing HeldLock, _ status: bp_status, _ record: UnsafeMutablePointer<ClaimRecord>, _ value: UInt64,
+        _ vcpu: UInt32, _ address: UInt64
     ) -> UInt64 {
         switch Int(status) {
         case BP_OK: return value
         case BP_NO_REGISTER, BP_BAD_WIDTH: return .max
         case BP_DEFERRED:
-            return machine.waitForDeferred(vcpu, record, address)
+            return machine.waitForDeferred(held, vcpu, record, address)
         default:
             if let node = record.pointee.node { machine.fault(node, status: status) }
             return .max
         }
     }
 
-    /// Ends a slow access: what waits is delivered, the lock given back.
+    /// Ends a slow access: what waits is delivered.
     @inline(never)
-    func leave(_ result: AccessResult) -> AccessResult {
+    func delivered(_ result: AccessResult) -> AccessResult {
         drainIfNeeded()
-        ch_lock_release(&host.pointee.lock)
         return result
     }
 

@@ -8,12 +8,12 @@ extension ExitHandler {
     /// One access by a vCPU, with the policies asked. `value` nil: a read.
     @inline(never)
     func access(
-        _ vcpu: UInt32, _ space: Int, _ address: UInt64, _ width: UInt8, _ value: UInt64?, _ rip: UInt64,
-        flags: UInt16
+        _ held: borrowing HeldLock, _ vcpu: UInt32, _ space: Int, _ address: UInt64, _ width: UInt8, _ value: UInt64?,
+        _ rip: UInt64, flags: UInt16
     ) -> AccessResult {
         let reason = space == BP_SPACE_PORT ? BP_EXIT_IO : BP_EXIT_EPT_VIOLATION
         guard isWanted(space, address, reason) else {
-            return AccessResult(value: perform(vcpu, space, address, width, value))
+            return AccessResult(value: perform(held, vcpu, space, address, width, value))
         }
         var exit = bp_exit()
         exit.size = UInt32(MemoryLayout<bp_exit>.size)
@@ -26,7 +26,7 @@ extension ExitHandler {
         exit.rip = rip
         exit.address = address
         exit.value = value ?? 0
-        return decideAndPerform(&exit, space) { perform(vcpu, space, address, width, value) }
+        return decideAndPerform(held, &exit, space) { perform(held, vcpu, space, address, width, value) }
     }
 
     @inline(__always)
@@ -39,7 +39,7 @@ extension ExitHandler {
     /// Asks the chain, performs unless somebody answered, and lets the observers see what came of it.
     @inline(__always)
     private func decideAndPerform(
-        _ exit: inout bp_exit, _ space: Int, _ perform: () -> UInt64
+        _ held: borrowing HeldLock, _ exit: inout bp_exit, _ space: Int, _ perform: () -> UInt64
     ) -> AccessResult {
         let vcpu = Int(exit.vcpu)
         sequences[vcpu] &+= 1
@@ -52,7 +52,7 @@ extension ExitHandler {
             isWatched ? owner(space, exit.address, UInt8(truncatingIfNeeded: exit.width), isWrite: isWrite) : nil
         let begin = isWatched ? ch_monotonic() : 0
         var verdict = bp_verdict()
-        let (action, answerer) = decide(&exit, &verdict)
+        let (action, answerer) = decide(held, &exit, &verdict)
         let result: AccessResult
         if action == UInt32(BP_VERDICT_CONTINUE) {
             result = AccessResult(value: perform())
@@ -65,7 +65,7 @@ extension ExitHandler {
     }
 
     /// Exits that are neither I/O nor memory.
-    func ask(_ exit: inout bp_exit) -> EventResult {
+    func ask(_ held: borrowing HeldLock, _ exit: inout bp_exit) -> EventResult {
         guard policies.reasons >> UInt64(exit.reason & 63) & 1 != 0 else { return .unhandled }
         exit.size = UInt32(MemoryLayout<bp_exit>.size)
         let vcpu = Int(exit.vcpu)
@@ -75,7 +75,7 @@ extension ExitHandler {
         let isWatched = wantsObservation(&exit)
         let begin = isWatched ? ch_monotonic() : 0
         var verdict = bp_verdict()
-        let (action, answerer) = decide(&exit, &verdict)
+        let (action, answerer) = decide(held, &exit, &verdict)
         if isWatched { observe(&exit, action, answerer, ch_monotonic() &- begin) }
         switch Int(action) {
         case BP_VERDICT_CONTINUE: return .unhandled
@@ -205,9 +205,11 @@ extension ExitHandler {
 
     /// Performs an access: as a whole where a claim takes it so, else piece by piece, split at the edges of claims and into widths that
     /// each handler takes.
-    func perform(_ vcpu: UInt32, _ space: Int, _ address: UInt64, _ width: UInt8, _ value: UInt64?) -> UInt64 {
+    func perform(
+        _ held: borrowing HeldLock, _ vcpu: UInt32, _ space: Int, _ address: UInt64, _ width: UInt8, _ value: UInt64?
+    ) -> UInt64 {
         if let number = whole(space, address, width, isWrite: value != nil) {
-            return performPiece(vcpu, .claim(number), address, address, width, value) & allOnes(width)
+            return performPiece(held, vcpu, .claim(number), address, address, width, value) & allOnes(width)
         }
         var result: UInt64 = 0
         var done: UInt64 = 0
@@ -221,7 +223,7 @@ extension ExitHandler {
             let room = min(UInt64(width) &- done, (last &- at) == .max ? .max : last &- at &+ 1)
             let piece = pieceWidth(target, at, room)
             let input = value.map { $0 >> (done &* 8) & allOnes(piece) }
-            let output = performPiece(vcpu, target, at, first, piece, input)
+            let output = performPiece(held, vcpu, target, at, first, piece, input)
             result |= (output & allOnes(piece)) &<< (done &* 8)
             done += UInt64(piece)
         }
@@ -248,8 +250,8 @@ extension ExitHandler {
     }
 
     private func performPiece(
-        _ vcpu: UInt32, _ target: AddressSegment.Target, _ address: UInt64, _ first: UInt64, _ width: UInt8,
-        _ value: UInt64?
+        _ held: borrowing HeldLock, _ vcpu: UInt32, _ target: AddressSegment.Target, _ address: UInt64, _ first: UInt64,
+        _ width: UInt8, _ value: UInt64?
     ) -> UInt64 {
         switch target {
         case .nothing: return .max
@@ -261,21 +263,22 @@ extension ExitHandler {
             guard let node = record.pointee.node, node.pointee.depth == 0 else { return .max }
             let offset = address &- record.pointee.base
             guard record.pointee.widths & width != 0 else {
-                return value == nil ? cut(record, vcpu, offset, width) : .max
+                return value == nil ? cut(held, record, vcpu, offset, width) : .max
             }
             if let value {
                 let status = callWrite(record, vcpu, offset, address, width, value)
-                return settle(status, record, 0, vcpu, address)
+                return settle(held, status, record, 0, vcpu, address)
             }
             var output: UInt64 = 0
             let status = callRead(record, vcpu, offset, address, width, &output)
-            return settle(status, record, output, vcpu, address)
+            return settle(held, status, record, output, vcpu, address)
         }
     }
 
     /// A read that is narrower than all that the claim takes: bytes of the narrowest register that it takes, aligned in the claim.
     private func cut(
-        _ record: UnsafeMutablePointer<ClaimRecord>, _ vcpu: UInt32, _ offset: UInt64, _ width: UInt8
+        _ held: borrowing HeldLock, _ record: UnsafeMutablePointer<ClaimRecord>, _ vcpu: UInt32, _ offset: UInt64,
+        _ width: UInt8
     ) -> UInt64 {
         var whole = width
         repeat { whole = whole &<< 1 } while whole <= 8 && record.pointee.widths & whole == 0
@@ -285,7 +288,7 @@ extension ExitHandler {
         else { return .max }
         var output: UInt64 = 0
         let status = callRead(record, vcpu, start, record.pointee.base &+ start, whole, &output)
-        return settle(status, record, output, vcpu, record.pointee.base &+ start) >> ((offset &- start) &* 8)
+        return settle(held, status, record, output, vcpu, record.pointee.base &+ start) >> ((offset &- start) &* 8)
     }
 
     /// Without side effects, for a debugger; nil: no claim, or not of this width.

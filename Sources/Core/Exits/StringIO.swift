@@ -23,33 +23,33 @@ extension ExitHandler {
         _ vcpu: UInt32, _ port: UInt16, _ width: UInt8, _ count: Int, _ bytes: UnsafeMutableRawPointer, isWrite: Bool,
         _ rip: UInt64
     ) -> AccessResult {
-        ch_lock_acquire(&host.pointee.lock)
-        host.pointee.holder = threads[Int(vcpu)]
-        var done = 0
-        if ports.entries[Int(port)] & PortSpace.policyBit == 0 {
-            done = bulk(vcpu, port, width, count, bytes, isWrite: isWrite)
-        }
-        // What is left goes element by element; policies see each of them.
-        while done < count {
-            let element = bytes + done * Int(width)
-            var value: UInt64 = 0
-            if isWrite {
-                withUnsafeMutableBytes(of: &value) {
-                    $0.baseAddress!.copyMemory(from: element, byteCount: Int(width))
+        lock.held(by: threads[Int(vcpu)]) { held in
+            var done = 0
+            if ports.entries[Int(port)] & PortSpace.policyBit == 0 {
+                done = bulk(vcpu, port, width, count, bytes, isWrite: isWrite)
+            }
+            // What is left goes element by element; policies see each of them.
+            while done < count {
+                let element = bytes + done * Int(width)
+                var value: UInt64 = 0
+                if isWrite {
+                    withUnsafeMutableBytes(of: &value) {
+                        $0.baseAddress!.copyMemory(from: element, byteCount: Int(width))
+                    }
                 }
+                let result = access(
+                    held, vcpu, BP_SPACE_PORT, UInt64(port), width, isWrite ? value : nil, rip,
+                    flags: UInt16(BP_EXITF_STRING))
+                drainIfNeeded()
+                if result.control == .inject { return delivered(result) }
+                if !isWrite {
+                    value = result.value
+                    element.copyMemory(from: &value, byteCount: Int(width))
+                }
+                done += 1
             }
-            let result = access(
-                vcpu, BP_SPACE_PORT, UInt64(port), width, isWrite ? value : nil, rip,
-                flags: UInt16(BP_EXITF_STRING))
-            drainIfNeeded()
-            if result.control == .inject { return leave(result) }
-            if !isWrite {
-                value = result.value
-                element.copyMemory(from: &value, byteCount: Int(width))
-            }
-            done += 1
+            return delivered(AccessResult(value: 0))
         }
-        return leave(AccessResult(value: 0))
     }
 
     /// How many elements the claim's bulk handler took.

@@ -59,7 +59,7 @@ extension Machine {
         guard ch_load(vcpu.attention) & bit == 0 else { return }
         vcpu.set(bit)
         // The vCPU's own thread looks at the word before it runs the guest again.
-        if cpus.indices.contains(Int(vcpu.index)), exits.threads[Int(vcpu.index)] != host.pointee.holder {
+        if cpus.indices.contains(Int(vcpu.index)), exits.threads[Int(vcpu.index)] != lock.holder {
             cpus[Int(vcpu.index)].kick()
             if isCounted { loop.wake() }
         }

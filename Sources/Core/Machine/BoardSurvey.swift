@@ -24,13 +24,13 @@ public struct PCIFunctionSummary: Sendable, Equatable {
 extension Machine {
     /// Ascending; what nobody answers is left out.
     public func mapSummaries() -> [MapSummary] {
-        ch_lock_acquire(&host.pointee.lock)
-        defer { ch_lock_release(&host.pointee.lock) }
-        return exits.map.segments.map {
-            MapSummary(
-                first: $0.first, last: $0.last, reads: name(of: $0.read, at: $0.first),
-                writes: name(of: $0.write, at: $0.first))
-        }.filter { $0.reads != nil || $0.writes != nil }
+        lock.held { _ in
+            return exits.map.segments.map {
+                MapSummary(
+                    first: $0.first, last: $0.last, reads: name(of: $0.read, at: $0.first),
+                    writes: name(of: $0.write, at: $0.first))
+            }.filter { $0.reads != nil || $0.writes != nil }
+        }
     }
 
     private func name(of target: AddressSegment.Target, at address: UInt64) -> String? {
@@ -54,12 +54,11 @@ extension Machine {
 
     /// In the order of the buses' endpoints. Configuration space is read without side effects.
     public func pciFunctionSummaries() -> [PCIFunctionSummary] {
-        ch_lock_acquire(&host.pointee.lock)
-        defer { ch_lock_release(&host.pointee.lock) }
-        host.pointee.holder = ch_thread_id()
-        return pciFunctions.map { function in
-            PCIFunctionSummary(bus: function.bus, instance: function.instance.id, header: header(of: function))
-        }.sorted { ($0.bus.instance, $0.bus.index) < ($1.bus.instance, $1.bus.index) }
+        lock.held { _ in
+            return pciFunctions.map { function in
+                PCIFunctionSummary(bus: function.bus, instance: function.instance.id, header: header(of: function))
+            }.sorted { ($0.bus.instance, $0.bus.index) < ($1.bus.instance, $1.bus.index) }
+        }
     }
 
     private func header(of function: PCIFunctionWire) -> [UInt32]? {

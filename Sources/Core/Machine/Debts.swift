@@ -110,11 +110,11 @@ extension Machine {
 
     /// What is owed for longer than the watchdog waits.
     public var debtSummaries: [DebtSummary] {
-        ch_lock_acquire(&host.pointee.lock)
-        defer { ch_lock_release(&host.pointee.lock) }
-        return debts.filter { $0.isOutstanding && $0.pointer.pointee.is_told != 0 }.compactMap { debt in
-            instance(of: debt.pointer.pointee.node).map {
-                DebtSummary(instance: $0.id, text: "\(debt.text), for \(durationText(debt.pointer.pointee.since))")
+        lock.held { _ in
+            return debts.filter { $0.isOutstanding && $0.pointer.pointee.is_told != 0 }.compactMap { debt in
+                instance(of: debt.pointer.pointee.node).map {
+                    DebtSummary(instance: $0.id, text: "\(debt.text), for \(durationText(debt.pointer.pointee.since))")
+                }
             }
         }
     }

@@ -95,7 +95,7 @@ extension Machine {
     /// Holds the guest. False: there is a debugger already, or the machine has ended. `notify` is called with the machine's lock held, when
     /// the guest stops or the machine ends: it must not block, nor call the machine.
     public func attachDebugger(notify: @escaping @Sendable () -> Void) -> Bool {
-        debuggerLocked {
+        lock.held { _ in
             guard debugger.notify == nil, state.end == nil else { return false }
             debugger.notify = notify
             hold(DebugStop(vcpu: 0, reason: .interrupted))
@@ -105,14 +105,14 @@ extension Machine {
 
     /// The guest stands still until a debugger lets it go on, or leaves. Before `start`, no instruction runs.
     public func holdForDebugger() {
-        debuggerLocked { hold(DebugStop(vcpu: 0, reason: .interrupted)) }
+        lock.held { _ in hold(DebugStop(vcpu: 0, reason: .interrupted)) }
     }
 
     /// Its breakpoints are gone, and the guest goes on.
     public func detachDebugger() {
         let outcome = runQuiet(timeout: Machine.quietLimit) { [self] in forgetDebugger() }
         // The vCPUs do not come to rest: what they were told is taken back when they do.
-        if outcome != .done { debuggerLocked { forgetDebugger() } }
+        if outcome != .done { lock.held { _ in forgetDebugger() } }
     }
 
     private func forgetDebugger() {
@@ -120,12 +120,6 @@ extension Machine {
         var left = DebuggerState()
         (left.armed, left.patches, left.halted) = (debugger.armed, debugger.patches, debugger.halted)
         debugger = left
-    }
-
-    func debuggerLocked<R>(_ body: () -> R) -> R {
-        ch_lock_acquire(&host.pointee.lock)
-        defer { ch_lock_release(&host.pointee.lock) }
-        return body()
     }
 
     // MARK: Stops
@@ -152,7 +146,7 @@ extension Machine {
 
     /// Stops the guest, wherever it is.
     public func interruptForDebugger() {
-        debuggerLocked { if state.end == nil { hold(DebugStop(vcpu: 0, reason: .interrupted)) } }
+        lock.held { _ in if state.end == nil { hold(DebugStop(vcpu: 0, reason: .interrupted)) } }
     }
 
     /// What the guest does; where it has stopped, all vCPUs have come to rest.
@@ -167,7 +161,7 @@ extension Machine {
     }
 
     private func phaseNow() -> DebugPhase {
-        debuggerLocked { state.end.map { .ended($0) } ?? debugger.stop.map { .stopped($0) } ?? .running }
+        lock.held { _ in state.end.map { .ended($0) } ?? debugger.stop.map { .stopped($0) } ?? .running }
     }
 
     /// Lets the guest go on, also where a policy had paused it; `step`: this vCPU runs one instruction, and the guest stops again. A

@@ -295,11 +295,10 @@ final class EventLoop: @unchecked Sendable {
     }
 
     private func locked(_ body: () -> Void) {
-        ch_lock_acquire(&machine.host.pointee.lock)
-        machine.host.pointee.holder = ch_thread_id()
-        body()
-        machine.drain()
-        ch_lock_release(&machine.host.pointee.lock)
+        machine.lock.held { _ in
+            body()
+            machine.drain()
+        }
     }
 
     /// Runs what was posted, each with the machine's lock held. The bench calls it on its own thread.
@@ -337,9 +336,7 @@ final class EventLoop: @unchecked Sendable {
     // MARK: Counted time: on vCPU 0's thread
 
     private func heldBack() -> [Expectation] {
-        ch_lock_acquire(&machine.host.pointee.lock)
-        defer { ch_lock_release(&machine.host.pointee.lock) }
-        return expectations
+        machine.lock.held { _ in expectations }
     }
 
     /// Without the machine's lock: serves descriptors that are ready and posts that nobody announced, after waiting for any of them for
@@ -368,8 +365,8 @@ final class EventLoop: @unchecked Sendable {
 
     var nextExpected: UInt64? { expectations.map(\.due).min() }
 
-    /// With the machine's lock held, which is given up while a post is waited for: delivers what was announced for now.
-    func deliverExpected(at now: UInt64) {
+    /// Delivers what was announced for now. The lock is given up while a post is waited for.
+    func deliverExpected(_ held: borrowing HeldLock, at now: UInt64) {
         while let due = nextExpected, due <= now, let index = expectations.firstIndex(where: { $0.due == due }) {
             let expectation = expectations.remove(at: index)
             let until = ch_monotonic() &+ EventLoop.patience
@@ -385,10 +382,7 @@ final class EventLoop: @unchecked Sendable {
                     machine.log(.warning, expectation.owner.id, text)
                     break
                 }
-                ch_lock_release(&machine.host.pointee.lock)
-                waitForPost()
-                ch_lock_acquire(&machine.host.pointee.lock)
-                machine.host.pointee.holder = ch_thread_id()
+                held.dropped { waitForPost() }
             }
         }
     }

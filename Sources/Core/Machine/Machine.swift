@@ -11,6 +11,7 @@ public final class Machine: @unchecked Sendable {
     /// Its place among the guests of the process.
     public let seat: GuestSeat
     let host: UnsafeMutablePointer<ch_machine>
+    let lock: MachineLock
     let nameText: UnsafeMutablePointer<CChar>
     /// Guest RAM's own "owner" in exit records.
     let memoryNode: UnsafeMutablePointer<ch_node>
@@ -90,6 +91,7 @@ public final class Machine: @unchecked Sendable {
         _ = UnsafeMutableBufferPointer(start: nameText, count: name.count).initialize(from: name)
         host = options.record?.bindMemory(to: ch_machine.self, capacity: 1) ?? .allocate(capacity: 1)
         host.initialize(to: ch_machine())
+        lock = MachineLock(of: host)
         host.pointee.name = UnsafePointer(nameText)
         host.pointee.watchdog_limit = description.watchdog
         memoryNode = .allocate(capacity: 1)
@@ -120,14 +122,16 @@ public final class Machine: @unchecked Sendable {
         }
         ch_thread_begin(host)
         defer { ch_thread_begin(nil) }
-        ch_lock_acquire(&host.pointee.lock)
-        host.pointee.holder = ch_thread_id()
         do throws(MachineError) {
-            try assemble()
-            ch_lock_release(&host.pointee.lock)
+            try lock.held { (_) throws(MachineError) in
+                do throws(MachineError) {
+                    try assemble()
+                } catch {
+                    dismantle()
+                    throw error
+                }
+            }
         } catch {
-            dismantle()
-            ch_lock_release(&host.pointee.lock)
             seat.end()
             throw error
         }
@@ -169,13 +173,10 @@ public final class Machine: @unchecked Sendable {
     /// Runs `body` with the lock held, from a thread that is in no callback; then delivers what waits.
     @discardableResult
     public func locked<R>(_ body: () throws(MachineError) -> R) throws(MachineError) -> R {
-        ch_lock_acquire(&host.pointee.lock)
-        host.pointee.holder = ch_thread_id()
-        defer {
-            drain()
-            ch_lock_release(&host.pointee.lock)
+        try lock.held { (_) throws(MachineError) in
+            defer { drain() }
+            return try body()
         }
-        return try body()
     }
 
     // MARK: Tables that the dispatch reads

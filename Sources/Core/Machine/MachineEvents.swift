@@ -48,19 +48,11 @@ extension Machine {
 
     /// `handler` is called with the machine's lock held: it must not block, nor call the machine. nil: nobody.
     public func onEvent(_ handler: (@Sendable (MachineEvent) -> Void)?) {
-        ch_lock_acquire(&host.pointee.lock)
-        eventHandler = handler
-        ch_lock_release(&host.pointee.lock)
-    }
-
-    private func quickly<R>(_ body: () -> R) -> R {
-        ch_lock_acquire(&host.pointee.lock)
-        defer { ch_lock_release(&host.pointee.lock) }
-        return body()
+        lock.held { _ in eventHandler = handler }
     }
 
     public var runStatus: MachineStatus {
-        quickly {
+        lock.held { _ in
             if state.end != nil || state.pendingEnd != nil { return .shutdown }
             if !state.isStarted { return .prelaunch }
             return state.pauses.isEmpty ? .running : .paused
@@ -69,7 +61,7 @@ extension Machine {
 
     /// Policies in the order of the chain, then the others in the order of the machine file.
     public func instanceSummaries() -> [InstanceSummary] {
-        quickly {
+        lock.held { _ in
             let others = instances.filter { instance in !chain.contains { $0 === instance } }
             return (chain + others).map { instance in
                 let place = chain.firstIndex { $0 === instance }
@@ -84,31 +76,28 @@ extension Machine {
         }
     }
 
-    public var engineName: String? { quickly { engine?.name } }
-    public var engineAbilities: EngineAbilities? { quickly { engine?.abilities } }
+    public var engineName: String? { lock.held { _ in engine?.name } }
+    public var engineAbilities: EngineAbilities? { lock.held { _ in engine?.abilities } }
     /// Exits so far that policies or slow paths have numbered, by vCPU; since the last start of the process.
-    public var policyExits: [UInt64] { quickly { vcpus.indices.map { exits.sequences[$0] } } }
-    public var resetCount: UInt64 { quickly { state.resetCount } }
+    public var policyExits: [UInt64] { lock.held { _ in vcpus.indices.map { exits.sequences[$0] } } }
+    public var resetCount: UInt64 { lock.held { _ in state.resetCount } }
     /// How long vCPU 0 stood still for changes of its policies and the like.
-    public var pauseTimes: PauseTimes { quickly { state.pauseTimes } }
-    public var virtualTime: UInt64 { quickly { clock.now } }
+    public var pauseTimes: PauseTimes { lock.held { _ in state.pauseTimes } }
+    public var virtualTime: UInt64 { lock.held { _ in clock.now } }
     /// Virtual time that vCPU 0 has slept in HLT, in nanoseconds.
     public var haltedTime: UInt64 {
-        quickly { state.haltedTime &+ (state.haltedSince.map { clock.now &- $0 } ?? 0) }
+        lock.held { _ in state.haltedTime &+ (state.haltedSince.map { clock.now &- $0 } ?? 0) }
     }
 
     /// A method of an instance by its id, with arguments as text.
     public func invoke(_ method: String, _ arguments: [String], on id: String) throws(MethodError) -> MethodResult {
-        ch_lock_acquire(&host.pointee.lock)
-        host.pointee.holder = ch_thread_id()
-        defer {
-            drain()
-            ch_lock_release(&host.pointee.lock)
+        try lock.held { (_) throws(MethodError) in
+            guard state.end == nil, let instance = instance(named: id) else {
+                throw MethodError("there is no instance '\(id)'")
+            }
+            defer { drain() }
+            return try instance.invoke(method, arguments)
         }
-        guard state.end == nil, let instance = instance(named: id) else {
-            throw MethodError("there is no instance '\(id)'")
-        }
-        return try instance.invoke(method, arguments)
     }
 
     // MARK: The CPU and memory, as an operator looks at them
@@ -129,7 +118,7 @@ extension Machine {
     /// RAM and ROM by guest-physical address. Throws where any byte is not memory.
     public func readMemory(physical address: UInt64, count: Int) throws(MachineError) -> [UInt8] {
         guard count >= 0, count <= Machine.largestDump else { throw Machine.tooMuch }
-        let bytes: [UInt8]? = quickly { piece(address, count) }
+        let bytes: [UInt8]? = lock.held { _ in piece(address, count) }
         guard let bytes else { throw MachineError("0x\(String(address, radix: 16)) is not memory") }
         return bytes
     }

@@ -97,7 +97,7 @@ final class ScreenEnd {
         guard let raw else { return }
         let end = Unmanaged<ScreenEnd>.fromOpaque(raw).takeUnretainedValue()
         // A plugin that calls from a thread of its own breaks its contract: nothing is changed under who holds the lock.
-        if end.machine.host.pointee.holder == ch_thread_id() { body(end) }
+        if end.machine.lock.isMine { body(end) }
     }
 }
 

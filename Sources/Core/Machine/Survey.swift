@@ -58,41 +58,41 @@ public struct LineSummary: Sendable, Equatable {
 extension Machine {
     /// Ports first, then guest-physical space, then MSRs; each ascending.
     public func claimSummaries() -> [ClaimSummary] {
-        ch_lock_acquire(&host.pointee.lock)
-        defer { ch_lock_release(&host.pointee.lock) }
-        var list: [ClaimSummary] = []
-        for number in 1..<max(1, exits.claims.count) where exits.claimRecords[number].isLive {
-            let record = exits.claimRecords[number]
-            list.append(
-                ClaimSummary(
-                    owner: instance(of: record.node)?.id ?? "?", name: claimNames[number] ?? "", first: record.base,
-                    last: record.last, priority: Int64(record.priority), widths: record.widths,
-                    kind: ClaimSummary.Kind(space: Int(record.space))))
+        lock.held { _ in
+            var list: [ClaimSummary] = []
+            for number in 1..<max(1, exits.claims.count) where exits.claimRecords[number].isLive {
+                let record = exits.claimRecords[number]
+                list.append(
+                    ClaimSummary(
+                        owner: instance(of: record.node)?.id ?? "?", name: claimNames[number] ?? "", first: record.base,
+                        last: record.last, priority: Int64(record.priority), widths: record.widths,
+                        kind: ClaimSummary.Kind(space: Int(record.space))))
+            }
+            for mapping in memory.mappings {
+                let owner = instances.first { ObjectIdentifier($0) == mapping.owner }
+                list.append(
+                    ClaimSummary(
+                        owner: owner?.id ?? "memory", name: memory.region(of: mapping.region)?.key ?? "RAM",
+                        first: mapping.address, last: mapping.last, priority: mapping.priority, widths: 0,
+                        kind: mapping.kind.summaryKind))
+            }
+            func rank(_ claim: ClaimSummary) -> (Int, UInt64, Int64) {
+                (
+                    claim.kind == .ports ? 0 : claim.kind == .msrs ? 2 : 1, claim.first,
+                    -max(claim.priority, Int64(Int32.min))
+                )
+            }
+            return list.sorted { rank($0) < rank($1) }
         }
-        for mapping in memory.mappings {
-            let owner = instances.first { ObjectIdentifier($0) == mapping.owner }
-            list.append(
-                ClaimSummary(
-                    owner: owner?.id ?? "memory", name: memory.region(of: mapping.region)?.key ?? "RAM",
-                    first: mapping.address, last: mapping.last, priority: mapping.priority, widths: 0,
-                    kind: mapping.kind.summaryKind))
-        }
-        func rank(_ claim: ClaimSummary) -> (Int, UInt64, Int64) {
-            (
-                claim.kind == .ports ? 0 : claim.kind == .msrs ? 2 : 1, claim.first,
-                -max(claim.priority, Int64(Int32.min))
-            )
-        }
-        return list.sorted { rank($0) < rank($1) }
     }
 
     /// In the order of their endpoints.
     public func lineSummaries() -> [LineSummary] {
-        ch_lock_acquire(&host.pointee.lock)
-        defer { ch_lock_release(&host.pointee.lock) }
-        return lines.lines.map {
-            LineSummary(endpoint: $0.endpoint, drivers: $0.drivingInstances.map(\.id), level: $0.level)
-        }.sorted { ($0.endpoint.instance, $0.endpoint.index) < ($1.endpoint.instance, $1.endpoint.index) }
+        lock.held { _ in
+            return lines.lines.map {
+                LineSummary(endpoint: $0.endpoint, drivers: $0.drivingInstances.map(\.id), level: $0.level)
+            }.sorted { ($0.endpoint.instance, $0.endpoint.index) < ($1.endpoint.instance, $1.endpoint.index) }
+        }
     }
 
     /// INTR of a vCPU.
@@ -138,16 +138,12 @@ extension Machine {
 
     /// Whether an instance watches a host descriptor.
     public var watchesDescriptors: Bool {
-        ch_lock_acquire(&host.pointee.lock)
-        defer { ch_lock_release(&host.pointee.lock) }
-        return loop.hasWatches
+        lock.held { _ in loop.hasWatches }
     }
 
     /// When the next timer fires, in virtual nanoseconds; nil: none is set.
     public var nextTimer: UInt64? {
-        ch_lock_acquire(&host.pointee.lock)
-        defer { ch_lock_release(&host.pointee.lock) }
-        return timers.nextDeadline
+        lock.held { _ in timers.nextDeadline }
     }
 
     /// What `MachineOptions.record` calls the instance.
@@ -191,10 +187,7 @@ extension Machine {
 
     /// Reads a claim without side effects; nil: nothing claims it, or it does not take this width.
     public func peek(space: ClaimSummary.Kind, address: UInt64, width: UInt8) -> UInt64? {
-        ch_lock_acquire(&host.pointee.lock)
-        defer { ch_lock_release(&host.pointee.lock) }
-        host.pointee.holder = ch_thread_id()
-        return exits.peek(space.space, address, width)
+        lock.held { _ in exits.peek(space.space, address, width) }
     }
 
     public func acknowledgeInterrupt() -> UInt8? {
@@ -205,19 +198,17 @@ extension Machine {
     /// What a plugin, a policy or an operator has asked for.
     public var requestedEnd: MachineEnd? { state.pendingEnd }
     public func clearRequests() {
-        ch_lock_acquire(&host.pointee.lock)
-        state.pendingEnd = nil
-        state.wantsReset = false
-        ch_lock_release(&host.pointee.lock)
+        lock.held { _ in
+            state.pendingEnd = nil
+            state.wantsReset = false
+        }
     }
     public var hasResetRequest: Bool { state.wantsReset }
 
     /// Disconnects and destroys everything. Of a machine that has not started, or whose `start` has thrown.
     public func tearDown() {
         ch_thread_begin(host)
-        acquireWithoutCPUs()
-        dismantle()
-        ch_lock_release(&host.pointee.lock)
+        withoutCPUs { _ in dismantle() }
         ch_thread_begin(nil)
         loop.join()
         seat.end()
@@ -336,14 +327,14 @@ extension Machine {
 
     /// What the instance holds of the machine.
     public func holdings(of instance: PluginInstance) -> (claims: Int, mappings: Int, timers: Int, wants: Int) {
-        ch_lock_acquire(&host.pointee.lock)
-        defer { ch_lock_release(&host.pointee.lock) }
-        let claims = (1..<max(1, exits.claims.count)).count {
-            exits.claimRecords[$0].isLive && exits.claimRecords[$0].node == instance.node
+        lock.held { _ in
+            let claims = (1..<max(1, exits.claims.count)).count {
+                exits.claimRecords[$0].isLive && exits.claimRecords[$0].node == instance.node
+            }
+            let mappings = memory.mappings.count { $0.owner == ObjectIdentifier(instance) }
+            let position = chain.firstIndex { $0 === instance }
+            return (claims, mappings, timers.entries.count { $0.owner === instance }, wants.count { $0.policy == position })
         }
-        let mappings = memory.mappings.count { $0.owner == ObjectIdentifier(instance) }
-        let position = chain.firstIndex { $0 === instance }
-        return (claims, mappings, timers.entries.count { $0.owner === instance }, wants.count { $0.policy == position })
     }
 
     /// The entropy that `host/1` gives next, where the description seeds it.
@@ -354,19 +345,19 @@ extension Machine {
 
     /// The instance's own memory regions by key, as a snapshot holds them.
     public func regions(of instance: PluginInstance) -> [String: [UInt8]] {
-        ch_lock_acquire(&host.pointee.lock)
-        defer { ch_lock_release(&host.pointee.lock) }
-        var contents: [String: [UInt8]] = [:]
-        for region in memory.regions where region.owner === instance { contents[region.key] = Array(region.bytes) }
-        return contents
+        lock.held { _ in
+            var contents: [String: [UInt8]] = [:]
+            for region in memory.regions where region.owner === instance { contents[region.key] = Array(region.bytes) }
+            return contents
+        }
     }
 
     public func setRegions(_ contents: [String: [UInt8]], of instance: PluginInstance) {
-        ch_lock_acquire(&host.pointee.lock)
-        defer { ch_lock_release(&host.pointee.lock) }
-        for region in memory.regions where region.owner === instance {
-            // SAFETY: never more than the region's own bytes.
-            if let bytes = contents[region.key] { region.bytes.copyBytes(from: bytes.prefix(region.bytes.count)) }
+        lock.held { _ in
+            for region in memory.regions where region.owner === instance {
+                // SAFETY: never more than the region's own bytes.
+                if let bytes = contents[region.key] { region.bytes.copyBytes(from: bytes.prefix(region.bytes.count)) }
+            }
         }
     }
 

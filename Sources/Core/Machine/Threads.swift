@@ -41,3 +41,27 @@ package func startThread(
     box.release()
     return (nil, status)
 }
+
+/// Set once, by another thread.
+final class Flag: @unchecked Sendable {
+    // SAFETY: one word, accessed atomically.
+    private let word = UnsafeMutablePointer<UInt32>.allocate(capacity: 1)
+    init() { word.initialize(to: 0) }
+    deinit { word.deallocate() }
+
+    func set() {
+        ch_store(word, 1)
+        ch_wake(word)
+    }
+
+    var isSet: Bool { ch_load(word) != 0 }
+
+    /// False: `goOn` said no before it was set.
+    func wait(while goOn: () -> Bool) -> Bool {
+        while ch_load(word) == 0 {
+            if !goOn() { return ch_load(word) != 0 }
+            ch_wait(word, 0, 50_000_000)
+        }
+        return true
+    }
+}

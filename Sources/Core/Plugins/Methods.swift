@@ -87,13 +87,10 @@ extension Machine {
     public func invoke(
         _ method: String, _ arguments: [String], on instance: PluginInstance
     ) throws(MethodError) -> MethodResult {
-        ch_lock_acquire(&host.pointee.lock)
-        host.pointee.holder = ch_thread_id()
-        defer {
-            drain()
-            ch_lock_release(&host.pointee.lock)
+        try lock.held { (_) throws(MethodError) in
+            defer { drain() }
+            return try instance.invoke(method, arguments)
         }
-        return try instance.invoke(method, arguments)
     }
 }
 

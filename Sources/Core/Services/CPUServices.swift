@@ -127,7 +127,7 @@ extension PluginInstance {
             return refuse(service, "vcpu", "\(index) is none: there are \(machine.cpus.count)", BP_NOT_FOUND)
         }
         // The vCPU's own thread: loaders in reset, policies in decide and observe.
-        guard machine.exits.threads[Int(index)] == machine.host.pointee.holder else {
+        guard machine.exits.threads[Int(index)] == machine.lock.holder else {
             let why =
                 "\(index) runs on another thread than this callback: it is for loaders in reset, and policies in decide and observe"
             return refuse(service, "vcpu", why, BP_REFUSED)

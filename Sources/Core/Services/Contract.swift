@@ -104,7 +104,7 @@ extension PluginInstance {
     @inline(never)
     private func refuseCall(_ service: StaticString) {
         let reason: String
-        if running.pointee.holder != ch_thread_id() {
+        if !machine.lock.isMine {
             reason = ContractBreach.strayThread
         } else if node.pointee.depth == 0 {
             reason = "it is called outside of the instance's own callbacks"
@@ -137,7 +137,7 @@ extension PluginInstance {
         func text() -> String { "\(service) is refused: \(reason())" }
         guard machine.contract.add(id, service.description, key, text) else { return }
         // A callback that fails says it in its error.
-        if isComingUp, running.pointee.holder == ch_thread_id() { comingUp.append(text()) } else { tell(text()) }
+        if isComingUp, machine.lock.isMine { comingUp.append(text()) } else { tell(text()) }
     }
 
     private func tell(_ breach: String) { machine.log(.error, id, breach) }

@@ -53,7 +53,7 @@ extension Machine {
     func countedEventsChanged() {
         guard counted.cpu != nil else { return }
         // Another thread leaves it to the vCPU's.
-        if host.pointee.holder == exits.threads[0] { updateDeadline() } else if state.isStarted { callIn() }
+        if lock.holder == exits.threads[0] { updateDeadline() } else if state.isStarted { callIn() }
     }
 
     func updateDeadline() {
@@ -62,59 +62,54 @@ extension Machine {
         counted.cpu?.setDeadline(min(clock.instructions(at: next), nextInstructionAlarm(0)))
     }
 
-    /// On vCPU 0's thread, between instructions, with the lock held (given up meanwhile): does what is due now.
-    func serveCountedTime() {
+    /// On vCPU 0's thread, between instructions: does what is due now.
+    func serveCountedTime(_ held: borrowing HeldLock) {
         guard counted.cpu != nil else { return }
         let now = clock.now
-        loop.deliverExpected(at: now)
+        loop.deliverExpected(held, at: now)
         loop.runTimers()
         if now >= counted.nextPoll {
             counted.nextPoll = (now / CountedTime.pollPeriod &+ 1) &* CountedTime.pollPeriod
-            pollHost(milliseconds: 0)
+            pollHost(held, milliseconds: 0)
         }
         updateDeadline()
     }
 
     /// The lock is given up meanwhile.
-    func pollHost(milliseconds: Int32) {
-        ch_lock_release(&host.pointee.lock)
-        loop.poll(milliseconds: milliseconds)
-        ch_lock_acquire(&host.pointee.lock)
-        host.pointee.holder = ch_thread_id()
+    func pollHost(_ held: borrowing HeldLock, milliseconds: Int32) {
+        held.dropped { loop.poll(milliseconds: milliseconds) }
     }
 
     /// The CPU has nothing to do: time jumps to what comes next; where nothing can come but from the host, that is waited for.
-    func skipIdleTime() {
+    func skipIdleTime(_ held: borrowing HeldLock) {
         if hasCountedEvent {
             clock.advance(to: nextCountedEvent)
             // Others may want the lock.
-            ch_lock_release(&host.pointee.lock)
-            ch_lock_acquire(&host.pointee.lock)
-            host.pointee.holder = ch_thread_id()
-            serveCountedTime()
+            held.dropped {}
+            serveCountedTime(held)
         } else {
             noteHalted(1)
-            pollHost(milliseconds: -1)
+            pollHost(held, milliseconds: -1)
             noteHalted(-1)
         }
         drain()
     }
 
     /// In an exit: one step of virtual time towards `end`, with what is due then.
-    func advanceCounted(to end: UInt64) {
+    func advanceCounted(_ held: borrowing HeldLock, to end: UInt64) {
         clock.advance(to: min(end, nextCountedEvent))
-        serveCountedTime()
+        serveCountedTime(held)
     }
 
     /// A handler's answer comes later: time stands still, unless the answer can come only with time, from a timer or an announced post of
     /// the handler's own instance. One step of the wait.
-    func stepForAnswer(node: UnsafeMutablePointer<ch_node>) {
+    func stepForAnswer(_ held: borrowing HeldLock, node: UnsafeMutablePointer<ch_node>) {
         let owner = instance(of: node)
         let timer = timers.entries.filter { $0.owner === owner }.compactMap(\.deadline).min()
         if let due = [timer, loop.nextExpected].compactMap({ $0 }).min() {
-            advanceCounted(to: due)
+            advanceCounted(held, to: due)
         } else {
-            pollHost(milliseconds: 10)
+            pollHost(held, milliseconds: 10)
         }
         drain()
     }
