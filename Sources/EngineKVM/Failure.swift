@@ -92,8 +92,7 @@ extension KVMCPU {
     }
 
     private func code(at state: bp_registers) -> String {
-        let isLong = state.efer >> 10 & 1 != 0 && state.cs.attributes >> 13 & 1 != 0
-        let linear = isLong ? state.rip : (state.cs.base &+ state.rip) & 0xffff_ffff
+        let linear = state.linearRIP
         guard let physical = try? translate(linear) else { return "code at 0x\(hex(linear)): not mapped" }
         let bytes = engine.bytes(at: physical, count: min(16, Int(4096 - physical & 0xfff)))
         if bytes.isEmpty { return "code at 0x\(hex(linear)), physical 0x\(hex(physical)): no memory there" }

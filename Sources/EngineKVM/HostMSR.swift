@@ -1,4 +1,5 @@
 import CHost
+import Core
 
 /// What KVM itself answers to an MSR access that came out by a filter and that nobody handled. It is done with the
 /// host's rights, so what a guest must not reach is refused here.
@@ -28,7 +29,6 @@ enum HostMSR {
     private static func isAllowedEFER(_ value: UInt64, vcpu: Int32) -> Bool {
         var state = kvm_sregs()
         guard ch_kvm_get_sregs(vcpu, &state) == 0 else { return false }
-        let paging = state.cr0 >> 31 & 1 != 0
-        return !(paging && (state.efer ^ value) >> 8 & 1 != 0)
+        return state.cr0 & CR0.pg == 0 || (state.efer ^ value) & EFER.lme == 0
     }
 }

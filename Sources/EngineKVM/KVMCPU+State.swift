@@ -52,7 +52,7 @@ extension KVMCPU {
         ch_run_set_ready(shared, false)
         // There is a KVM (PVM, Linux 6.18) that drops CR0.PG outside of long mode without a word.
         _ = try check(ch_kvm_get_sregs(core.pointee.fd, &system), "KVM_GET_SREGS")
-        guard (system.cr0 ^ registers.cr0) & ~0x10 == 0 else {  // ET is always 1
+        guard (system.cr0 ^ registers.cr0) & ~CR0.et == 0 else {  // ET is always 1
             throw EngineError("KVM_SET_SREGS: CR0 0x\(hex(registers.cr0)) became 0x\(hex(system.cr0))")
         }
     }
@@ -119,7 +119,7 @@ extension KVMCPU {
         progress.pointee = Progress()
         ch_run_set_window(shared, false)
         try PowerOn.apply(to: self)
-        try setNow(PowerOn.registers(signature: GuestCPUID.signature(engine.cpuid)))
+        try setNow(bp_registers.powerOn(signature: GuestCPUID.signature(engine.cpuid)))
     }
 
     // MARK: Debugger
@@ -147,12 +147,12 @@ extension KVMCPU {
         events.exception.has_error_code = 0
         events.exception.error_code = 0
         switch exception {
-        case .breakpoint: events.exception.nr = 3
+        case .breakpoint: events.exception.nr = Vector.bp
         case .trap(let dr6):
-            events.exception.nr = 1
+            events.exception.nr = Vector.db
             var registers = kvm_debugregs()
             _ = try check(ch_kvm_get_debugregs(core.pointee.fd, &registers), "KVM_GET_DEBUGREGS")
-            registers.dr6 = registers.dr6 & ~0xf | dr6 & 0xe00f
+            registers.dr6 = registers.dr6 & ~DR6.breakpoints | dr6 & DR6.writable
             _ = try check(ch_kvm_set_debugregs(core.pointee.fd, &registers), "KVM_SET_DEBUGREGS")
         }
         _ = try check(ch_kvm_set_events(core.pointee.fd, &events), "KVM_SET_VCPU_EVENTS")
@@ -163,21 +163,15 @@ extension KVMCPU {
         return ch_kvm_get_msr(core.pointee.fd, index, &value) == 0 ? value : nil
     }
 
-    /// DR7: SDM volume 3, 17.2.4. Lengths 1, 2, 4, 8 are coded 0, 1, 3, 2.
     private func fill(
         _ registers: inout (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64),
         _ breakpoints: [DebugControl.Hardware]
     ) throws(EngineError) {
         var addresses: [UInt64] = [0, 0, 0, 0]
-        var control: UInt64 = 0x700
+        var control = DR7.fixed | DR7.exact
         for (number, breakpoint) in breakpoints.enumerated() {
-            let length: UInt64
-            switch breakpoint.length {
-            case 1: length = 0
-            case 2: length = 1
-            case 4: length = 3
-            case 8: length = 2
-            default: throw EngineError("a breakpoint of \(breakpoint.length) bytes: 1, 2, 4 or 8")
+            guard let bits = DR7.global(number, breakpoint.condition, length: UInt64(breakpoint.length)) else {
+                throw EngineError("a breakpoint of \(breakpoint.length) bytes: 1, 2, 4 or 8")
             }
             guard breakpoint.kind != .execute || breakpoint.length == 1 else {
                 throw EngineError("an execute breakpoint has 1 byte")
@@ -187,8 +181,7 @@ extension KVMCPU {
                 throw EngineError("a breakpoint of \(breakpoint.length) bytes at \(place): not aligned")
             }
             addresses[number] = breakpoint.address
-            let shift = UInt64(16 + 4 * number)
-            control |= 2 << UInt64(2 * number) | UInt64(breakpoint.kind.rawValue) << shift | length << (shift + 2)
+            control |= bits
         }
         registers = (addresses[0], addresses[1], addresses[2], addresses[3], 0, 0, 0, control)
     }

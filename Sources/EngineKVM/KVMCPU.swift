@@ -277,7 +277,7 @@ public final class KVMCPU: CPU {
         default:
             progress.pointee.accessPending = false
             return isEmulatedBreakpoint(reason)
-                ? .debug(DebugEvent(kind: .softwareBreakpoint, rip: ch_run_rip(shared), dr6: 0xffff_0ff0))
+                ? .debug(DebugEvent(kind: .softwareBreakpoint, rip: ch_run_rip(shared), dr6: DR6.fixed))
                 : .failed(exitFailure(reason))
         }
     }

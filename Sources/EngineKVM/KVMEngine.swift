@@ -4,13 +4,15 @@
 // Not delivered (KVM gives none of it to user space): CPUID, control register, descriptor table, PAUSE, RDTSC and
 // external interrupt exits, VMCALL. Not precise: KVM may be half-way through an instruction, or past it, when it exits.
 
+import CBackplane
 import CHost
 public import Core
 
 /// One virtual machine of /dev/kvm.
 public final class KVMEngine: Engine {
     public let name = "kvm"
-    public static let abilities = EngineAbilities(exits: [31, 32, 37], preciseInject: false, countedClock: false)
+    public static let abilities = EngineAbilities(
+        exits: [BP_EXIT_RDMSR, BP_EXIT_WRMSR, BP_EXIT_MONITOR_TRAP], preciseInject: false, countedClock: false)
     public var abilities: EngineAbilities { Self.abilities }
 
     let kvm: Int32

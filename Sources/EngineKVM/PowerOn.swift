@@ -1,5 +1,4 @@
-// The state after RESET. Sources: SDM volume 3, table 11-1 ("Processor States Following Power-up, Reset, or INIT"), and
-// for MSRs what KVM itself gives a new vCPU.
+// KVM's vCPUs after RESET: registers as the core has them (Core/X86/PowerOn.swift), and MSRs as KVM itself gives them to a new vCPU.
 
 import CBackplane
 import CHost
@@ -24,37 +23,12 @@ enum PowerOn {
         return Array(entries.prefix(Int(left)))
     }
 
-    static func registers(signature: UInt32) -> bp_registers {
-        func segment(_ selector: UInt16, base: UInt64 = 0, attributes: UInt16) -> bp_segment {
-            bp_segment(base: base, limit: 0xffff, selector: selector, attributes: attributes)
-        }
-        var state = bp_registers()
-        state.size = UInt32(MemoryLayout<bp_registers>.size)
-        state.general.2 = UInt64(signature)
-        state.rip = 0xfff0
-        state.rflags = 2
-        state.cs = segment(0xf000, base: 0xffff_0000, attributes: 0x9b)
-        state.ss = segment(0, attributes: 0x93)
-        state.ds = state.ss
-        state.es = state.ss
-        state.fs = state.ss
-        state.gs = state.ss
-        state.ldtr = segment(0, attributes: 0x82)
-        state.tr = segment(0, attributes: 0x8b)
-        state.gdtr_limit = 0xffff
-        state.idtr_limit = 0xffff
-        state.cr0 = 0x6000_0010
-        state.dr.6 = 0xffff_0ff0
-        state.dr.7 = 0x400
-        return state
-    }
-
     /// IA32_APIC_BASE. Bit 11 enables the APIC: KVM's CPUID has its APIC bit then.
     static func apicBase(of cpu: KVMCPU) -> UInt64 {
         (cpu.index == 0 ? 0xfee0_0100 : 0xfee0_0000) | (cpu.engine.intercepts.hasLocalAPIC ? 1 << 11 : 0)
     }
 
-    /// Everything but `registers`.
+    /// Everything but the registers of `bp_registers.powerOn`.
     static func apply(to cpu: KVMCPU) throws(EngineError) {
         let fd = cpu.core.pointee.fd
         var events = kvm_vcpu_events()
@@ -64,7 +38,7 @@ enum PowerOn {
         // Paging off first: EFER.LME cannot change under it.
         var system = kvm_sregs()
         _ = try check(ch_kvm_get_sregs(fd, &system), "KVM_GET_SREGS")
-        registers(signature: 0).store(in: &system)
+        bp_registers.powerOn(signature: 0).store(in: &system)
         system.interrupt_bitmap = (0, 0, 0, 0)
         system.apic_base = apicBase(of: cpu)
         _ = try check(ch_kvm_set_sregs(fd, &system), "KVM_SET_SREGS")

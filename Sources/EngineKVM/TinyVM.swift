@@ -40,11 +40,11 @@ enum TinyVM {
     private static func flatMode(_ fd: Int32) -> Bool {
         var system = kvm_sregs()
         guard ch_kvm_get_sregs(fd, &system) == 0 else { return false }
-        var state = PowerOn.registers(signature: 0)
+        var state = bp_registers.powerOn(signature: 0)
         let data = bp_segment(base: 0, limit: 0xffff_ffff, selector: 0x10, attributes: 0xc093)
         (state.ds, state.es, state.ss, state.fs, state.gs) = (data, data, data, data, data)
         state.cs = bp_segment(base: 0, limit: 0xffff_ffff, selector: 8, attributes: 0xc09b)
-        state.cr0 = 0x11
+        state.cr0 = CR0.pe | CR0.et
         state.store(in: &system)
         return ch_kvm_set_sregs(fd, &system) == 0
     }
@@ -54,7 +54,7 @@ enum TinyVM {
         var registers = kvm_regs()
         registers.rip = start
         registers.rcx = count
-        registers.rflags = 2
+        registers.rflags = RFLAGS.fixed
         guard ch_kvm_set_regs(cpu.fd, &registers) == 0 else { return nil }
         var result: Int32
         repeat { result = ch_kvm_run(&cpu, 0) } while result == -4 || result == -11  // EINTR, EAGAIN

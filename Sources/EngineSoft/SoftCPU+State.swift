@@ -7,7 +7,7 @@ public import Core
 extension SoftCPU {
     // MARK: Reset
 
-    /// SDM volume 3, table 10-1 ("IA-32 and Intel 64 Processor States Following Power-up, Reset, or INIT").
+    /// As after RESET.
     func resetState() {
         let old = s.run.pointee
         s.initializeMemory(as: UInt8.self, repeating: 0, count: Layout.run)
@@ -19,20 +19,9 @@ extension SoftCPU {
             watchControl: old.watchControl, retired: old.retired, exits: old.exits, owner: old.owner, index: old.index)
         s.publishCount()
         s.cpu.pointee.msrs.tscOffset = 0 &- vcpu.exits.virtualTime
-        s[Register.rdx] = UInt64(CPUModel.signature)
-        s.rip = 0xfff0
-        let data = SegmentRegister(base: 0, limit: 0xffff, selector: 0, attributes: 0x93)
-        for number in 0..<6 { s.segment(number).pointee = data }
-        s.segment(Segment.cs).pointee = SegmentRegister(
-            base: 0xffff_0000, limit: 0xffff, selector: 0xf000, attributes: 0x9b)
-        s.segment(Segment.ldtr).pointee = SegmentRegister(base: 0, limit: 0xffff, selector: 0, attributes: 0x82)
-        s.segment(Segment.tr).pointee = SegmentRegister(base: 0, limit: 0xffff, selector: 0, attributes: 0x8b)
-        s.cpu.pointee.gdt.limit = 0xffff
-        s.cpu.pointee.idt.limit = 0xffff
         system = SystemState()
         halt = .none
-        flushTranslations(keepsGlobal: false)
-        updateMode()
+        place(.powerOn(signature: CPUModel.signature))
     }
 
     public func reset() throws(EngineError) {

@@ -6,7 +6,7 @@ import Testing
 
 /// Rules that need no KVM.
 struct RegisterRuleTests {
-    private var good: bp_registers { PowerOn.registers(signature: 0) }
+    private var good: bp_registers { .powerOn(signature: 0) }
 
     /// MOV to CR0 has set PE, and CS is not loaded yet.
     @Test func realModesCSIsLegalInProtectedMode() {

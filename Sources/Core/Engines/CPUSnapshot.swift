@@ -25,7 +25,7 @@ public struct CPUSnapshot: Sendable {
 
     /// The CPU walks its tables from four pointers that it has loaded: PAE paging outside of long mode (SDM volume 3, 4.4.1).
     public var isPAE: Bool {
-        registers.cr0 >> 31 & 1 != 0 && registers.cr4 >> 5 & 1 != 0 && registers.efer >> 10 & 1 == 0
+        registers.cr0 & CR0.pg != 0 && registers.cr4 & CR4.pae != 0 && registers.efer & EFER.lma == 0
     }
 
     /// MSRs that are always saved: those with names in the format, but for IA32_APIC_BASE, which goes with a local APIC.

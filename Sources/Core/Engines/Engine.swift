@@ -127,11 +127,19 @@ public struct DebugEvent: Sendable, Equatable {
 /// What a debugger asks of a CPU.
 public struct DebugControl: Sendable, Equatable {
     public struct Hardware: Sendable, Equatable {
-        public enum Kind: UInt8, Sendable { case execute = 0, write = 1, access = 3 }
+        public enum Kind: Sendable { case execute, write, access }
         public var address: UInt64
         /// 1, 2, 4 or 8 bytes; 1 for execute.
         public var length: UInt8
         public var kind: Kind
+        /// Of the debug register that holds it.
+        public var condition: DR7.Condition {
+            switch kind {
+            case .execute: .execution
+            case .write: .write
+            case .access: .readOrWrite
+            }
+        }
 
         public init(address: UInt64, length: UInt8, kind: Kind) {
             self.address = address

@@ -7,26 +7,26 @@ public import CBackplane
 public enum RegisterRules {
     /// The first rule that a state breaks, in words; nil: none.
     public static func broken(by state: bp_registers) -> String? {
-        control(state) ?? flags(state) ?? (state.rflags >> 17 & 1 != 0 ? virtual8086(state) : segments(state))
+        control(state) ?? flags(state) ?? (state.rflags & RFLAGS.vm != 0 ? virtual8086(state) : segments(state))
             ?? systemSegments(state) ?? addresses(state)
     }
 
     // MARK: Control registers
 
     private static func control(_ state: bp_registers) -> String? {
-        let pe = state.cr0 & 1 != 0
-        let pg = state.cr0 >> 31 & 1 != 0
-        let lme = state.efer >> 8 & 1 != 0
-        let lma = state.efer >> 10 & 1 != 0
-        if state.cr0 & ~0xe005_003f != 0 { return "CR0 0x\(hex(state.cr0)) has reserved bits" }
+        let pe = state.cr0 & CR0.pe != 0
+        let pg = state.cr0 & CR0.pg != 0
+        let lme = state.efer & EFER.lme != 0
+        let lma = state.efer & EFER.lma != 0
+        if state.cr0 & ~CR0.defined != 0 { return "CR0 0x\(hex(state.cr0)) has reserved bits" }
         if pg && !pe { return "CR0 0x\(hex(state.cr0)) has PG without PE" }
-        if state.cr0 >> 29 & 1 != 0, state.cr0 >> 30 & 1 == 0 { return "CR0 0x\(hex(state.cr0)) has NW without CD" }
+        if state.cr0 & CR0.nw != 0, state.cr0 & CR0.cd == 0 { return "CR0 0x\(hex(state.cr0)) has NW without CD" }
         if state.cr4 >> 32 != 0 { return "CR4 0x\(hex(state.cr4)) has reserved bits" }
         if state.cr8 > 15 { return "CR8 0x\(hex(state.cr8)) is above 15" }
         if state.efer & ~0x20_fd01 != 0 { return "EFER 0x\(hex(state.efer)) has reserved bits" }
         if lma != (lme && pg) { return "EFER.LMA is not EFER.LME and CR0.PG" }
-        if lma, state.cr4 >> 5 & 1 == 0 { return "long mode without CR4.PAE" }
-        if !lma, state.cr4 >> 17 & 1 != 0 { return "CR4.PCIDE outside of long mode" }
+        if lma, state.cr4 & CR4.pae == 0 { return "long mode without CR4.PAE" }
+        if !lma, state.cr4 & CR4.pcide != 0 { return "CR4.PCIDE outside of long mode" }
         if !lma, attribute(state.cs, 13) { return "CS.L outside of long mode" }
         if state.cr3 >> 52 != 0 { return "CR3 0x\(hex(state.cr3)) has reserved bits" }
         if state.dr.6 >> 32 != 0 { return "DR6 0x\(hex(state.dr.6)) has reserved bits" }
@@ -36,8 +36,8 @@ public enum RegisterRules {
 
     private static func flags(_ state: bp_registers) -> String? {
         if state.rflags & ~0x3f_7fd7 != 0 { return "RFLAGS 0x\(hex(state.rflags)) has reserved bits" }
-        guard state.rflags >> 17 & 1 != 0 else { return nil }
-        if state.cr0 & 1 == 0 { return "RFLAGS.VM in real mode" }
+        guard state.rflags & RFLAGS.vm != 0 else { return nil }
+        if state.cr0 & CR0.pe == 0 { return "RFLAGS.VM in real mode" }
         return isLong(state) ? "RFLAGS.VM in long mode" : nil
     }
 
@@ -81,7 +81,7 @@ public enum RegisterRules {
     }
 
     private static func stack(_ state: bp_registers) -> String? {
-        if state.cr0 & 1 == 0, privilege(state.ss) != 0 { return "SS of real mode has a DPL other than 0" }
+        if state.cr0 & CR0.pe == 0, privilege(state.ss) != 0 { return "SS of real mode has a DPL other than 0" }
         guard isUsable(state.ss), ![3, 7].contains(state.ss.attributes & 15) else { return nil }
         return "SS is not a writable data segment"
     }
@@ -114,7 +114,7 @@ public enum RegisterRules {
     // MARK: Addresses
 
     private static func addresses(_ state: bp_registers) -> String? {
-        let bits: UInt64 = state.cr4 >> 12 & 1 != 0 ? 57 : 48
+        let bits: UInt64 = state.cr4 & CR4.la57 != 0 ? 57 : 48
         func isCanonical(_ address: UInt64) -> Bool {
             let shift = 64 - bits
             return UInt64(bitPattern: Int64(bitPattern: address << shift) >> Int64(shift)) == address
@@ -134,7 +134,7 @@ public enum RegisterRules {
     private static func ordinary(_ state: bp_registers) -> [(String, bp_segment)] {
         [("CS", state.cs), ("SS", state.ss), ("DS", state.ds), ("ES", state.es), ("FS", state.fs), ("GS", state.gs)]
     }
-    private static func isLong(_ state: bp_registers) -> Bool { state.efer >> 10 & 1 != 0 }
+    private static func isLong(_ state: bp_registers) -> Bool { state.efer & EFER.lma != 0 }
     private static func attribute(_ segment: bp_segment, _ bit: UInt16) -> Bool { segment.attributes >> bit & 1 != 0 }
     private static func isUsable(_ segment: bp_segment) -> Bool { !attribute(segment, 8) }
     private static func privilege(_ segment: bp_segment) -> UInt16 { segment.attributes >> 5 & 3 }

@@ -129,7 +129,7 @@ extension Machine {
         debugger.registered = []
         let software = debugger.points.filter { $0.kind == .software }
         var free = Machine.debugRegisterCount - registersNeeded(debugger.points, [cpu])
-        let isReal = ((try? cpu.registers())?.cr0 ?? 1) & 1 == 0
+        let isReal = ((try? cpu.registers())?.cr0 ?? CR0.pe) & CR0.pe == 0
         for point in software {
             if patchPlace(point.address, [cpu]) == nil {
                 debugger.registered.insert(point.address)

@@ -263,7 +263,7 @@ extension Machine {
 extension bp_registers {
     /// Where the next instruction is: RIP, outside of 64-bit mode in the code segment.
     public var linearRIP: UInt64 {
-        let isLong = efer >> 10 & 1 != 0 && cs.attributes >> 13 & 1 != 0
+        let isLong = efer & EFER.lma != 0 && cs.attributes >> 13 & 1 != 0
         return isLong ? rip : (cs.base &+ rip) & 0xffff_ffff
     }
 }

@@ -231,7 +231,7 @@ extension Machine {
     /// A debugger's step ends behind the HLT, in which the CPU stays.
     private func stepOverHalt(_ vcpu: VCPU, _ cpu: any CPU) {
         guard let armed = debugger.armed.dropFirst(Int(vcpu.index)).first, armed.control.singleStep else { return }
-        didStep(Int(vcpu.index), cpu, dr6: 1 << 14)
+        didStep(Int(vcpu.index), cpu, dr6: DR6.singleStep)
     }
 
     private func tripleFault(_ held: borrowing HeldLock, _ vcpu: VCPU, _ cpu: any CPU) {

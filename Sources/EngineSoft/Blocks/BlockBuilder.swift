@@ -260,7 +260,7 @@ extension UnsafeMutableRawPointer {
     /// The same for ports, which are the guest's breakpoints alone and need CR4.DE.
     func notePortAccess(_ port: UInt16, _ size: UInt64) {
         guard cpu.pointee.cr4 & CR4.de != 0 else { return }
-        cpu.pointee.pendingDebug |= hits(cpu.pointee.dr.7, UInt64(port), size, { $0 == 2 }) {
+        cpu.pointee.pendingDebug |= hits(cpu.pointee.dr.7, UInt64(port), size, { $0 == .io }) {
             debugRegister($0).pointee
         }
     }
@@ -269,8 +269,8 @@ extension UnsafeMutableRawPointer {
     /// retired (SDM volume 3, 17.2.4).
     func noteDataAccess(_ linear: UInt64, _ size: UInt64, isWrite: Bool) {
         let own = cpu.pointee.dr.7
-        let matches = { (kind: UInt64) in kind == 3 || kind == 1 && isWrite }
-        if own & 0xff != 0 {
+        let matches = { (condition: DR7.Condition) in condition == .readOrWrite || condition == .write && isWrite }
+        if own & DR7.enables != 0 {
             cpu.pointee.pendingDebug |= hits(own, linear, size, matches) { debugRegister($0).pointee }
         }
         let debuggers = run.pointee.watchControl
@@ -281,14 +281,13 @@ extension UnsafeMutableRawPointer {
 
     /// Bits of the breakpoints that an access touches, `control` being laid out as DR7.
     private func hits(
-        _ control: UInt64, _ linear: UInt64, _ size: UInt64, _ matches: (_ kind: UInt64) -> Bool,
+        _ control: UInt64, _ linear: UInt64, _ size: UInt64, _ matches: (DR7.Condition) -> Bool,
         address: (Int) -> UInt64
     ) -> UInt64 {
         var hits: UInt64 = 0
-        for number in 0..<4 where control >> UInt64(number * 2) & 3 != 0 {
-            let field = control >> UInt64(16 + number * 4) & 15
-            guard matches(field & 3) else { continue }
-            let length: UInt64 = [1, 2, 8, 4][Int(field >> 2)]
+        for number in 0..<4 where DR7.isEnabled(number, in: control) {
+            guard matches(DR7.condition(of: number, in: control)) else { continue }
+            let length = DR7.length(of: number, in: control)
             let first = address(number) & ~(length - 1)
             // Differences, since either end may be the last byte of the address space.
             if linear &- first < length || first &- linear < size { hits |= 1 << UInt64(number) }

@@ -139,9 +139,10 @@ extension SoftCPU {
         let linear = fetchLinear(s.rip)
         var hits: UInt64 = 0
         let control = cpu.pointee.dr.7
-        for number in 0..<4 where control >> UInt64(number * 2) & 3 != 0 {
-            let kind = control >> UInt64(16 + number * 4) & 3
-            if kind == 0, s.debugRegister(number).pointee == linear { hits |= 1 << UInt64(number) }
+        for number in 0..<4 where DR7.isEnabled(number, in: control) {
+            if DR7.condition(of: number, in: control) == .execution, s.debugRegister(number).pointee == linear {
+                hits |= 1 << UInt64(number)
+            }
         }
         guard hits != 0 else { return nil }
         return (raiseInstructionBreakpoint(hits) ?? stepIntoHandler(), ())
@@ -152,17 +153,12 @@ extension SoftCPU {
         let cpu = s.cpu
         (s.run.pointee.watchesInstructions, s.run.pointee.watchesData) = (false, s.run.pointee.watchControl != 0)
         let control = cpu.pointee.dr.7
-        for number in 0..<4 where control >> UInt64(number * 2) & 3 != 0 {
-            switch control >> UInt64(16 + number * 4) & 3 {
-            case 0: s.run.pointee.watchesInstructions = true
-            case 2 where cpu.pointee.cr4 & CR4.de == 0: break
-            default: s.run.pointee.watchesData = true
+        for number in 0..<4 where DR7.isEnabled(number, in: control) {
+            switch DR7.condition(of: number, in: control) {
+            case .execution: s.run.pointee.watchesInstructions = true
+            case .io where cpu.pointee.cr4 & CR4.de == 0: break
+            case .io, .write, .readOrWrite: s.run.pointee.watchesData = true
             }
         }
     }
-}
-
-/// DR6 bits (SDM volume 3, 17.2.3).
-enum DR6 {
-    static let detected: UInt64 = 1 << 13, singleStep: UInt64 = 1 << 14, taskSwitch: UInt64 = 1 << 15
 }

@@ -59,9 +59,7 @@ extension SoftCPU {
         var bits: UInt64 = 0
         for (number, breakpoint) in control.hardware.prefix(4).enumerated() where breakpoint.kind != .execute {
             addresses[number] = breakpoint.address
-            let length: UInt64 = [1: 0, 2: 1, 4: 3, 8: 2][breakpoint.length] ?? 0
-            bits |= 2 << UInt64(number * 2)
-            bits |= (UInt64(breakpoint.kind.rawValue) | length << 2) << UInt64(16 + number * 4)
+            bits |= DR7.global(number, breakpoint.condition, length: UInt64(breakpoint.length)) ?? 0
         }
         s.run.pointee.watch = (addresses[0], addresses[1], addresses[2], addresses[3])
         s.run.pointee.watchControl = bits

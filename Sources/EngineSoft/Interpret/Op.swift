@@ -183,11 +183,3 @@ extension UnsafeMutableRawPointer {
         run.pointee.stop = .fault
     }
 }
-
-/// Exception vectors (SDM volume 3, table 6-1).
-enum Vector {
-    static let de: UInt8 = 0, db: UInt8 = 1, nmi: UInt8 = 2, bp: UInt8 = 3, of: UInt8 = 4, br: UInt8 = 5, ud: UInt8 = 6
-    static let nm: UInt8 = 7, df: UInt8 = 8, ts: UInt8 = 10, np: UInt8 = 11, ss: UInt8 = 12, gp: UInt8 = 13,
-        pf: UInt8 = 14
-    static let mf: UInt8 = 16, ac: UInt8 = 17, xm: UInt8 = 19
-}

@@ -1,23 +1,6 @@
 // From linear to guest-physical addresses. Source: SDM volume 3, chapter 4. PCIDs are accepted and treated as if every load of CR3
 // dropped them all, which 4.10.4 allows. Not modelled: protection keys, 5-level paging.
 
-/// CR0, CR4 and EFER bits.
-enum CR0 {
-    static let pe: UInt64 = 1, mp: UInt64 = 2, em: UInt64 = 4, ts: UInt64 = 8, et: UInt64 = 0x10, ne: UInt64 = 0x20
-    static let wp: UInt64 = 1 << 16, am: UInt64 = 1 << 18, nw: UInt64 = 1 << 29, cd: UInt64 = 1 << 30,
-        pg: UInt64 = 1 << 31
-}
-enum CR4 {
-    static let vme: UInt64 = 1, pvi: UInt64 = 2, tsd: UInt64 = 4, de: UInt64 = 8, pse: UInt64 = 0x10, pae: UInt64 = 0x20
-    static let mce: UInt64 = 0x40, pge: UInt64 = 0x80, pce: UInt64 = 0x100, osfxsr: UInt64 = 0x200,
-        osxmmexcpt: UInt64 = 0x400
-    static let umip: UInt64 = 1 << 11, fsgsbase: UInt64 = 1 << 16, pcide: UInt64 = 1 << 17, osxsave: UInt64 = 1 << 18
-    static let smep: UInt64 = 1 << 20, smap: UInt64 = 1 << 21
-}
-enum EFER {
-    static let sce: UInt64 = 1, lme: UInt64 = 1 << 8, lma: UInt64 = 1 << 10, nxe: UInt64 = 1 << 11
-}
-
 /// A translation and the rights that all levels together give.
 struct PageTranslation {
     var physical: UInt64

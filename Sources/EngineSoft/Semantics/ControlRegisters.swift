@@ -77,13 +77,12 @@ extension SoftCPU {
 
     // MARK: CR0
 
-    private static let cr0Bits: UInt64 = 0xe005_003f
 
     /// false: #GP(0) is due and nothing has changed.
     func setCR0(_ wanted: UInt64) -> Bool {
         let cpu = s.cpu
         guard wanted >> 32 == 0 else { return false }
-        let value = wanted & SoftCPU.cr0Bits | CR0.et
+        let value = wanted & CR0.defined | CR0.et
         let old = cpu.pointee.cr0
         let isPaging = value & CR0.pg != 0
         if isPaging, value & CR0.pe == 0 { return false }

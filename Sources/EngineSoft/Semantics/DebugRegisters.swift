@@ -5,14 +5,6 @@ import CBackplane
 let moveFromDebug: Handler = { s, p in call(s, p) { $0.moveFromDebug(p) } }
 let moveToDebug: Handler = { s, p in call(s, p) { $0.moveToDebug(p) } }
 
-enum DR {
-    /// Bits of DR6 and DR7 that are always 1, and those that can be changed.
-    static let fixed6: UInt64 = 0xffff_0ff0, writable6: UInt64 = 0xe00f
-    static let fixed7: UInt64 = 0x400, writable7: UInt64 = 0xffff_23ff
-    /// DR6: a debug register was touched with DR7.GD set; DR7: GD.
-    static let accessDetected: UInt64 = 0x2000
-}
-
 extension SoftCPU {
     /// The register's number after the checks that both directions share; nil: a fault is left.
     private func debugNumber(_ p: P) -> Int? {
@@ -28,8 +20,8 @@ extension SoftCPU {
             s.setFault(Vector.gp, code: 0)
             return nil
         }
-        if s.debugRegister(7).pointee & DR.accessDetected != 0 {
-            s.debugRegister(6).pointee |= DR.accessDetected
+        if s.debugRegister(7).pointee & DR7.accessDetection != 0 {
+            s.debugRegister(6).pointee |= DR6.accessDetected
             s.setFault(Vector.db)
             return nil
         }
@@ -68,9 +60,9 @@ extension SoftCPU {
 
     func setDebugRegister(_ number: Int, _ value: UInt64) {
         switch number {
-        case 6: s.debugRegister(6).pointee = value & DR.writable6 | DR.fixed6
+        case 6: s.debugRegister(6).pointee = value & DR6.writable | DR6.fixed
         case 7:
-            s.debugRegister(7).pointee = value & DR.writable7 | DR.fixed7
+            s.debugRegister(7).pointee = value & DR7.writable | DR7.fixed
             updateMode()
         default: s.debugRegister(number).pointee = value
         }

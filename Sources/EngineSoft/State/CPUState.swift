@@ -99,14 +99,16 @@ struct CPUState {
         ) = (.init(), .init(), .init(), .init(), .init(), .init(), .init(), .init())
     var gdt = DescriptorTable()
     var idt = DescriptorTable()
-    var cr0: UInt64 = 0x6000_0010
+    var cr0: UInt64 = CR0.cd | CR0.nw | CR0.et
     var cr2: UInt64 = 0
     var cr3: UInt64 = 0
     var cr4: UInt64 = 0
     var cr8: UInt64 = 0
     var efer: UInt64 = 0
     var xcr0: UInt64 = 1
-    var dr: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0, 0xffff_0ff0, 0x400)
+    var dr: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (
+        0, 0, 0, 0, 0, 0, DR6.fixed, DR7.fixed
+    )
     /// PAE's four page-directory-pointer entries, loaded with CR3.
     var pageDirectoryPointers: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
 

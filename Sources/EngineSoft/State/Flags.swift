@@ -5,15 +5,6 @@
 //   aux      corrections                       AF: bit 4 of result ^ aux; SF: bit 63 of result ^ aux; PF: inverted by bit 8
 // The corrections let any combination be set from an image (POPF, SAHF) and by instructions with rules of their own.
 
-/// RFLAGS bits (SDM volume 1, 3.4.3).
-enum RFLAGS {
-    static let cf: UInt64 = 1 << 0, pf: UInt64 = 1 << 2, af: UInt64 = 1 << 4, zf: UInt64 = 1 << 6, sf: UInt64 = 1 << 7
-    static let tf: UInt64 = 1 << 8, interrupt: UInt64 = 1 << 9, df: UInt64 = 1 << 10, of: UInt64 = 1 << 11
-    static let iopl: UInt64 = 3 << 12, nt: UInt64 = 1 << 14, rf: UInt64 = 1 << 16, vm: UInt64 = 1 << 17
-    static let ac: UInt64 = 1 << 18, vif: UInt64 = 1 << 19, vip: UInt64 = 1 << 20, id: UInt64 = 1 << 21
-    static let status: UInt64 = cf | pf | af | zf | sf | of
-}
-
 /// `value` of any width, sign-extended.
 @inline(__always)
 func signExtended<T: FixedWidthInteger & UnsignedInteger>(_ value: T) -> UInt64 {
