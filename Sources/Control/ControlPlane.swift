@@ -140,10 +140,12 @@ public final class ControlPlane: QMPResponder {
         }
     }
 
-    func describe(_ request: PolicyRequest, for machine: Machine) throws(CommandError) -> InstanceDescription {
+    func describe(
+        _ request: PolicyRequest, for machine: Machine, replaces: Bool = false
+    ) throws(CommandError) -> InstanceDescription {
         let ids = Set(machine.instanceSummaries().map(\.description.id))
         do throws(RequestError) {
-            return try request.description(taken: ids, catalog: catalog.catalog)
+            return try request.description(taken: ids, catalog: catalog.catalog, replaces: replaces)
         } catch {
             throw CommandError(error.description)
         }

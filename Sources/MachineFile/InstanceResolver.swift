@@ -13,6 +13,8 @@ struct WireDraft {
 /// Gives an instance's properties their values, and collects its wires.
 struct InstanceResolver {
     let reporter: Reporter
+    /// Not of a policy that takes another's wires over.
+    var needsWires = true
 
     struct Resolved {
         var values: [Value?] = []
@@ -137,7 +139,7 @@ struct InstanceResolver {
     ) -> [WireDraft] {
         let node = draft.keys.value(slot.name)
         let isMissing = node == nil || (slot.isMany && node?.sequence?.isEmpty == true)
-        if isMissing, !slot.isOptional {
+        if isMissing, !slot.isOptional, needsWires {
             let doc = slot.doc.isEmpty ? "" : " (\(Printable.text(slot.doc)))"
             reporter.error(
                 node?.location ?? draft.location,

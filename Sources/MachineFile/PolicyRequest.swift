@@ -52,7 +52,7 @@ public struct PolicyRequest: Sendable {
     /// `taken`: ids of the machine's instances; an id that is given may be one of them (to replace it). Relative paths are
     /// relative to the working directory. `on-fault` is a property like others.
     public func description(
-        taken: Set<String>, catalog: any PluginCatalog
+        taken: Set<String>, catalog: any PluginCatalog, replaces: Bool = false
     ) throws(RequestError) -> InstanceDescription {
         let reporter = Reporter()
         let location = reporter.add(option: "policy \(Printable.text(plugin))")
@@ -72,7 +72,9 @@ public struct PolicyRequest: Sendable {
         set("plugin", scalar(plugin))
         let reader = InstanceReader(catalog: catalog, reporter: reporter)
         let draft = reader.draft(node(.mapping(keys)), .policies)
-        let resolved = draft.map { InstanceResolver(reporter: reporter).resolve($0, position: 0) }
+        let resolved = draft.map {
+            InstanceResolver(reporter: reporter, needsWires: !replaces).resolve($0, position: 0)
+        }
         if let wire = resolved?.wires.first, let draft {
             let slot = draft.entry?.type.slots[wire.slot].name ?? ""
             reporter.error(location, "\(draft.title) cannot be wired (\"\(slot)\") to a machine that runs")

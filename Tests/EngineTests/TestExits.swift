@@ -51,7 +51,7 @@ final class TestExits: @unchecked Sendable {
     func want(_ reasons: [Int]) {
         let me = Unmanaged.passUnretained(self).toOpaque()
         let record = PolicyRecord(
-            instance: me, node: machine.instances[0].node,
+            owner: ObjectIdentifier(self), instance: me, node: machine.instances[0].node,
             decide: { raw, exit, verdict in
                 guard let exit, let verdict, let answer = TestExits.of(raw).onEvent?(&exit.pointee) else { return 0 }
                 switch answer {
@@ -66,7 +66,7 @@ final class TestExits: @unchecked Sendable {
             }, observe: nil)
         let wants = reasons.map {
             PolicyWant(
-                id: 1, policy: 0, reason: UInt16($0), flags: UInt16(BP_WANT_DECIDE), first: 0, last: .max)
+                id: 1, owner: ObjectIdentifier(self), reason: UInt16($0), flags: UInt16(BP_WANT_DECIDE), first: 0, last: .max)
         }
         machine.exits.policies.deallocate()
         machine.exits.policies = PolicyTables(policies: [record], wants: wants)

@@ -21,7 +21,9 @@ struct LivePolicyTests {
         let machine: Machine
         private let task: Task<MachineEnd, Never>
 
-        init(_ guest: [UInt8], policies: String = "", on engine: TestEngine = .soft) throws {
+        init(
+            _ guest: [UInt8], policies: String = "", backends: String = "", on engine: TestEngine = .soft
+        ) throws {
             let image = FileManager.default.temporaryDirectory.appendingPathComponent("bp-\(UUID().uuidString).img")
             try Data(guest).write(to: image)
             defer { try? FileManager.default.removeItem(at: image) }
@@ -34,6 +36,7 @@ struct LivePolicyTests {
                 \(policies)  - { id: rules, plugin: standard }
                 devices:
                   - { id: tally, plugin: tally }
+                \(backends.isEmpty ? "" : "backends:\n\(backends)")
                 """, on: engine)
             machine = test.machine
             task = try test.run()
@@ -44,14 +47,16 @@ struct LivePolicyTests {
             return await task.value
         }
 
-        func policy(_ text: String) throws -> InstanceDescription {
+        func policy(_ text: String, replaces: Bool = false) throws -> InstanceDescription {
             let ids = Set(machine.instanceSummaries().map(\.description.id))
-            return try PolicyRequest(text: text).description(taken: ids, catalog: TestPlugins())
+            return try PolicyRequest(text: text).description(taken: ids, catalog: TestPlugins(), replaces: replaces)
         }
         func insert(_ text: String, at place: ChainPlace = .first) throws {
             try machine.insertPolicy(try policy(text), at: place)
         }
-        func replace(_ id: String, _ text: String) throws { try machine.replacePolicy(id, with: try policy(text)) }
+        func replace(_ id: String, _ text: String) throws {
+            try machine.replacePolicy(id, with: try policy(text, replaces: true))
+        }
         func tally(_ method: String) throws -> UInt64 {
             guard case .unsigned(let number) = try machine.invoke(method, [], on: "tally") else { return .max }
             return number
@@ -147,6 +152,57 @@ struct LivePolicyTests {
         try running.machine.removePolicy("w")
         #expect(WatcherPolicy.count("kept") == counted)
         _ = await running.end()
+    }
+
+    @Test func aPolicyHandsItsWiresToTheOneThatReplacesIt() async throws {
+        let recorder = Recorder("handed over")
+        let running = try Running(
+            Self.counting, policies: "  - { id: t, plugin: talker, word: a, line: cable }\n",
+            backends: "  - { id: cable, plugin: recorder, name: handed over }\n")
+        #expect(await recorder.waits(for: "aaaa"))
+        // One that is refused gives them back.
+        #expect(failure { try running.replace("t", "t=talker,word=x,fail-connect=on") }.contains("told not to connect"))
+        recorder.type("1")
+        #expect(await recorder.waits(for: "[a hears 1]"))
+        for word in ["b", "c", "d", "e"] { try running.replace("t", "t=talker,word=\(word)") }
+        recorder.type("2")
+        #expect(await recorder.waits(for: "[e hears 2]"))
+        let wires = { running.machine.instanceSummaries().filter { !$0.description.wires.isEmpty }.map(\.description) }
+        #expect(wires().map(\.id) == ["t"] && wires().first?.wires.first?.target.instance == "cable")
+        #expect(running.standsStill())
+        let counted = try running.tally("count")
+        #expect(failure { try running.insert("n=talker,word=n") }.contains("needs the slot \"line\""))
+        // Who has no such slot does without the wire.
+        try running.replace("t", "t=watcher")
+        #expect(wires().isEmpty)
+        recorder.type("3")
+        #expect(failure { try running.replace("t", "t=talker,word=f") }.contains("no such wire"))
+        running.machine.setStopped(false)
+        try await running.counts(100)
+        #expect(await running.end().status == 0)
+        // Each OUT was told once, by the one that was there, and the last words of each came through.
+        let words = recorder.text.split(separator: /[\[(][^\])]*[\])]/).joined()
+        #expect(words.utf8.count == Int(counted))
+        let order = words.reduce(into: "") { if $0.last != $1 { $0.append($1) } }
+        #expect("abcde".hasPrefix("a") && order.allSatisfy { "abcde".contains($0) } && order == String(order.sorted()))
+        #expect(recorder.text.contains("(x is refused)") && recorder.text.hasSuffix("(e goes)"))
+        for word in ["x", "a", "b", "c", "d", "e"] { #expect(recorder.text.contains("(\(word) goes)")) }
+    }
+
+    @Test func aPolicyWithAWireCanBeRemoved() async throws {
+        let recorder = Recorder("removed")
+        let running = try Running(
+            Self.counting, policies: "  - { id: t, plugin: talker, word: a, line: cable }\n",
+            backends: "  - { id: cable, plugin: recorder, name: removed }\n")
+        #expect(await recorder.waits(for: "aaaa"))
+        try running.machine.removePolicy("t")
+        #expect(running.chain == ["rules"])
+        #expect(recorder.text.hasSuffix("(a goes)"))
+        // It calls into nobody.
+        recorder.type("1")
+        try await running.counts(100)
+        #expect(recorder.text.hasSuffix("(a goes)"))
+        #expect(await running.end().status == 0)
     }
 
     @Test(.enabled(if: hasKVM)) func whatTheEngineCannotDeliverIsRefusedByName() async throws {

@@ -149,3 +149,45 @@ final class SwitcherPolicy: Instance {
     override func connect() throws(PluginError) { try host.exits.want(Int(BP_EXIT_IO), 0x340...0x340, .decide) }
     override func decide(_ exit: inout bp_exit) -> Verdict { .switchTo(guest: UInt32(truncatingIfNeeded: exit.value)) }
 }
+
+/// Says of each OUT to port 0x330 its word, along its wire, and answers what comes from there with its word and that.
+final class TalkerPolicy: Instance {
+    static let definition = ClassDefinition.policy(
+        "talker", summary: "has a wire, for a test",
+        properties: [
+            Property("word", .text, required: true, doc: "what it says"),
+            Property("fail-connect", .bool, default: "off", doc: "refuse to be connected, once it has said so"),
+        ],
+        slots: [Slot("line", "stream/1", doc: "where it talks")],
+        make: { (host, values) in TalkerPolicy(host, values) })
+
+    private let word: String
+    private let failsConnect: Bool
+    private var line = StreamPeer.unwired
+
+    init(_ host: Host, _ values: Values) {
+        (word, failsConnect) = (values.text("word"), values.bool("fail-connect"))
+        super.init(host)
+    }
+
+    override func connect() throws(PluginError) {
+        line = try host.stream("line")
+        try host.exits.want(BP_EXIT_IO, 0x330...0x330, .decide)
+        if failsConnect {
+            say("(\(word) is refused)")
+            throw PluginError("it was told not to connect")
+        }
+        line.ready(16)
+    }
+    override func decide(_ exit: inout bp_exit) -> Verdict {
+        say(word)
+        return .continue
+    }
+    override func streamReceived(slot: Int, _ bytes: UnsafeRawBufferPointer) {
+        say("[\(word) hears \(String(decoding: bytes, as: UTF8.self))]")
+        line.ready(16)
+    }
+    override func disconnect() { say("(\(word) goes)") }
+
+    private func say(_ text: String) { Array(text.utf8).withUnsafeBytes { line.write($0) } }
+}

@@ -267,7 +267,8 @@ enum PolicyWords {
         case ("replace", 2):
             var request = try PolicyRequest(text: words[1])
             request.id = request.id ?? words[0]
-            try machine.replacePolicy(words[0], with: try call.monitor.plane.describe(request, for: machine))
+            let description = try call.monitor.plane.describe(request, for: machine, replaces: true)
+            try machine.replacePolicy(words[0], with: description)
         case ("move", 2): try machine.movePolicy(words[0], to: try place(words[1]))
         case ("set", 3...): return try set(call, words)
         default: throw CommandError("'help policy' tells what it takes")

@@ -74,7 +74,7 @@ extension QMPCommand {
             let id = try call.text("id")
             var wanted = try request(call)
             wanted.id = try call.optionalText("new-id") ?? id
-            try machine.replacePolicy(id, with: try call.plane.describe(wanted, for: machine))
+            try machine.replacePolicy(id, with: try call.plane.describe(wanted, for: machine, replaces: true))
             return .empty
         },
         QMPCommand("policy-move", ["id", "position", "machine?"], doc: "gives a policy another place in the chain") {

@@ -4,8 +4,8 @@ import CHost
 /// One thing that a policy wants to see.
 struct PolicyWant: Equatable {
     var id: bp_id
-    /// Position of the policy in the chain.
-    var policy: Int
+    /// The policy's instance.
+    var owner: ObjectIdentifier
     var reason: UInt16
     var flags: UInt16
     var first: UInt64
@@ -35,6 +35,7 @@ struct PolicyWant: Equatable {
 
 /// A policy as the dispatch reads it.
 struct PolicyRecord {
+    var owner: ObjectIdentifier
     /// SAFETY: the instance's own, until it is taken out of the chain at a quiet point.
     var instance: UnsafeMutableRawPointer?
     var node: UnsafeMutablePointer<ch_node>
@@ -69,23 +70,28 @@ struct Decider {
     }
 
     /// nil: the want is no decider's.
-    init?(_ want: PolicyWant, _ policies: [PolicyRecord]) {
-        guard want.decides, policies.indices.contains(want.policy), let decide = policies[want.policy].decide else {
-            return nil
-        }
+    init?(_ placed: PlacedWant, _ policies: [PolicyRecord]) {
+        let (want, record) = (placed.want, policies[placed.policy])
+        guard want.decides, let decide = record.decide else { return nil }
         (first, last) = (want.first, want.last)
-        (instance, node) = (policies[want.policy].instance, policies[want.policy].node)
+        (instance, node) = (record.instance, record.node)
         self.decide = decide
-        policy = Int32(truncatingIfNeeded: want.policy)
+        policy = Int32(truncatingIfNeeded: placed.policy)
         (mask, value) = want.exitFlags
     }
+}
+
+/// A want with its policy's position in the chain.
+struct PlacedWant {
+    var want: PolicyWant
+    var policy: Int
 }
 
 /// The chain as flat memory, and for each exit reason the wants that can match it, in chain order.
 struct PolicyTables {
     /// SAFETY: owned; replaced as a whole under the machine's lock.
     var policies: UnsafeMutableBufferPointer<PolicyRecord>
-    var wants: UnsafeMutableBufferPointer<PolicyWant>
+    var wants: UnsafeMutableBufferPointer<PlacedWant>
     /// By reason: the range of `wants`.
     var ranges: UnsafeMutableBufferPointer<Range<Int>>
     /// Who decides, by reason and then in chain order, and by reason where each begins (one more: where all end).
@@ -101,7 +107,10 @@ struct PolicyTables {
     init(policies list: [PolicyRecord], wants all: [PolicyWant]) {
         policies = .allocate(capacity: list.count)
         _ = policies.initialize(from: list)
-        var sorted: [PolicyWant] = []
+        let placed = all.compactMap { want in
+            list.firstIndex { $0.owner == want.owner }.map { PlacedWant(want: want, policy: $0) }
+        }.sorted { $0.policy < $1.policy }
+        var sorted: [PlacedWant] = []
         ranges = .allocate(capacity: PolicyTables.reasonCount)
         deciderStarts = .allocate(capacity: PolicyTables.reasonCount + 1)
         var deciding: [Decider] = []
@@ -109,13 +118,12 @@ struct PolicyTables {
         observed = 0
         for reason in 0..<PolicyTables.reasonCount {
             let start = sorted.count
-            sorted += all.filter { $0.reason == UInt16(reason) || $0.reason == UInt16(BP_WANT_ALL) }
-                .sorted { $0.policy < $1.policy }
+            sorted += placed.filter { $0.want.reason == UInt16(reason) || $0.want.reason == UInt16(BP_WANT_ALL) }
             (ranges.baseAddress! + reason).initialize(to: start..<sorted.count)
             (deciderStarts + reason).initialize(to: deciding.count)
             deciding += sorted[start...].compactMap { Decider($0, list) }
             if start != sorted.count { reasons |= 1 << UInt64(reason) }
-            if sorted[start...].contains(where: \.observes) { observed |= 1 << UInt64(reason) }
+            if sorted[start...].contains(where: \.want.observes) { observed |= 1 << UInt64(reason) }
         }
         wants = .allocate(capacity: sorted.count)
         _ = wants.initialize(from: sorted)

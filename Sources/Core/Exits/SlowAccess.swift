@@ -97,7 +97,7 @@ extension ExitHandler {
     private func wantsObservation(_ exit: inout bp_exit) -> Bool {
         guard policies.observed >> UInt64(exit.reason & 63) & 1 != 0 else { return false }
         for index in policies.ranges[Int(exit.reason & 63)]
-        where policies.wants[index].observes && policies.wants[index].matches(&exit) { return true }
+        where policies.wants[index].want.observes && policies.wants[index].want.matches(&exit) { return true }
         return false
     }
 
@@ -110,7 +110,7 @@ extension ExitHandler {
         var told = -1
         for index in policies.ranges[Int(exit.reason & 63)] {
             let want = policies.wants.baseAddress.unsafelyUnwrapped + index
-            guard want.pointee.observes, want.pointee.policy != told, want.pointee.matches(&exit) else { continue }
+            guard want.pointee.want.observes, want.pointee.policy != told, want.pointee.want.matches(&exit) else { continue }
             told = want.pointee.policy
             let policy = policies.policies.baseAddress.unsafelyUnwrapped + told
             guard let call = policy.pointee.observe, policy.pointee.node.pointee.is_offline == 0 else { continue }

@@ -143,7 +143,7 @@ extension Machine {
         return wireTable.forward(to: raw, of: instance, for: provider, descriptor.name, descriptor.client)
     }
 
-    private func descriptor(
+    func descriptor(
         of interface: String, from provider: PluginInstance, at location: SourceLocation
     ) throws(MachineError) -> InterfaceDescriptor {
         if let standard = InterfaceDescriptor.standard[interface] { return standard }
@@ -209,7 +209,7 @@ extension Machine {
         if let console = instance.consoleClient { options.console?.close(console) }
         instance.consoleClient = nil
         removeClaims(of: instance)
-        wants.removeAll { want in chain.indices.contains(want.policy) && chain[want.policy] === instance }
+        wants.removeAll { $0.owner == ObjectIdentifier(instance) }
         if lines.dropAll(of: instance) { host.pointee.has_pending = 1 }
     }
 

@@ -30,18 +30,19 @@ extension Machine {
     public func removePolicy(_ id: String) throws(MachineError) {
         try changeChain(dropping: nil) { () throws(MachineError) in
             let old = try self.policy(id)
-            try self.checkUnwired(old)
+            try self.checkMayGo(old)
             try self.exchange(old, nil, self.chain.filter { $0 !== old })
         }
         log(.debug, id, "removed from the chain")
     }
 
-    /// The new one takes the old one's place; both exist for a moment, and the old one goes once the new one is connected.
+    /// The new one takes the old one's place, and its wires, by slots of the same name and interface; both exist for a moment, and the old one
+    /// goes once the new one is connected.
     public func replacePolicy(_ id: String, with description: InstanceDescription) throws(MachineError) {
         let new = try makePolicy(description, replacing: id)
         try changeChain(dropping: new) { () throws(MachineError) in
             let old = try self.policy(id)
-            try self.checkUnwired(old)
+            try self.checkMayGo(old)
             if description.id != id, self.instance(named: description.id) != nil { throw self.taken(description.id) }
             try self.exchange(old, new, self.chain.map { $0 === old ? new : $0 })
         }
@@ -116,13 +117,60 @@ extension Machine {
         throw MachineError("there is no policy '\(id)' in the chain" + (known.isEmpty ? "" : "; there is \(known)"))
     }
 
-    /// Its peers hold ends of its wires until the machine ends.
-    private func checkUnwired(_ policy: PluginInstance) throws(MachineError) {
-        let isTarget = instances.contains { other in
-            other.description.wires.contains { $0.target.instance == policy.id }
+    /// Interfaces of which the machine knows more than that calls go along their wires.
+    private static let fixedInterfaces: Set = ["block/1", "display/1", "irq-controller/1", "irq-line/1", "pci/1"]
+
+    /// What is wired to an end of its own has asked for it when it connected, and would have to ask anew.
+    private func checkMayGo(_ policy: PluginInstance) throws(MachineError) {
+        for other in instances where other.description.wires.contains(where: { $0.target.instance == policy.id }) {
+            throw MachineError("'\(other.id)' is wired to '\(policy.id)': it stays as long as the machine")
         }
-        if isTarget || !policy.description.wires.isEmpty {
-            throw MachineError("'\(policy.id)' is wired to other instances: it stays as long as the machine")
+        let slots = policy.description.type.slots
+        for wire in policy.description.wires where Machine.fixedInterfaces.contains(slots[wire.slot].interface) {
+            let what = "\(slots[wire.slot].interface) to '\(wire.target)'"
+            throw MachineError("'\(policy.id)' is wired by \(what): it stays as long as the machine")
+        }
+    }
+
+    /// The wires of `old` that `new` has slots for, and what those are called by.
+    private func takeOver(_ old: PluginInstance, by new: PluginInstance) throws(MachineError) -> [SlotPair] {
+        var pairs: [SlotPair] = []
+        for (index, slot) in new.description.type.slots.enumerated() {
+            let wired = old.description.type.slots.firstIndex { $0.name == slot.name && $0.interface == slot.interface }
+                .flatMap { old.wires[$0].isEmpty ? nil : $0 }
+            guard let wired, slot.isMany || old.wires[wired].count == 1 else {
+                if slot.isOptional { continue }
+                throw MachineError(
+                    "'\(new.description.type.name)' needs the slot '\(slot.name)' wired to \(slot.interface), and '\(old.id)' has no such wire")
+            }
+            pairs.append(SlotPair(old: wired, new: index, client: try client(new, slot.interface, index, wired, of: old)))
+        }
+        return pairs
+    }
+
+    /// What a slot of `new` is called by, whole; nil: the interface has no such functions.
+    private func client(
+        _ new: PluginInstance, _ interface: String, _ index: Int, _ wired: Int, of old: PluginInstance
+    ) throws(MachineError) -> UnsafeRawPointer? {
+        guard let wire = old.description.wires.first(where: { $0.slot == wired }),
+            let provider = instance(named: wire.target.instance)
+        else { return nil }
+        let known = try descriptor(of: interface, from: provider, at: wire.location).client
+        if known.isEmpty { return nil }
+        if let table = wireTable.completed(new.type.pointee.slots?[index]?.pointee.client, known) { return table }
+        throw MachineError("'\(new.id)' gives no complete client table for '\(interface)'", status: 4)
+    }
+
+    /// With the descriptions, by which wires are told.
+    private func hand(_ old: PluginInstance, to new: PluginInstance, _ pairs: [SlotPair]) {
+        wireTable.hand(old, to: new, pairs)
+        for pair in pairs {
+            for wire in old.description.wires where wire.slot == pair.old {
+                var moved = wire
+                moved.slot = pair.new
+                new.description.wires.append(moved)
+            }
+            old.description.wires.removeAll { $0.slot == pair.old }
         }
     }
 
@@ -193,6 +241,10 @@ extension Machine {
                 // At the end until it is connected: the others' places stay.
                 chain.append(new)
                 instances.insert(new, at: instances.firstIndex { $0 === old } ?? before.chain.count)
+                if let old {
+                    let pairs = try takeOver(old, by: new)
+                    hand(old, to: new, pairs)
+                }
                 try new.connect()
                 drain()
                 new.reset(warm: false)
@@ -203,7 +255,10 @@ extension Machine {
             if let old { demands.removeAll { $0.policy == old.id && new?.id != old.id } }
             try setIntercepts()
         } catch {
-            if let new { release(new) }
+            if let new {
+                if let old, let pairs = try? takeOver(new, by: old) { hand(new, to: old, pairs) }
+                release(new)
+            }
             (chain, wants, demands, instances) = (before.chain, before.wants, before.demands, before.instances)
             throw error
         }
@@ -223,15 +278,9 @@ extension Machine {
         }
     }
 
-    /// The wants follow their policies; those of a policy that is no longer there go.
+    /// The wants of a policy that is no longer there go.
     private func setChain(_ order: [PluginInstance]) {
-        let places = chain.map { policy in order.firstIndex { $0 === policy } }
-        wants = wants.compactMap { want in
-            guard places.indices.contains(want.policy), let place = places[want.policy] else { return nil }
-            var moved = want
-            moved.policy = place
-            return moved
-        }
+        wants.removeAll { want in !order.contains { ObjectIdentifier($0) == want.owner } }
         chain = order
     }
 
@@ -243,6 +292,7 @@ extension Machine {
         forget(policy)
         memory.free(of: policy) { didWrite($0, $1) }
         policy.destroy()
+        wireTable.forget(policy, memoryNode)
         loop.allowPosts(of: policy)
         drain()
     }

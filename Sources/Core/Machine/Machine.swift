@@ -33,7 +33,6 @@ public final class Machine: @unchecked Sendable {
     var wants: [PolicyWant] = []
     var demands: [EngineRequirements.Demand] = []
     var chain: [PluginInstance] = []
-    var isChainDirty = false
     var controller: (instance: PluginInstance, peer: bp_peer)?
     /// Whoever is wired to the output of a controller.
     var controllerClients: [(provider: PluginInstance, client: bp_peer)] = []
@@ -186,7 +185,7 @@ public final class Machine: @unchecked Sendable {
         exits.policies.deallocate()
         let records = chain.map { policy in
             PolicyRecord(
-                instance: policy.raw, node: policy.node, decide: policy.type.pointee.policy?.pointee.decide,
+                owner: ObjectIdentifier(policy), instance: policy.raw, node: policy.node, decide: policy.type.pointee.policy?.pointee.decide,
                 observe: policy.type.pointee.policy?.pointee.observe)
         }
         exits.policies = PolicyTables(policies: records, wants: wants)

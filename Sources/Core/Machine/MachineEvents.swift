@@ -65,7 +65,7 @@ extension Machine {
             let others = instances.filter { instance in !chain.contains { $0 === instance } }
             return (chain + others).map { instance in
                 let place = chain.firstIndex { $0 === instance }
-                let own = wants.filter { $0.policy == place }.map {
+                let own = wants.filter { $0.owner == ObjectIdentifier(instance) }.map {
                     WantSummary(
                         reason: $0.reason, first: $0.first, last: $0.last, decides: $0.decides, observes: $0.observes)
                 }

@@ -332,8 +332,10 @@ extension Machine {
                 exits.claimRecords[$0].isLive && exits.claimRecords[$0].node == instance.node
             }
             let mappings = memory.mappings.count { $0.owner == ObjectIdentifier(instance) }
-            let position = chain.firstIndex { $0 === instance }
-            return (claims, mappings, timers.entries.count { $0.owner === instance }, wants.count { $0.policy == position })
+            return (
+                claims, mappings, timers.entries.count { $0.owner === instance },
+                wants.count { $0.owner == ObjectIdentifier(instance) }
+            )
         }
     }
 

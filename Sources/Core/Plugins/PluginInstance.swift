@@ -14,7 +14,7 @@ public final class PluginInstance: @unchecked Sendable {
     let clock: Unmanaged<VirtualClock>
     /// The same, for the check of the thread.
     let running: UnsafeMutablePointer<ch_machine>
-    public let description: InstanceDescription
+    public internal(set) var description: InstanceDescription
     let library: PluginLibrary
     let type: UnsafePointer<bp_class>
     let node: UnsafeMutablePointer<ch_node>

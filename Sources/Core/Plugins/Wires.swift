@@ -15,6 +15,14 @@ final class WireFunctions {
     }
 }
 
+/// A slot of one instance and the slot of another that takes its wires over.
+struct SlotPair {
+    var old: Int
+    var new: Int
+    /// What the other's slot is called by; nil: its interface has no such functions.
+    var client: UnsafeRawPointer?
+}
+
 /// The wires of a machine.
 final class WireTable {
     private var wires: [UnsafeMutablePointer<ch_wire>] = []
@@ -66,6 +74,33 @@ final class WireTable {
         return bp_peer(
             size: UInt32(MemoryLayout<bp_peer>.size), index: target.index, self: wire,
             functions: ch_wire_table(UInt32(functions.count)))
+    }
+
+    /// At a quiet point: what calls `old` by the slot `slots` of them calls the same one of `new`, and what `old` calls is `new`'s to call too. No
+    /// instance is wired to an end of `old`'s own.
+    func hand(_ old: PluginInstance, to new: PluginInstance, _ slots: [SlotPair]) {
+        for wire in wires {
+            if wire.pointee.node == old.node, let pair = slots.first(where: { $0.old == wire.pointee.index >> 16 }) {
+                wire.pointee.node = new.node
+                wire.pointee.`self` = new.raw
+                wire.pointee.functions = pair.client
+                wire.pointee.index = UInt32(pair.new) << 16 | wire.pointee.index & 0xffff
+            }
+        }
+        for pair in slots {
+            (new.wires[pair.new], old.wires[pair.old]) = (old.wires[pair.old], [])
+            for end in new.wires[pair.new] { wire(of: end.peer)?.pointee.caller = new.node }
+        }
+    }
+
+    private func wire(of peer: bp_peer) -> UnsafeMutablePointer<ch_wire>? { wires.first { $0 == peer.`self` } }
+
+    /// The instance is destroyed, and its node goes: wires outlive both of their ends.
+    func forget(_ instance: PluginInstance, _ standIn: UnsafeMutablePointer<ch_node>) {
+        for wire in wires {
+            if wire.pointee.node == instance.node { wire.pointee.node = standIn }
+            if wire.pointee.caller == instance.node { (wire.pointee.caller, wire.pointee.`self`) = (standIn, nil) }
+        }
     }
 
     /// After this nothing reaches the instance any more.

@@ -165,7 +165,7 @@ extension PluginInstance {
 
 extension Machine {
     fileprivate func addWant(_ want: bp_want, of owner: PluginInstance, _ out: inout bp_id) -> bp_status {
-        guard let position = chain.firstIndex(where: { $0 === owner }) else { return status(BP_INVALID) }
+        guard chain.contains(where: { $0 === owner }) else { return status(BP_INVALID) }
         for ability in Self.abilities(of: want) {
             if let engine, !engine.abilities.has(ability) {
                 owner.conflict = "the engine '\(engine.name)' cannot deliver \(ability)"
@@ -177,7 +177,7 @@ extension Machine {
         out = newID()
         wants.append(
             PolicyWant(
-                id: out, policy: position, reason: want.reason, flags: want.flags, first: want.first, last: want.last))
+                id: out, owner: ObjectIdentifier(owner), reason: want.reason, flags: want.flags, first: want.first, last: want.last))
         wantsChanged()
         return status(BP_OK)
     }
@@ -193,7 +193,7 @@ extension Machine {
     }
 
     fileprivate func removeWant(_ id: bp_id, of owner: PluginInstance) -> bp_status {
-        guard let index = wants.firstIndex(where: { $0.id == id && chain[$0.policy] === owner }) else {
+        guard let index = wants.firstIndex(where: { $0.id == id && $0.owner == ObjectIdentifier(owner) }) else {
             return owner.refuse("exit/1 unwant", id: id, "want")
         }
         wants.remove(at: index)
