@@ -77,7 +77,7 @@ struct PluginFolder {
 
 func tests(_ model: String, folder: String, needs: [String] = []) -> Target {
     .testTarget(
-        name: model + "Tests", dependencies: ([model, "Randomness"] + needs).map { .init(stringLiteral: $0) },
+        name: model + "Tests", dependencies: ([model, "SplitMix"] + needs).map { .init(stringLiteral: $0) },
         path: "Tests/Plugins/\(folder)")
 }
 
@@ -184,7 +184,8 @@ let plugins = [
     PluginFolder(kind: "policies", name: "budget", model: "ExitMeter", modelFolder: "Meter"),
     PluginFolder(kind: "policies", name: "cpuid", model: "CPUTemplates", modelFolder: "Templates"),
     PluginFolder(
-        kind: "policies", name: "fault-inject", model: "FaultPlan", modelFolder: "Faults", modelUsesKit: true),
+        kind: "policies", name: "fault-inject", model: "FaultPlan", modelFolder: "Faults", shared: ["SplitMix"],
+        modelUsesKit: true),
     PluginFolder(kind: "policies", name: "guard", model: "GuardRules", modelFolder: "Rules", modelUsesKit: true),
     PluginFolder(kind: "policies", name: "hotkey"),
     PluginFolder(kind: "policies", name: "paravirt", model: "HypercallInterface", modelFolder: "Interface"),
@@ -207,7 +208,8 @@ let core: [Target] = [
     .target(name: "PluginKit", dependencies: ["CBackplane"]),
     .target(name: "PCIConfiguration", swiftSettings: strict + hot),
     .target(name: "PCIKit", dependencies: ["PCIConfiguration", "PluginKit"], swiftSettings: hot),
-    .target(name: "Core", dependencies: ["CBackplane", "CHost", "CFFI"], swiftSettings: hot),
+    .target(name: "SplitMix"),
+    .target(name: "Core", dependencies: ["CBackplane", "CHost", "CFFI", "SplitMix"], swiftSettings: hot),
     .target(name: "EngineKVM", dependencies: ["CBackplane", "CHost", "Core"], swiftSettings: hot),
     .target(name: "EngineSoft", dependencies: ["CBackplane", "CHost", "Core"], swiftSettings: hot + handlers),
     .target(name: "Control", dependencies: ["CBackplane", "CHost", "Core", "Disassembly", "MachineFile", "Pictures"]),
@@ -221,7 +223,7 @@ let core: [Target] = [
         ],
         // The installed program finds the Swift runtime beside it.
         linkerSettings: [.unsafeFlags(["-Xlinker", "-rpath=$ORIGIN/../lib/backplane/runtime"])]),
-    .target(name: "PluginBench", dependencies: ["CBackplane", "CHost", "Core", "PluginKit"]),
+    .target(name: "PluginBench", dependencies: ["CBackplane", "CHost", "Core", "PluginKit", "SplitMix"]),
     .target(name: "MachineFile", dependencies: ["Core", "CYAML"]),
 ]
 
@@ -235,12 +237,12 @@ let benchmarks: [Target] = [
 
 let machineTests: [Target] = [
     .testTarget(name: "CommandLineTests", exclude: ["qmp"]),
-    .testTarget(name: "CoreTests", dependencies: ["CBackplane", "CHost", "Core"]),
+    .testTarget(name: "CoreTests", dependencies: ["CBackplane", "CHost", "Core", "SplitMix"]),
     .testTarget(
         name: "MachineTests",
         dependencies: [
             "CBackplane", "CHost", "Core", "EngineKVM", "EngineSoft", "KernelImages", "MachineFile", "PluginKit",
-            "Randomness",
+            "SplitMix",
         ]),
     .testTarget(
         name: "PluginBenchTests", dependencies: ["Core", "KernelImages", "PluginBench", "PluginKit"],
@@ -248,15 +250,16 @@ let machineTests: [Target] = [
     .target(name: "NativeCPU", path: "Tests/NativeCPU"),
     .testTarget(
         name: "EngineSoftTests",
-        dependencies: ["CBackplane", "CHost", "Core", "Disassembly", "EngineSoft", "NativeCPU"]),
+        dependencies: ["CBackplane", "CHost", "Core", "Disassembly", "EngineSoft", "NativeCPU", "SplitMix"]),
     .executableTarget(name: "CrashChild", dependencies: ["CHost"], path: "Tests/CrashChild"),
     .testTarget(
-        name: "EngineTests", dependencies: ["CBackplane", "CHost", "Core", "CrashChild", "EngineKVM", "EngineSoft"]),
+        name: "EngineTests",
+        dependencies: ["CBackplane", "CHost", "Core", "CrashChild", "EngineKVM", "EngineSoft", "SplitMix"]),
     .executableTarget(name: "control-child", dependencies: ["CHost", "Control"], path: "Tests/ControlTests/Child"),
     .testTarget(
         name: "ControlTests", dependencies: ["CBackplane", "Control", "Core", "control-child"], exclude: ["Child"]),
     .testTarget(name: "PicturesTests", dependencies: ["CBackplane", "CZlib", "Pictures"]),
-    .testTarget(name: "MachineFileTests", dependencies: ["Core", "MachineFile", "Randomness"]),
+    .testTarget(name: "MachineFileTests", dependencies: ["Core", "MachineFile", "SplitMix"]),
 ]
 
 let shared: [Target] = [
@@ -305,7 +308,6 @@ let shared: [Target] = [
     tests("SocketEndpoint", folder: "socket", needs: ["BackendSupport", "CBackendSupport"]),
     tests("Unpacking", folder: "unpacking", needs: ["KernelImages"]),
     tests("Virtio", folder: "virtio"),
-    .target(name: "Randomness", path: "Tests/Randomness"),
     .target(name: "RFBClient", dependencies: ["CZlib"], path: "Tests/RFBClient"),
     .target(name: "KernelImages", dependencies: ["CLZMA", "CZSTD", "CZlib"], path: "Tests/KernelImages"),
 ]

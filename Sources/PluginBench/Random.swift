@@ -1,8 +1,10 @@
-/// A small generator with a seed (SplitMix64: Steele, Lea, Flood 2014): the same seed gives the same run everywhere.
-struct Random {
-    private var state: UInt64
+import SplitMix
 
-    init(seed: UInt64) { state = seed }
+/// The same seed gives the same run everywhere.
+struct Random {
+    private var numbers: SplitMix64
+
+    init(seed: UInt64) { numbers = SplitMix64(seed: seed) }
 
     /// A generator for part `stream` of a run.
     init(seed: UInt64, stream: UInt64) {
@@ -10,13 +12,7 @@ struct Random {
         _ = next()
     }
 
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z &>> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z &>> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z &>> 31)
-    }
+    mutating func next() -> UInt64 { numbers.next() }
 
     /// 0 ..< limit; 0 where the limit is 0.
     mutating func below(_ limit: UInt64) -> UInt64 { limit == 0 ? 0 : next().multipliedFullWidth(by: limit).high }

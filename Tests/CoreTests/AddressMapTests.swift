@@ -1,3 +1,4 @@
+import SplitMix
 import Testing
 
 @testable import Core
@@ -76,7 +77,7 @@ struct AddressMapTests {
     /// Layers come, go and turn; after each change the map says what the layers say, and named exactly the addresses that changed.
     @Test(arguments: 1...20) func changesByPiecesAreThoseOfTheWhole(seed: Int) {
         var random = SplitMix64(seed: UInt64(seed))
-        func next(_ limit: UInt64) -> UInt64 { (random.next() ?? 0) % limit }
+        func next(_ limit: UInt64) -> UInt64 { random.next() % limit }
         var layers: [AddressLayer] = []
         var map = AddressMap()
         for step in 1...300 {
@@ -130,7 +131,7 @@ struct AddressMapTests {
 
     @Test(arguments: 1...10) func aReplacedRangeHoldsWhatIsNewAndNothingElse(seed: Int) {
         var random = SplitMix64(seed: UInt64(seed))
-        func next(_ limit: UInt64) -> UInt64 { (random.next() ?? 0) % limit }
+        func next(_ limit: UInt64) -> UInt64 { random.next() % limit }
         var pieces: [MappedMemory] = []
         var model = [UInt64?](repeating: nil, count: 32)
         for step in 0..<400 {

@@ -1,4 +1,4 @@
-import Randomness
+import SplitMix
 import Core
 import Foundation
 import MachineFile
@@ -52,7 +52,7 @@ import Testing
     ]
 
     @Test(arguments: 0..<4) func mutationsNeverTrap(_ seed: UInt64) throws {
-        var random = SplitMix(seed: seed)
+        var random = SplitMix64(seed: seed)
         let fixture = try Fixture(["base.yaml": head + "devices:\n  - { id: gone, plugin: pit8254 }\n"])
         for _ in 0..<700 {
             var bytes = Array(FuzzTests.samples.randomElement(using: &random).map { Array($0.utf8) } ?? [])
@@ -62,7 +62,7 @@ import Testing
     }
 
     @Test func randomBytesNeverTrap() throws {
-        var random = SplitMix(seed: 99)
+        var random = SplitMix64(seed: 99)
         let fixture = try Fixture()
         for round in 0..<700 {
             let length = Int.random(in: 0...200, using: &random)
@@ -75,7 +75,7 @@ import Testing
         }
     }
 
-    private func mutate(_ bytes: inout [UInt8], _ random: inout SplitMix) {
+    private func mutate(_ bytes: inout [UInt8], _ random: inout SplitMix64) {
         guard !bytes.isEmpty else { return bytes.append(0x61) }
         let at = Int.random(in: 0..<bytes.count, using: &random)
         let length = min(bytes.count - at, Int.random(in: 0...20, using: &random))
@@ -90,7 +90,7 @@ import Testing
         }
     }
 
-    private func check(_ bytes: [UInt8], _ fixture: Fixture, _ random: inout SplitMix) throws {
+    private func check(_ bytes: [UInt8], _ fixture: Fixture, _ random: inout SplitMix64) throws {
         try fixture.write("m.yaml", bytes)
         let settings = Bool.random(using: &random) ? [("name", "${x}"), ("guest", "")] : []
         let policies = Bool.random(using: &random) ? ["stats,label=\(bytes.count)"] : []

@@ -1,5 +1,5 @@
 import Foundation
-import Randomness
+import SplitMix
 import Testing
 
 /// Random guests of a whole PC: they program every part of the board - bridges, windows, DMA, APICs, screen, card, firmware's device - with what looks
@@ -88,10 +88,10 @@ private struct RandomBoardProgram {
     private static let masterPorts = 0xC040
     private static let cardPorts = 0xC080
 
-    private var random: SplitMix
+    private var random: SplitMix64
     private var code: [UInt8] = []
 
-    init(seed: UInt64) { random = SplitMix(seed: seed) }
+    init(seed: UInt64) { random = SplitMix64(seed: seed) }
 
     private mutating func below(_ bound: Int) -> Int { Int.random(in: 0..<bound, using: &random) }
     private mutating func chance(_ percent: Int) -> Bool { below(100) < percent }

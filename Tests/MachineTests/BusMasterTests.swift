@@ -1,5 +1,5 @@
 import Core
-import Randomness
+import SplitMix
 import Testing
 
 /// Disk DMA as a guest programs it: ATA/ATAPI-6's commands, and the registers of "Programming Interface for Bus Master IDE Controller" 1.0.
@@ -159,7 +159,7 @@ import Testing
     @Test(arguments: 0..<UInt64(4)) func randomGuestsNeverTrap(seed: UInt64) throws {
         let machine = try machine()
         defer { machine.tearDown() }
-        var random = SplitMix(seed: seed &+ 1)
+        var random = SplitMix64(seed: seed &+ 1)
         func below(_ limit: UInt64) -> UInt64 { random.next() % limit }
         let commands: [UInt64] = [0xc8, 0xca, 0x25, 0x35, 0xc8, 0xca, 0x20, 0x30, 0xec, 0xef, 0xe7]
         for _ in 0..<20_000 {

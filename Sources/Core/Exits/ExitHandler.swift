@@ -42,7 +42,7 @@ func allOnes(_ width: UInt8) -> UInt64 { UInt64.max &>> (64 &- UInt64(width) &* 
 
 public final class ExitHandler {
     let host: UnsafeMutablePointer<ch_machine>
-    let lock: MachineLock
+    var lock: MachineLock { MachineLock(of: host) }
     let ports: PortSpace
     var claims: ClaimTable
     let claimRecords: UnsafeMutablePointer<ClaimRecord>
@@ -71,7 +71,6 @@ public final class ExitHandler {
 
     init(host: UnsafeMutablePointer<ch_machine>, machine: Machine, pageFlags: PageFlags) {
         self.host = host
-        lock = MachineLock(of: host)
         self.pageFlags = pageFlags
         self.machine = machine
         ports = PortSpace()

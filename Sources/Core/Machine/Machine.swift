@@ -4,6 +4,7 @@
 import CBackplane
 import CHost
 import Glibc
+import SplitMix
 
 public final class Machine: @unchecked Sendable {
     public let description: MachineDescription
@@ -58,7 +59,8 @@ public final class Machine: @unchecked Sendable {
     var debugger = DebuggerState()
     /// Told what happens to the machine, with the lock held: must not block, nor call the machine.
     var eventHandler: (@Sendable (MachineEvent) -> Void)?
-    var random: SplitMix64
+    /// Seeded entropy; nil: the host's own is used.
+    var random: SplitMix64?
     private var lastID: bp_id = 0
     /// Whether equal-priority overlaps are errors (at load) or the earlier claim wins (at run time).
     var isLoading = true
@@ -97,7 +99,7 @@ public final class Machine: @unchecked Sendable {
         memoryNode.initialize(to: ch_node(depth: 0, is_offline: 0, id: ch_text_memory(), plugin: ch_text_memory()))
         let isCounted = description.clock.mode == .counted
         clock = VirtualClock(options.manualClock ? .manual : isCounted ? .counted : .real)
-        random = SplitMix64(seed: description.clock.entropySeed ?? (isCounted ? CountedTime.entropySeed : nil))
+        random = (description.clock.entropySeed ?? (isCounted ? CountedTime.entropySeed : nil)).map { SplitMix64(seed: $0) }
         parkWord.initialize(to: 0)
         endWord.initialize(to: 0)
         loop = try EventLoop()
@@ -241,17 +243,3 @@ public final class Machine: @unchecked Sendable {
     }
 }
 
-/// A small generator for seeded entropy (Steele, Lea, Flood 2014); without a seed the host's own is used.
-struct SplitMix64 {
-    var state: UInt64?
-    init(seed: UInt64?) { state = seed }
-
-    mutating func next() -> UInt64? {
-        guard let old = state else { return nil }
-        state = old &+ 0x9E37_79B9_7F4A_7C15
-        var z = old &+ 0x9E37_79B9_7F4A_7C15
-        z = (z ^ (z &>> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z &>> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z &>> 31)
-    }
-}

@@ -77,7 +77,6 @@ extension Machine {
     }
 
     public var engineName: String? { lock.held { _ in engine?.name } }
-    public var engineAbilities: EngineAbilities? { lock.held { _ in engine?.abilities } }
     /// Exits so far that policies or slow paths have numbered, by vCPU; since the last start of the process.
     public var policyExits: [UInt64] { lock.held { _ in vcpus.indices.map { exits.sequences[$0] } } }
     public var resetCount: UInt64 { lock.held { _ in state.resetCount } }

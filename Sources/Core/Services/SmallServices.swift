@@ -287,11 +287,12 @@ extension Machine {
     }
 
     func fillEntropy(_ bytes: UnsafeMutableRawBufferPointer) {
-        if random.state == nil {
+        guard var numbers = random else {
             _ = ch_random(bytes.baseAddress, UInt64(bytes.count))
             return
         }
-        for index in bytes.indices { bytes[index] = UInt8(truncatingIfNeeded: random.next() ?? 0) }
+        for index in bytes.indices { bytes[index] = UInt8(truncatingIfNeeded: numbers.next()) }
+        random = numbers
     }
 }
 

@@ -1,18 +1,12 @@
 // What cases are made of: one system instruction each, with what leads up to it.
 
-/// SplitMix64 (Steele, Lea and Flood, 2014).
+import SplitMix
+
 struct WitnessRandom {
-    private var state: UInt64
-    init(seed: UInt64) { state = seed }
+    private var numbers: SplitMix64
+    init(seed: UInt64) { numbers = SplitMix64(seed: seed) }
 
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ z >> 30) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ z >> 27) &* 0x94d0_49bb_1331_11eb
-        return z ^ z >> 31
-    }
-
+    mutating func next() -> UInt64 { numbers.next() }
     mutating func below(_ bound: Int) -> Int { Int(next() % UInt64(bound)) }
     mutating func chance(_ percent: Int) -> Bool { below(100) < percent }
     mutating func pick<T>(_ values: [T]) -> T { values[below(values.count)] }

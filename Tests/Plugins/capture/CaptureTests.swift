@@ -1,7 +1,7 @@
 import BackendSupport
 import CaptureWriting
 import Glibc
-import Randomness
+import SplitMix
 import Testing
 
 /// A reader of pcapng by draft-ietf-opsawg-pcapng, with its own numbers.
@@ -147,7 +147,7 @@ private final class Files {
 
     /// Of the lengths that there are, none but those beyond a page leave a write that reaches over its end.
     @Test func writesStayWithinAPage() throws {
-        var random = SplitMix(seed: 6)
+        var random = SplitMix64(seed: 6)
         var blocks = (0..<3000).map { number in
             let size = [Int(random.next() % 1600), 1514, 4040 + Int(random.next() % 16), Int(random.next() % 9000)][
                 Int(random.next() % 4)]

@@ -1,5 +1,5 @@
 @testable import DMA8237
-import Randomness
+import SplitMix
 import Testing
 
 /// One controller against the 8237A data sheet (231466): registers 0 to 7 are address and count of each channel, 8 command and status,

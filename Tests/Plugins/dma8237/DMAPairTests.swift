@@ -1,5 +1,5 @@
 @testable import DMA8237
-import Randomness
+import SplitMix
 import Testing
 
 /// The PC/AT's two controllers: ports and pages as the IBM AT's technical reference has them.
@@ -124,7 +124,7 @@ import Testing
     }
 
     @Test(arguments: 0..<UInt64(4)) func randomGuestsNeverTrapAndStatesHoldAll(seed: UInt64) {
-        var dice = SplitMix(seed: seed)
+        var dice = SplitMix64(seed: seed)
         var (first, second) = (DMAPair(), DMAPair())
         let ports = Array(UInt16(0)...0x0F) + Array(0x80...0x8F) + Array(0xC0...0xDF) + [0x10, 0xFFFF]
         var differences = 0

@@ -1,4 +1,4 @@
-import Randomness
+import SplitMix
 import E1000
 import Testing
 
@@ -11,7 +11,7 @@ import Testing
 
     /// Two chips over equal RAM, one of which is replaced by a restored copy at random, do the same for 100,000 operations.
     @Test func randomOperationsNeitherTrapNorTellARestoredChipApart() {
-        var random = SplitMix(seed: 82540)
+        var random = SplitMix64(seed: 82540)
         var (one, other) = (Bench(), Bench())
         fill(one.machine, 1)
         fill(other.machine, 1)
@@ -37,7 +37,7 @@ import Testing
     }
 
     private func fill(_ machine: Machine, _ seed: UInt64) {
-        var random = SplitMix(seed: seed)
+        var random = SplitMix64(seed: seed)
         for index in stride(from: 0, to: machine.ram.count, by: 8) { machine.put(little(random.next(), 8), at: index) }
         // Descriptors that often lie in RAM, so that something happens.
         for index in 0..<256 {
@@ -48,7 +48,7 @@ import Testing
 
     /// What a frame met, where the operation was one that came in.
     private func operate(_ bench: inout Bench, _ seed: UInt64) -> E1000.Reception? {
-        var random = SplitMix(seed: seed)
+        var random = SplitMix64(seed: seed)
         bench.now &+= random.next() >> 44
         let value = UInt32(truncatingIfNeeded: random.next())
         let known = Self.offsets[Int(random.next() % UInt64(Self.offsets.count))]

@@ -1,5 +1,5 @@
 @testable import FDC82077
-import Randomness
+import SplitMix
 import Testing
 
 /// Guests, channels, media and operators that do anything, and states from outside.
@@ -17,7 +17,7 @@ import Testing
 
     /// Two chips do the same; the second is restored from the first now and then.
     @Test(arguments: 0..<UInt64(6)) func randomGuestsNeverTrapAndStatesHoldAll(seed: UInt64) {
-        var dice = SplitMix(seed: seed)
+        var dice = SplitMix64(seed: seed)
         func below(_ limit: UInt64) -> UInt64 { dice.next() % limit }
         let drives: [FDC82077.Drive] = [
             .init(FloppyFormat(sectorCount: Self.sizes[Int(seed) % 8]), isReadOnly: seed & 4 != 0),
@@ -136,7 +136,7 @@ import Testing
 
     /// What passes is driven on: nothing that a state can say may trap later.
     @Test(arguments: 0..<UInt64(4)) func acceptedStatesRunOn(seed: UInt64) {
-        var dice = SplitMix(seed: seed &+ 100)
+        var dice = SplitMix64(seed: seed &+ 100)
         func byte() -> UInt8 { UInt8(truncatingIfNeeded: dice.next()) }
         var accepted = 0
         for _ in 0..<4000 {

@@ -1,4 +1,4 @@
-import Randomness
+import SplitMix
 import FWCfg
 import Testing
 
@@ -182,7 +182,7 @@ import Testing
     }
 
     @Test func randomOperationsNeitherTrapNorTellARestoredChipApart() throws {
-        var random = SplitMix(seed: 0x510)
+        var random = SplitMix64(seed: 0x510)
         var (chip, twin) = (try Self.chip(), try Self.chip())
         let (machine, other) = (Machine(), Machine())
         (machine.made, other.made) = ([1, 2, 3], [1, 2, 3])
@@ -200,7 +200,7 @@ import Testing
     }
 
     private func operate(_ chip: inout FWCfg, _ machine: Machine, _ seed: UInt64) -> UInt64 {
-        var random = SplitMix(seed: seed)
+        var random = SplitMix64(seed: seed)
         let value = random.next()
         switch random.next() % 8 {
         case 0: chip.select(UInt16(truncatingIfNeeded: value >> 8) & (value & 1 == 0 ? 0x3F : 0xFFFF), machine)

@@ -1,5 +1,5 @@
 import NetworkSwitch
-import Randomness
+import SplitMix
 import Synchronization
 import Testing
 

@@ -1,4 +1,4 @@
-import Randomness
+import SplitMix
 import I440FX
 import PCIConfiguration
 import Testing
@@ -104,7 +104,7 @@ import Testing
 
     @Test func randomUseNeverTrapsAndARestoredCopyIsTheSame() throws {
         var (chip, copy) = (try I440FX(), try I440FX())
-        var dice = SplitMix(seed: 1)
+        var dice = SplitMix64(seed: 1)
         for step in 0..<100_000 {
             let bits = dice.next()
             let offset = bits & 7 == 0 ? UInt32(truncatingIfNeeded: bits >> 8) : UInt32(bits >> 8 & 0xFF)

@@ -1,4 +1,4 @@
-import Randomness
+import SplitMix
 import Testing
 @testable import I8042
 
@@ -7,7 +7,7 @@ import Testing
     @Test(arguments: 0..<UInt64(4))
     func randomUseNeverTrapsAndARestoredCopyAnswersTheSame(seed: UInt64) {
         var (first, second) = (I8042(), I8042())
-        var dice = SplitMix(seed: seed)
+        var dice = SplitMix64(seed: seed)
         var now: UInt64 = 0
         var differences = 0
         for step in 0..<100_000 {

@@ -1,4 +1,4 @@
-import Randomness
+import SplitMix
 import IOAPIC
 import Testing
 
@@ -217,7 +217,7 @@ import Testing
 
     /// A chip whose owner saves and restores it at random goes on as one that runs through.
     @Test func randomOperationsNeitherTrapNorTellARestoredChipApart() {
-        var random = SplitMix(seed: 82093)
+        var random = SplitMix64(seed: 82093)
         var (chip, twin) = (IOAPIC(), IOAPIC())
         var messages = 0
         for step in 0..<100_000 {
@@ -235,7 +235,7 @@ import Testing
     }
 
     private func operate(_ chip: inout IOAPIC, _ seed: UInt64) -> [IOAPIC.Message] {
-        var random = SplitMix(seed: seed)
+        var random = SplitMix64(seed: seed)
         let value = UInt32(truncatingIfNeeded: random.next())
         switch random.next() % 8 {
         case 0: chip.select(UInt8(truncatingIfNeeded: value))

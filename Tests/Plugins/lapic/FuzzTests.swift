@@ -1,11 +1,11 @@
-import Randomness
+import SplitMix
 import LocalAPIC
 import Testing
 
 @Suite struct LocalAPICFuzzTests {
     /// Two chips, one of which is replaced by a restored copy at random, agree after every one of 100,000 operations.
     @Test func randomOperationsNeitherTrapNorTellARestoredChipApart() {
-        var random = SplitMix(seed: 0xA91C)
+        var random = SplitMix64(seed: 0xA91C)
         var (chip, twin) = (readyAPIC(), readyAPIC())
         var now: UInt64 = 0
         var served = 0
@@ -35,7 +35,7 @@ import Testing
     }
 
     private func operate(_ chip: inout LocalAPIC, _ seed: UInt64, at now: UInt64) {
-        var random = SplitMix(seed: seed)
+        var random = SplitMix64(seed: seed)
         let offset = UInt16(random.next() & 0x3F0) | (random.next() % 16 == 0 ? UInt16(random.next() & 15) : 0)
         let value = UInt32(truncatingIfNeeded: random.next()) & UInt32(truncatingIfNeeded: random.next())
         switch random.next() % 12 {

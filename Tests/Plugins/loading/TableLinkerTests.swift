@@ -1,6 +1,6 @@
 import ACPITables
 import Images
-import Randomness
+import SplitMix
 import Testing
 
 @testable import Loading
@@ -130,7 +130,7 @@ import Testing
     private var fieldOffset: Int { Int(number(files()["etc/table-loader"]![2 * 128 + 116..<2 * 128 + 119])) }
 
     @Test func noScriptAndNoFileTraps() {
-        var random = SplitMix(seed: 1)
+        var random = SplitMix64(seed: 1)
         var refusals = 0
         let whole = files().merging(smbios()) { $1 }
         for _ in 0..<2000 {

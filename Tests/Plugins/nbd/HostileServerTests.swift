@@ -2,7 +2,7 @@ import BackendSupport
 import CBackendSupport
 import Foundation
 import NBDClient
-import Randomness
+import SplitMix
 import Testing
 
 /// Servers that break the protocol.
@@ -53,7 +53,7 @@ import Testing
     /// The old handshake gives a size of anything and ends (protocol: "oldstyle negotiation"); so does the new one, with noise behind.
     @Test func noiseBehindAGreetingEndsInAnError() throws {
         let folder = try Folder()
-        var random = SplitMix(seed: 11)
+        var random = SplitMix64(seed: 11)
         let old = Array("NBDMAGIC".utf8) + [0x00, 0x00, 0x42, 0x02, 0x81, 0x86, 0x12, 0x53]
         let new = Array("NBDMAGICIHAVEOPT".utf8) + [0, 3]
         for round in 0..<40 {

@@ -1,6 +1,6 @@
 import Foundation
 import PluginKit
-import Randomness
+import SplitMix
 import Testing
 
 import enum PluginKit.BlockOperation
@@ -28,7 +28,7 @@ import enum PluginKit.BlockOperation
 
     /// A disk whose end is inside a cluster, all kinds of requests, against an array; then once more from the file.
     @Test(arguments: [1, 2, 3, 4] as [UInt64]) func itHoldsWhatWasWritten(_ seed: UInt64) throws {
-        var random = SplitMix(seed: seed)
+        var random = SplitMix64(seed: seed)
         let base = pattern(600 * 512, Int(seed))
         var expected = base
         var bench = try Bench(folder.file, base: base, baseLimit: seed == 2 ? 4096 : .max)

@@ -1,4 +1,4 @@
-import Randomness
+import SplitMix
 import PCIConfiguration
 import Testing
 
@@ -27,7 +27,7 @@ import Testing
         var second = ConfigurationSpace(made)
         var table = MSIXTable(vectors: 65)
         var copy = MSIXTable(vectors: 65)
-        var dice = SplitMix(seed: 11)
+        var dice = SplitMix64(seed: 11)
         for step in 0..<100_000 {
             let bits = dice.next()
             let offset = bits & 1 == 0 ? UInt32(bits >> 8 & 0xFF) : UInt32(truncatingIfNeeded: bits >> 8)

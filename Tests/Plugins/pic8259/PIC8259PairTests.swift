@@ -1,4 +1,4 @@
-import Randomness
+import SplitMix
 @testable import PIC8259
 import Testing
 
@@ -291,7 +291,7 @@ extension PIC8259Tests {
         /// Anything a guest and its devices may do: no trap, the invariants hold, and a copy of the state answers as
         /// the original does.
         @Test(arguments: [1, 2, 3, 4]) func randomOperationsKeepTheInvariants(_ seed: UInt64) {
-            var random = SplitMix(seed: seed)
+            var random = SplitMix64(seed: seed)
             var pair = PIC8259Pair()
             var copy = PIC8259Pair()
             for step in 0..<40_000 {

@@ -1,4 +1,4 @@
-import Randomness
+import SplitMix
 @testable import PIC8259
 import Testing
 
@@ -527,7 +527,7 @@ import Testing
 
     /// Every combination of requests and services in every mode against a walk down the priorities.
     @Test func thePriorityLogicAgreesWithAWalkDownTheLevels() {
-        var random = SplitMix(seed: 8259)
+        var random = SplitMix64(seed: 8259)
         for requests: UInt8 in 0...255 {
             for inService: UInt8 in 0...255 {
                 var state = PIC8259.State()

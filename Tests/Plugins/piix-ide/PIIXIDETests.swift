@@ -1,4 +1,4 @@
-import Randomness
+import SplitMix
 import PCIConfiguration
 import Testing
 @testable import PIIXIDE
@@ -196,7 +196,7 @@ private struct Memory {
 
     @Test func randomUseNeverTrapsAndARestoredCopyAnswersTheSame() throws {
         var (first, second) = (try PIIXIDE(), try PIIXIDE())
-        var dice = SplitMix(seed: 4)
+        var dice = SplitMix64(seed: 4)
         var differences = 0
         for step in 0..<100_000 {
             let bits = dice.next()

@@ -1,4 +1,4 @@
-import Randomness
+import SplitMix
 import PCIConfiguration
 import PIIX3
 import Testing
@@ -82,7 +82,7 @@ import Testing
 
     @Test func randomUseNeverTrapsAndARestoredCopyIsTheSame() throws {
         var (chip, copy) = (try PIIX3(), try PIIX3())
-        var dice = SplitMix(seed: 2)
+        var dice = SplitMix64(seed: 2)
         let ports: [PIIX3.Port] = [.apmControl, .apmStatus, .edgeLevel1, .edgeLevel2, .resetControl]
         for step in 0..<100_000 {
             let bits = dice.next()

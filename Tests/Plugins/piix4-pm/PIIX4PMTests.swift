@@ -1,4 +1,4 @@
-import Randomness
+import SplitMix
 import PCIConfiguration
 import Testing
 @testable import PIIX4PM
@@ -180,7 +180,7 @@ import Testing
 
     @Test func randomUseNeverTrapsAndARestoredCopyAnswersTheSame() throws {
         var (first, second) = (try PIIX4PM(), try PIIX4PM())
-        var dice = SplitMix(seed: 3)
+        var dice = SplitMix64(seed: 3)
         var now: UInt64 = 0
         var differences = 0
         for step in 0..<100_000 {

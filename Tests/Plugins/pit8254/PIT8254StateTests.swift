@@ -1,4 +1,4 @@
-import Randomness
+import SplitMix
 @testable import PIT8254
 import Testing
 
@@ -10,7 +10,7 @@ extension PIT8254Tests {
         static let highBytes: [UInt8] = [0, 0, 0, 0, 0, 0, 0x02, 0x05, 0x99, 0xFF]
 
         @Test(arguments: 1...16) func theChipAgreesWithASteppedCounter(_ seed: Int) {
-            var random = SplitMix(seed: UInt64(seed))
+            var random = SplitMix64(seed: UInt64(seed))
             var bench = Bench()
             bench.gate(seed % 2 == 0)
             var stepped = SteppedCounter(gate: seed % 2 == 0)
@@ -232,7 +232,7 @@ extension PIT8254Tests {
 
         /// States of random bits: refused, or every question about them has an answer.
         @Test func hostileStatesDoNotTrap() {
-            var random = SplitMix(seed: 8254)
+            var random = SplitMix64(seed: 8254)
             var accepted = 0
             for _ in 0..<60_000 {
                 var state = PIT8254.State()
@@ -249,7 +249,7 @@ extension PIT8254Tests {
             #expect(accepted > 1_000)
         }
 
-        private func hostileCounter(_ random: inout SplitMix) -> PIT8254.Counter {
+        private func hostileCounter(_ random: inout SplitMix64) -> PIT8254.Counter {
             var counter = PIT8254.Counter()
             let bits = random.next()
             counter.control = UInt8(bits & 0x3F)
@@ -270,7 +270,7 @@ extension PIT8254Tests {
 
         /// Anything a guest may do, at any time: no trap, and a copy of the state answers as the original does.
         @Test(arguments: [1, 2, 3, 4]) func randomOperationsAndACopyAgree(_ seed: UInt64) {
-            var random = SplitMix(seed: seed)
+            var random = SplitMix64(seed: seed)
             var (chip, copy) = (PIT8254(), PIT8254())
             var now: UInt64 = 0
             for step in 0..<30_000 {

@@ -1,5 +1,5 @@
 import RFBClient
-import Randomness
+import SplitMix
 import Testing
 
 @testable import RemoteDisplay
@@ -273,7 +273,7 @@ private let (motleyWidth, motleyHeight) = (64 * 6 + 37, 150)
     }
 
     @Test func garbageNeverHarms() throws {
-        var random = SplitMix(seed: 14)
+        var random = SplitMix64(seed: 14)
         for _ in 0..<300 {
             var pair = Pair(shown(100, 100) { x, y in UInt32(x * y) })
             try pair.pump()

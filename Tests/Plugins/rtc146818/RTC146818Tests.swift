@@ -1,4 +1,4 @@
-import Randomness
+import SplitMix
 import Testing
 @testable import RTC146818
 
@@ -306,7 +306,7 @@ import Testing
     /// Whatever the registers hold, one leap over n seconds is the same as n steps of one second.
     @Test(arguments: 1...6 as ClosedRange<UInt64>)
     func oneLeapEqualsManySteps(seed: UInt64) {
-        var random = SplitMix(seed: seed)
+        var random = SplitMix64(seed: seed)
         for _ in 0..<40 {
             var leap = Bench.at(0)
             leap[0x0B] = 0x80 | UInt8(truncatingIfNeeded: random.next()) & 0x07
@@ -326,7 +326,7 @@ import Testing
     }
 
     /// Bytes near the edges more often than not.
-    private func sample(_ register: UInt8, _ random: inout SplitMix) -> UInt8 {
+    private func sample(_ register: UInt8, _ random: inout SplitMix64) -> UInt8 {
         let any = UInt8(truncatingIfNeeded: random.next())
         switch (random.next() % 4, register) {
         case (0, _): return any

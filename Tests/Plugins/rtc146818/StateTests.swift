@@ -1,4 +1,4 @@
-import Randomness
+import SplitMix
 import Testing
 @testable import RTC146818
 
@@ -49,7 +49,7 @@ extension RTC146818Tests {
     /// Any state that restore accepts, at any time, answers without a trap, and time that seems to go back stops it.
     @Test(arguments: 1...4 as ClosedRange<UInt64>)
     func hostileStatesAreHarmless(seed: UInt64) throws {
-        var random = SplitMix(seed: seed)
+        var random = SplitMix64(seed: seed)
         for _ in 0..<3000 {
             var state = RTC146818.State()
             for address in 0..<128 where !(10...13).contains(address) {
@@ -82,7 +82,7 @@ extension RTC146818Tests {
 
     @Test(arguments: 1...8 as ClosedRange<UInt64>)
     func randomOperationNeverTrapsAndSurvivesRestore(seed: UInt64) throws {
-        var random = SplitMix(seed: seed)
+        var random = SplitMix64(seed: seed)
         var chip = RTC146818(), twin = RTC146818()
         var now: UInt64 = 0
         for step in 0..<10_000 {
@@ -97,7 +97,7 @@ extension RTC146818Tests {
     /// What `nextEvent` foretells is when the pin rises, and not before.
     @Test(arguments: 1...8 as ClosedRange<UInt64>)
     func pinRisesExactlyAtTheNextEvent(seed: UInt64) {
-        var random = SplitMix(seed: seed)
+        var random = SplitMix64(seed: seed)
         var chip = RTC146818()
         var now: UInt64 = 0
         for _ in 0..<5000 {

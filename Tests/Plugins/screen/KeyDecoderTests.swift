@@ -1,4 +1,4 @@
-import Randomness
+import SplitMix
 import Testing
 
 @testable import ScreenPainting
@@ -64,7 +64,7 @@ import Testing
     }
 
     @Test(arguments: 1...50 as ClosedRange<UInt64>) func anyBytesAreBorne(seed: UInt64) {
-        var random = SplitMix(seed: seed)
+        var random = SplitMix64(seed: seed)
         var decoder = KeyDecoder()
         let likely = Array("\u{1b}[O;~159AHPZ".utf8)
         for _ in 0..<5000 {

@@ -1,6 +1,6 @@
 import CBackplane
 import Pictures
-import Randomness
+import SplitMix
 import Testing
 
 @testable import ScreenPainting
@@ -179,7 +179,7 @@ private struct Window {
 
     /// What is painted piece by piece is what is painted at once.
     @Test(arguments: 1...20 as ClosedRange<UInt64>) func manyPicturesInARowLeaveTheLastOne(seed: UInt64) throws {
-        var random = SplitMix(seed: seed)
+        var random = SplitMix64(seed: seed)
         let size = (columns: Int.random(in: 1...90, using: &random), rows: Int.random(in: 1...30, using: &random))
         var painter = ScreenPainter()
         painter.begin(columns: size.columns, rows: size.rows)

@@ -1,4 +1,4 @@
-import Randomness
+import SplitMix
 import Testing
 @testable import UART16550
 
@@ -114,7 +114,7 @@ extension UART16550Tests {
     /// the register summary hold throughout.
     @Test(arguments: 1...8 as ClosedRange<UInt64>)
     func randomOperationNeverTrapsAndSurvivesRestore(seed: UInt64) throws {
-        var random = SplitMix(seed: seed)
+        var random = SplitMix64(seed: seed)
         var chip = UART16550(), twin = UART16550()
         var now: UInt64 = 0
         for step in 0..<20_000 {

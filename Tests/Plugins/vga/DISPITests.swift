@@ -1,4 +1,4 @@
-import Randomness
+import SplitMix
 import Testing
 @testable import VGA
 
@@ -94,7 +94,7 @@ import Testing
     }
 
     @Test func randomUseKeepsThePictureInTheMemory() {
-        var dice = SplitMix(seed: 5)
+        var dice = SplitMix64(seed: 5)
         for size: UInt32 in [1 << 18, 1 << 20, 1 << 24, 0x00FF_FFFF] {
             var chip = DISPI(memorySize: size)
             for step in 0..<25_000 {

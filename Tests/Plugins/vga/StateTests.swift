@@ -1,4 +1,4 @@
-import Randomness
+import SplitMix
 import Testing
 @testable import VGA
 
@@ -6,7 +6,7 @@ import Testing
 @Suite struct StateTests {
     @Test(arguments: 0..<UInt64(3))
     func randomUseNeverTrapsAndARestoredCopyAnswersTheSame(seed: UInt64) {
-        var dice = SplitMix(seed: seed)
+        var dice = SplitMix64(seed: seed)
         var (first, second) = (seed == 0 ? Bench.text() : Bench(), seed == 0 ? Bench.text() : Bench())
         var differences = 0
         for step in 0..<100_000 {

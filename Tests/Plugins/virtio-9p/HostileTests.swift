@@ -1,5 +1,5 @@
 import Glibc
-import Randomness
+import SplitMix
 import Testing
 
 @testable import SharedFolder
@@ -100,7 +100,7 @@ import Testing
         outside.write("secret", "secret")
         symlink(outside.path, "\(folder.path)/out")
         let client = try Client(folder, mostFids: 8)
-        var random = SplitMix(seed: seed)
+        var random = SplitMix64(seed: seed)
         func pick(_ bound: UInt64) -> UInt64 { random.next() % bound }
         let types: [UInt8] = [
             8, 12, 14, 16, 18, 20, 22, 24, 26, 30, 32, 40, 50, 52, 54, 70, 72, 74, 76, 100, 102, 104, 108, 110, 116,

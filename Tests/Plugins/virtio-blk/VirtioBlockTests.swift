@@ -1,4 +1,4 @@
-import Randomness
+import SplitMix
 import Testing
 import Virtio
 import VirtioBlock

@@ -1,4 +1,4 @@
-import Randomness
+import SplitMix
 import Testing
 import Virtio
 import VirtioMMIO
@@ -94,7 +94,7 @@ private final class Device: VirtioTarget {
     }
 
     @Test func randomAccessesNeitherTrapNorTellARestoredChipApart() throws {
-        var random = SplitMix(seed: 7)
+        var random = SplitMix64(seed: 7)
         var (one, other) = (make(), make())
         for step in 0..<100_000 {
             let (offset, value) = (UInt32(random.next() & 0x1FC), UInt32(truncatingIfNeeded: random.next()))

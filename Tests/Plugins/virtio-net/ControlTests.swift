@@ -1,4 +1,4 @@
-import Randomness
+import SplitMix
 import Testing
 import Virtio
 import VirtioNet
@@ -159,7 +159,7 @@ private func tables(_ unicast: [[UInt8]], _ multicast: [[UInt8]]) -> [UInt8] {
     }
 
     @Test func randomCommandsTrapNothing() {
-        var random = SplitMix(seed: 13)
+        var random = SplitMix64(seed: 13)
         var net = net
         var carriedOut = 0
         for _ in 0..<100_000 {

@@ -1,4 +1,4 @@
-import Randomness
+import SplitMix
 import Testing
 import Virtio
 import VirtioNet
@@ -153,7 +153,7 @@ private func data(_ count: Int, _ seed: Int) -> [UInt8] {
     }
 
     @Test func randomFramesTrapNothing() {
-        var random = SplitMix(seed: 21)
+        var random = SplitMix64(seed: 21)
         var joined = 0
         for _ in 0..<20_000 {
             let isIPv4 = random.next() & 1 == 0

@@ -1,4 +1,4 @@
-import Randomness
+import SplitMix
 import Testing
 import Virtio
 import VirtioNet
@@ -125,7 +125,7 @@ private func packet(payload: Int, isIPv4: Bool, tags: Int = 0) -> [UInt8] {
     }
 
     @Test func randomHeadersAndPacketsTrapNothing() {
-        var random = SplitMix(seed: 4)
+        var random = SplitMix64(seed: 4)
         var sent = 0
         for _ in 0..<50_000 {
             var bytes = packet(

@@ -1,4 +1,4 @@
-import Randomness
+import SplitMix
 import Testing
 import Virtio
 import VirtioPCI
@@ -159,7 +159,7 @@ private final class Device: VirtioTarget {
     }
 
     @Test func randomAccessesNeitherTrapNorTellARestoredChipApart() throws {
-        var random = SplitMix(seed: 9)
+        var random = SplitMix64(seed: 9)
         var (one, other) = (make(), make())
         for step in 0..<100_000 {
             let (place, value) = (UInt32(truncatingIfNeeded: random.next()), UInt32(truncatingIfNeeded: random.next()))

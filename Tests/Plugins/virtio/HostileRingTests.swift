@@ -1,11 +1,11 @@
-import Randomness
+import SplitMix
 import Testing
 import Virtio
 
 /// Rings, tables and indices of random bytes that are often nearly right.
 @Suite struct HostileRingTests {
     @Test func randomRingsEndInBuffersOrViolationsAndNothingElse() throws {
-        var random = SplitMix(seed: 1)
+        var random = SplitMix64(seed: 1)
         var (taken, violations) = (0, Set<String>())
         let ram = RAM()
         for round in 0..<20_000 {
@@ -37,7 +37,7 @@ import Virtio
         #expect(violations.count >= 7, "and rules broken: \(violations)")
     }
 
-    private func enable(_ queue: inout VirtQueue, _ random: inout SplitMix) -> Bool {
+    private func enable(_ queue: inout VirtQueue, _ random: inout SplitMix64) -> Bool {
         let size = UInt16(1) << UInt16(random.next() % 9)
         let mask: UInt64 = random.next() % 16 == 0 ? .max : 0xFFFF
         return queue.enable(
@@ -46,7 +46,7 @@ import Virtio
                 device: random.next() & mask & ~3), most: 256)
     }
 
-    private func fill(_ ram: RAM, _ random: inout SplitMix) {
+    private func fill(_ ram: RAM, _ random: inout SplitMix64) {
         for address in stride(from: 0, to: 0x10000, by: 16) as StrideTo<UInt64> {
             // Descriptors in RAM, short, with flags and successors that make sense now and then; small numbers in rings.
             let kind = random.next()
@@ -60,7 +60,7 @@ import Virtio
     }
 
     @Test func savedStatesThatNoDriverCanHaveMadeAreRefused() throws {
-        var random = SplitMix(seed: 2)
+        var random = SplitMix64(seed: 2)
         var accepted = 0
         for _ in 0..<20_000 {
             var bytes = (0..<VirtQueue.State.size).map { _ in UInt8(truncatingIfNeeded: random.next()) }

@@ -1,4 +1,4 @@
-import Randomness
+import SplitMix
 import Testing
 import Virtio
 
@@ -184,7 +184,7 @@ let someIdentity = VirtioIdentity(
 
     @Test func stateComesBackFromItsBytesAndForgedOnesAreRefused() throws {
         let device = Recorder()
-        var random = SplitMix(seed: 3)
+        var random = SplitMix64(seed: 3)
         for _ in 0..<2000 {
             var negotiation = VirtioNegotiation(someIdentity)
             for _ in 0..<30 { operate(&negotiation, device, &random) }
@@ -202,7 +202,7 @@ let someIdentity = VirtioIdentity(
         }
     }
 
-    private func operate(_ negotiation: inout VirtioNegotiation, _ device: Recorder, _ random: inout SplitMix) {
+    private func operate(_ negotiation: inout VirtioNegotiation, _ device: Recorder, _ random: inout SplitMix64) {
         let value = random.next()
         switch random.next() % 12 {
         case 0:

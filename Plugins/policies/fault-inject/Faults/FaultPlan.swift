@@ -1,4 +1,5 @@
 public import PluginKit
+import SplitMix
 
 /// When the `fault-inject` policy makes something go wrong, and what, without a host. The same seed gives the same faults at the
 /// same exits.
@@ -27,9 +28,9 @@ public struct FaultPlan: Equatable, Sendable {
     /// Faults in all; 0: no limit.
     public var limit: UInt64 = 0
     public private(set) var injected: UInt64 = 0
-    private var state: UInt64
+    private var numbers: SplitMix64
 
-    public init(seed: UInt64) { state = seed }
+    public init(seed: UInt64) { numbers = SplitMix64(seed: seed) }
 
     public var wants: [Want] {
         reasons.flatMap { reason in
@@ -38,7 +39,7 @@ public struct FaultPlan: Equatable, Sendable {
     }
 
     /// Starts the sequence of a seed anew.
-    public mutating func reseed(_ seed: UInt64) { state = seed }
+    public mutating func reseed(_ seed: UInt64) { numbers = SplitMix64(seed: seed) }
     public mutating func clear() { injected = 0 }
 
     /// Whether this exit goes wrong. Draws a number for each exit that matches.
@@ -53,7 +54,7 @@ public struct FaultPlan: Equatable, Sendable {
         }
         if limit != 0, injected >= limit { return false }
         // 53 bits are what a Double holds.
-        guard Double(next() >> 11) * 0x1p-53 < probability else { return false }
+        guard Double(numbers.next() >> 11) * 0x1p-53 < probability else { return false }
         injected &+= 1
         return true
     }
@@ -64,17 +65,8 @@ public struct FaultPlan: Equatable, Sendable {
         switch effect {
         case .allOnes: exit.value = .max
         case .zero, .drop, .exception, .delay: exit.value = 0
-        case .random: exit.value = next()
+        case .random: exit.value = numbers.next()
         case .value: exit.value = value
         }
-    }
-
-    /// SplitMix64 (Steele, Lea, Flood 2014).
-    private mutating func next() -> UInt64 {
-        state = state &+ 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
     }
 }

@@ -1,0 +1,16 @@
+/// Numbers that a seed decides: the same on every run and host, so that a failure can be run again. Not for secrets.
+/// Source: Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators" (2014).
+public struct SplitMix64: RandomNumberGenerator, Equatable, Sendable {
+    /// A generator that begins with it goes on from here.
+    public private(set) var state: UInt64
+
+    public init(seed: UInt64) { state = seed }
+
+    public mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z &>> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z &>> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z &>> 31)
+    }
+}
