@@ -20,13 +20,13 @@ DATA = 256 << 20
 FILES, FOLDERS = 4000, 100
 TOOLS = "export LD_LIBRARY_PATH=/opt/host; /opt/host/"
 FIO = TOOLS + "fio --minimal --name=it --filename=/dev/disk/by-id/virtio-data --direct=1 --ioengine=libaio --fallocate=none --end_fsync=1 --io_size=4g "
-# Words of fio, and operations: more of them than the disk has (io_size) begin anew at its start.
+# Words of fio, and operations, so many that fio's own start is little beside them: more than the disk has (io_size) begin anew at its start.
 JOBS = {
     "fio, 128 KiB reads in order": ("--rw=read --bs=128k --iodepth=8 --number_ios={}", 8192),
     "fio, 128 KiB writes in order": ("--rw=write --bs=128k --iodepth=8 --number_ios={}", 8192),
-    "fio, 4 KiB reads here and there": ("--rw=randread --bs=4k --iodepth=16 --number_ios={}", 8192),
-    "fio, 4 KiB writes here and there": ("--rw=randwrite --bs=4k --iodepth=16 --number_ios={}", 8192),
-    "fio, 4 KiB reads one by one": ("--rw=randread --bs=4k --iodepth=1 --number_ios={}", 4096),
+    "fio, 4 KiB reads here and there": ("--rw=randread --bs=4k --iodepth=16 --number_ios={}", 32768),
+    "fio, 4 KiB writes here and there": ("--rw=randwrite --bs=4k --iodepth=16 --number_ios={}", 32768),
+    "fio, 4 KiB reads one by one": ("--rw=randread --bs=4k --iodepth=1 --number_ios={}", 32768),
 }
 STATUS = f"git status of {FILES} files on a share"
 GIT = TOOLS + "git -c safe.directory=* -C /share/tree status --porcelain"

@@ -79,8 +79,6 @@ package final class QMPServer: Sendable {
         socket.remove()
     }
 
-    package var clientCount: Int { state.withLock { $0.clients.count } }
-
     /// To every client that has negotiated. From any thread, never waits.
     package func broadcast(_ event: JSONValue) {
         let bytes = Array((event.written + "\r\n").utf8)

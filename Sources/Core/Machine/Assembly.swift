@@ -32,7 +32,7 @@ extension Machine {
         for instance in instances { try attempt { () throws(MachineError) in try wire(instance) } }
         try attempt(wireController)
         for instance in instances { watchScreens(of: instance) }
-        chain = instances.filter { $0.description.type.kind == .policy }
+        policies.chain = instances.filter { $0.description.type.kind == .policy }
         rebuildTables()
         // Whoever is asked for something in another's connect (the size of a medium) is connected before it.
         for kind in [ClassKind.backend, .device, .policy, .loader] {
@@ -76,7 +76,7 @@ extension Machine {
         let engine = try make(requirements)
         self.engine = engine
         do throws(EngineError) {
-            try engine.setMemory(exits.map.mappedMemory(AddressMap.everything, watched: watchedPages))
+            try engine.setMemory(exits.map.mappedMemory(AddressMap.everything, watched: policies.watchedPages))
             try engine.setIntercepts(intercepts)
             for vcpu in vcpus { cpus.append(try engine.makeCPU(vcpu)) }
             if clock.source == .counted { counted.cpu = try countedCPU(engine) }
@@ -189,8 +189,7 @@ extension Machine {
         for instance in instances.reversed() { instance.destroy() }
         queuedCalls.forEach { $0.free() }
         queuedCalls = []
-        wants = []
-        chain = []
+        policies.setChain([])
         rebuildPolicies()
         state.quietWork = []
         controller = nil
@@ -209,7 +208,7 @@ extension Machine {
         if let console = instance.consoleClient { options.console?.close(console) }
         instance.consoleClient = nil
         removeClaims(of: instance)
-        wants.removeAll { $0.owner == ObjectIdentifier(instance) }
+        policies.forget(instance)
         if lines.dropAll(of: instance) { host.pointee.has_pending = 1 }
     }
 

@@ -43,7 +43,7 @@ extension Machine {
     func onCPU(
         _ index: Int, _ what: String, _ body: @escaping (any CPU) throws(EngineError) -> Void
     ) throws(MachineError) {
-        try whileDebugging { [self] () throws(MachineError) in
+        try whileQuiet { [self] () throws(MachineError) in
             guard cpus.indices.contains(index) else { throw MachineError("there is no vCPU \(index)") }
             do throws(EngineError) {
                 try body(cpus[index])
@@ -53,21 +53,32 @@ extension Machine {
         }
     }
 
+    /// RAM and ROM by linear address as a CPU translates it, which is parked or the caller's own: up to the first page with a byte that is not mapped
+    /// to any. With the lock held.
+    func readLinear(_ address: UInt64, _ count: Int, _ cpu: any CPU) -> [UInt8] {
+        [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+            initialized = readLinear(address, UnsafeMutableRawBufferPointer(buffer), cpu)
+        }
+    }
+
+    /// How many bytes were read.
+    func readLinear(_ address: UInt64, _ bytes: UnsafeMutableRawBufferPointer, _ cpu: any CPU) -> Int {
+        var done = 0
+        while done < bytes.count {
+            let at = address &+ UInt64(done)
+            let length = min(bytes.count - done, 4096 - Int(at & 4095))
+            guard let physical = try? cpu.translate(at),
+                copy(physical, bytes.baseAddress.map { $0 + done }, UInt64(length), toGuest: false) == 0
+            else { break }
+            done += length
+        }
+        return done
+    }
+
     /// RAM and ROM by linear address, up to the first byte that is not mapped to any; throws where that is the first one.
     public func readForDebugger(linear address: UInt64, count: Int, vcpu: Int) throws(MachineError) -> [UInt8] {
         var result: [UInt8] = []
-        try onCPU(vcpu, "reading memory") { [self] (cpu) throws(EngineError) in
-            while result.count < count {
-                let at = address &+ UInt64(result.count)
-                let length = min(count - result.count, 4096 - Int(at & 4095))
-                var piece = [UInt8](repeating: 0, count: length)
-                guard let physical = try? cpu.translate(at),
-                    piece.withUnsafeMutableBytes({ copy(physical, $0.baseAddress, UInt64(length), toGuest: false) })
-                        == 0
-                else { break }
-                result += piece
-            }
-        }
+        try onCPU(vcpu, "reading memory") { [self] (cpu) in result = readLinear(address, count, cpu) }
         if result.isEmpty, count > 0 {
             throw MachineError("0x\(String(address, radix: 16)) is not mapped to memory")
         }

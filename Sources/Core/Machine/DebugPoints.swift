@@ -12,7 +12,7 @@ extension Machine {
 
     /// Throws where the CPU has no debug register left, and where this host's engine has no such breakpoints. Setting it again changes nothing.
     public func insert(_ point: DebugPoint) throws(MachineError) {
-        try whileDebugging { [self] () throws(MachineError) in
+        try whileQuiet { [self] () throws(MachineError) in
             if debugger.points.contains(point) { return }
             guard debugger.points.count < Machine.debugPointLimit else {
                 throw MachineError("there are \(Machine.debugPointLimit) breakpoints already")
@@ -33,7 +33,7 @@ extension Machine {
     /// False: there was none.
     public func remove(_ point: DebugPoint) throws(MachineError) -> Bool {
         var isFound = false
-        try whileDebugging { [self] in
+        try whileQuiet { [self] in
             isFound = debugger.points.contains(point)
             debugger.points.removeAll { $0 == point }
         }

@@ -167,7 +167,7 @@ extension Machine {
     /// Lets the guest go on, also where a policy had paused it; `step`: this vCPU runs one instruction, and the guest stops again. A
     /// breakpoint at which a vCPU stands is passed, unless the debugger has written RIP.
     public func resumeForDebugger(step: Int? = nil) throws(MachineError) {
-        try whileDebugging { [self] in
+        try whileQuiet { [self] in
             for (index, cpu) in cpus.enumerated() {
                 let registers = debugger.unseen.contains(index) ? nil : try? cpu.registers()
                 debugger.passing[index] = registers?.rip
@@ -179,7 +179,8 @@ extension Machine {
         }
     }
 
-    func whileDebugging(_ body: @escaping () throws(MachineError) -> Void) throws(MachineError) {
+    /// As `runQuiet`; what `body` throws is thrown here.
+    func whileQuiet(_ body: @escaping () throws(MachineError) -> Void) throws(MachineError) {
         var failure: MachineError?
         let outcome = runQuiet(timeout: Machine.quietLimit) { () in
             do throws(MachineError) { try body() } catch { failure = error }

@@ -237,7 +237,7 @@ extension Machine {
             let mappings = memory.mappings.count { $0.owner == ObjectIdentifier(instance) }
             return (
                 claims, mappings, timers.entries.count { $0.owner === instance },
-                wants.count { $0.owner == ObjectIdentifier(instance) }
+                policies.wants(of: instance).count
             )
         }
     }

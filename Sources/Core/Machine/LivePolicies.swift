@@ -21,7 +21,7 @@ extension Machine {
         let new = try makePolicy(description, replacing: nil)
         try changeChain(dropping: new) { () throws(MachineError) in
             guard self.instance(named: description.id) == nil else { throw self.taken(description.id) }
-            let order = try self.placed(new, in: self.chain, place)
+            let order = try self.placed(new, in: self.policies.chain, place)
             try self.exchange(nil, new, order)
         }
         log(.debug, description.id, "inserted into the chain")
@@ -31,7 +31,7 @@ extension Machine {
         try changeChain(dropping: nil) { () throws(MachineError) in
             let old = try self.policy(id)
             try self.checkMayGo(old)
-            try self.exchange(old, nil, self.chain.filter { $0 !== old })
+            try self.exchange(old, nil, self.policies.chain.filter { $0 !== old })
         }
         log(.debug, id, "removed from the chain")
     }
@@ -44,7 +44,7 @@ extension Machine {
             let old = try self.policy(id)
             try self.checkMayGo(old)
             if description.id != id, self.instance(named: description.id) != nil { throw self.taken(description.id) }
-            try self.exchange(old, new, self.chain.map { $0 === old ? new : $0 })
+            try self.exchange(old, new, self.policies.chain.map { $0 === old ? new : $0 })
         }
         log(.debug, description.id, "replaced '\(id)' in the chain")
     }
@@ -54,8 +54,8 @@ extension Machine {
             let policy = try self.policy(id)
             if case .before(id) = place { return }
             if case .after(id) = place { return }
-            let order = try self.placed(policy, in: self.chain.filter { $0 !== policy }, place)
-            self.setChain(order)
+            let order = try self.placed(policy, in: self.policies.chain.filter { $0 !== policy }, place)
+            self.policies.setChain(order)
             self.rebuildPolicies()
             self.tell(.policiesChanged)
         }
@@ -112,8 +112,8 @@ extension Machine {
     static let hasEnded = MachineError("the machine has ended")
 
     private func policy(_ id: String) throws(MachineError) -> PluginInstance {
-        if let policy = chain.first(where: { $0.id == id }) { return policy }
-        let known = chain.map { "'\($0.id)'" }.joined(separator: ", ")
+        if let policy = policies.named(id) { return policy }
+        let known = policies.chain.map { "'\($0.id)'" }.joined(separator: ", ")
         throw MachineError("there is no policy '\(id)' in the chain" + (known.isEmpty ? "" : "; there is \(known)"))
     }
 
@@ -206,8 +206,8 @@ extension Machine {
     ) throws(MachineError) {
         var result = Result<Void, MachineError>.success(())
         let outcome = runQuiet(timeout: Machine.quietLimit) { [self] in
-            state.isChangingPolicies = true
-            defer { state.isChangingPolicies = false }
+            policies.isChanging = true
+            defer { policies.isChanging = false }
             do throws(MachineError) {
                 guard state.pendingEnd == nil else { throw Machine.hasEnded }
                 try change()
@@ -235,12 +235,12 @@ extension Machine {
     private func exchange(_ old: PluginInstance?, _ new: PluginInstance?, _ order: [PluginInstance])
         throws(MachineError)
     {
-        let before = (chain: chain, wants: wants, demands: demands, instances: instances)
+        let before = (policies: policies, instances: instances)
         do throws(MachineError) {
             if let new {
                 // At the end until it is connected: the others' places stay.
-                chain.append(new)
-                instances.insert(new, at: instances.firstIndex { $0 === old } ?? before.chain.count)
+                policies.chain.append(new)
+                instances.insert(new, at: instances.firstIndex { $0 === old } ?? before.policies.chain.count)
                 if let old {
                     let pairs = try takeOver(old, by: new)
                     hand(old, to: new, pairs)
@@ -251,15 +251,15 @@ extension Machine {
                 if state.isStarted { try new.start() }
                 drain()
             }
-            setChain(order)
-            if let old { demands.removeAll { $0.policy == old.id && new?.id != old.id } }
+            policies.setChain(order)
+            if let old { policies.demands.removeAll { $0.policy == old.id && new?.id != old.id } }
             try setIntercepts()
         } catch {
             if let new {
                 if let old, let pairs = try? takeOver(new, by: old) { hand(new, to: old, pairs) }
                 release(new)
             }
-            (chain, wants, demands, instances) = (before.chain, before.wants, before.demands, before.instances)
+            (policies, instances) = before
             throw error
         }
         rebuildPolicies()
@@ -276,12 +276,6 @@ extension Machine {
         } catch {
             throw MachineError("engine '\(engine?.name ?? "none")': \(error)", status: 6)
         }
-    }
-
-    /// The wants of a policy that is no longer there go.
-    private func setChain(_ order: [PluginInstance]) {
-        wants.removeAll { want in !order.contains { ObjectIdentifier($0) == want.owner } }
-        chain = order
     }
 
     /// Out of the machine, with all that it holds of it. Not in the chain any more, or never in the dispatch's tables.
@@ -311,20 +305,20 @@ extension Machine {
         guard !instance.isOffline, instance.phase == .connected else {
             throw MachineError("'\(instance.id)' is off line")
         }
-        let before = (wants: wants, demands: demands)
+        let before = policies
         instance.failure = ""
         instance.conflict = ""
         let values = CValues([value], given: [true], types: [properties[index]])
         let status = instance.call(ch_activity_set_property) { setter(instance.raw, UInt32(index), values.base) }
         do throws(MachineError) {
             if status != 0 { throw instance.error("does not take '\(name)'", status) }
-            if wants != before.wants { try setIntercepts() }
+            if policies.wants != before.wants { try setIntercepts() }
         } catch {
-            (wants, demands) = before
+            policies = before
             throw error
         }
         instance.values[index] = value
-        if wants != before.wants { rebuildPolicies() }
+        if policies.wants != before.wants { rebuildPolicies() }
         drain()
         tell(.propertySet(instance: instance.id, name: name))
     }

@@ -29,11 +29,7 @@ public final class Machine: @unchecked Sendable {
     var queuedBytes = 0
     var ram: GuestRAM?
     var memory: MemoryRegions
-    /// Of guest-physical space, whose writes the engine brings out: what `pagesToWatch` was when the tables were built.
-    var watchedPages: [ClosedRange<UInt64>] = []
-    var wants: [PolicyWant] = []
-    var demands: [EngineRequirements.Demand] = []
-    var chain: [PluginInstance] = []
+    var policies = Policies()
     var controller: (instance: PluginInstance, peer: bp_peer)?
     /// Whoever is wired to the output of a controller.
     var controllerClients: [(provider: PluginInstance, client: bp_peer)] = []
@@ -185,38 +181,18 @@ public final class Machine: @unchecked Sendable {
     /// After the chain or what its policies want has changed.
     func rebuildPolicies() {
         exits.policies.deallocate()
-        let records = chain.map { policy in
-            PolicyRecord(
-                owner: ObjectIdentifier(policy), instance: policy.raw, node: policy.node, decide: policy.type.pointee.policy?.pointee.decide,
-                observe: policy.type.pointee.policy?.pointee.observe)
-        }
-        exits.policies = PolicyTables(policies: records, wants: wants)
+        exits.policies = policies.tables()
         updatePorts(PortSpace.everything)
-        let pages = pagesToWatch
-        if pages != watchedPages {
-            let changed = watchedPages + pages
-            watchedPages = pages
+        let pages = policies.pagesToWatch
+        if pages != policies.watchedPages {
+            let changed = policies.watchedPages + pages
+            policies.watchedPages = pages
             tellEngine(changed)
         }
     }
 
-    /// The pages of all wants that have BP_WANT_RAM_WRITES: ascending, disjoint.
-    private var pagesToWatch: [ClosedRange<UInt64>] {
-        let ranges = wants.filter(\.watchesRAM).map { ($0.first & ~4095)...($0.last | 4095) }
-            .sorted { $0.lowerBound < $1.lowerBound }
-        var merged: [ClosedRange<UInt64>] = []
-        for range in ranges {
-            if let last = merged.last, range.lowerBound <= last.upperBound {
-                merged[merged.count - 1] = last.lowerBound...max(last.upperBound, range.upperBound)
-            } else {
-                merged.append(range)
-            }
-        }
-        return merged
-    }
-
     var requirements: EngineRequirements {
-        EngineRequirements(demands: demands, countedClock: description.clock.mode == .counted)
+        EngineRequirements(demands: policies.demands, countedClock: description.clock.mode == .counted)
     }
 
     /// MSRs that instances answer (BP_SPACE_MSR), as exits.
@@ -231,15 +207,9 @@ public final class Machine: @unchecked Sendable {
 
     /// What the engine must bring out beyond what exits anyway.
     var intercepts: Intercepts {
-        let alwaysThere: [Int] = [
-            BP_EXIT_IO, BP_EXIT_EPT_VIOLATION, BP_EXIT_HLT, BP_EXIT_TRIPLE_FAULT, Int(BP_WANT_ALL),
-        ]
-        return Intercepts(
-            ranges: wants.filter { !alwaysThere.contains(Int($0.reason)) }
-                .map {
-                    Intercepts.Range(
-                        reason: $0.reason, first: $0.first, last: $0.last, isUnclaimedOnly: $0.isUnclaimedOnly)
-                } + claimedMSRs, hasLocalAPIC: exits.claims.answering(BP_SPACE_MSR, 0x1b, isWrite: false) != 0)
+        Intercepts(
+            ranges: policies.intercepts + claimedMSRs,
+            hasLocalAPIC: exits.claims.answering(BP_SPACE_MSR, UInt64(MSR.apicBase), isWrite: false) != 0)
     }
 }
 

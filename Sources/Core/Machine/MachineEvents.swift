@@ -62,10 +62,10 @@ extension Machine {
     /// Policies in the order of the chain, then the others in the order of the machine file.
     public func instanceSummaries() -> [InstanceSummary] {
         lock.held { _ in
-            let others = instances.filter { instance in !chain.contains { $0 === instance } }
-            return (chain + others).map { instance in
-                let place = chain.firstIndex { $0 === instance }
-                let own = wants.filter { $0.owner == ObjectIdentifier(instance) }.map {
+            let others = instances.filter { instance in policies.place(of: instance) == nil }
+            return (policies.chain + others).map { instance in
+                let place = policies.place(of: instance)
+                let own = policies.wants(of: instance).map {
                     WantSummary(
                         reason: $0.reason, first: $0.first, last: $0.last, decides: $0.decides, observes: $0.observes)
                 }
@@ -102,16 +102,9 @@ extension Machine {
     // MARK: The CPU and memory, as an operator looks at them
 
     public func registers(vcpu: Int = 0) throws(MachineError) -> bp_registers {
-        var result = Result<bp_registers, MachineError>.failure(MachineError("there is no vCPU \(vcpu)"))
-        try whileQuiet { [self] in
-            guard cpus.indices.contains(vcpu) else { return }
-            do throws(EngineError) {
-                result = .success(try cpus[vcpu].registers())
-            } catch {
-                result = .failure(MachineError("reading registers: \(error)", status: 6))
-            }
-        }
-        return try result.get()
+        var registers = bp_registers()
+        try onCPU(vcpu, "reading registers") { (cpu) throws(EngineError) in registers = try cpu.registers() }
+        return registers
     }
 
     /// RAM and ROM by guest-physical address. Throws where any byte is not memory.
@@ -126,28 +119,12 @@ extension Machine {
     public func readMemory(linear address: UInt64, count: Int, vcpu: Int = 0) throws(MachineError) -> [UInt8] {
         guard count >= 0, count <= Machine.largestDump else { throw Machine.tooMuch }
         var result: [UInt8] = []
-        var failure: MachineError?
-        try whileQuiet { [self] in
-            guard cpus.indices.contains(vcpu) else {
-                failure = MachineError("there is no vCPU \(vcpu)")
-                return
-            }
-            while result.count < count, failure == nil {
-                let at = address &+ UInt64(result.count)
-                let length = min(count - result.count, 4096 - Int(at & 4095))
-                let physical = try? cpus[vcpu].translate(at)
-                guard let physical, let bytes = piece(physical, length) else {
-                    failure = MachineError("0x\(String(at, radix: 16)) is not mapped to memory")
-                    return
-                }
-                result += bytes
-            }
+        try onCPU(vcpu, "reading memory") { [self] (cpu) in result = readLinear(address, count, cpu) }
+        guard result.count == count else {
+            throw MachineError("0x\(String(address &+ UInt64(result.count), radix: 16)) is not mapped to memory")
         }
-        if let failure { throw failure }
         return result
     }
-
-    static let restless = MachineError("the vCPUs did not come to rest within 10 s")
     private static let largestDump = 64 << 20
     private static let tooMuch = MachineError("at most 64 MiB can be read at once")
 
@@ -156,13 +133,5 @@ extension Machine {
         var bytes = [UInt8](repeating: 0, count: count)
         let status = bytes.withUnsafeMutableBytes { copy(address, $0.baseAddress, UInt64(count), toGuest: false) }
         return status == 0 ? bytes : nil
-    }
-
-    private func whileQuiet(_ body: @escaping () -> Void) throws(MachineError) {
-        switch runQuiet(timeout: Machine.quietLimit, body) {
-        case .done: return
-        case .ended: throw Machine.hasEnded
-        case .timedOut: throw Machine.restless
-        }
     }
 }

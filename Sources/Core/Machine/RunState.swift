@@ -30,8 +30,6 @@ struct RunState {
     /// Of vCPU 0, in virtual nanoseconds.
     var haltedTime: UInt64 = 0
     var haltedSince: UInt64?
-    /// The tables are built once at the end of a change, whatever it asks for.
-    var isChangingPolicies = false
     /// `stopped` has been told, and `resumed` not yet.
     var isStoppedTold = false
     /// How long vCPU 0 has stood still for quiet work.

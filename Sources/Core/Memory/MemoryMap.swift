@@ -12,7 +12,7 @@ extension Machine {
     /// After claims of these ports have changed. An access reaches up to four ports, so that a policy which wants what nobody claims may
     /// see some of the ports before them differently.
     func updatePorts(_ ports: ClosedRange<Int>) {
-        exits.ports.update(max(0, ports.lowerBound - 3)...ports.upperBound, exits.claims, wants: wants)
+        exits.ports.update(max(0, ports.lowerBound - 3)...ports.upperBound, exits.claims, wants: policies.wants)
     }
 
     /// After claims or mappings that lie in these ranges of guest-physical space have changed.
@@ -50,7 +50,7 @@ extension Machine {
             let pages = AddressMap.pages(of: range)
             if let told, told.lowerBound <= pages.lowerBound, pages.upperBound <= told.upperBound { continue }
             do throws(EngineError) {
-                try engine.updateMemory(pages, exits.map.mappedMemory(pages, watched: watchedPages))
+                try engine.updateMemory(pages, exits.map.mappedMemory(pages, watched: policies.watchedPages))
             } catch {
                 return requestEnd(6, "the memory map cannot be changed: \(error)")
             }

@@ -145,19 +145,9 @@ extension PluginInstance {
         _ index: UInt32, _ address: UInt64, _ bytes: UnsafeMutableRawPointer, _ length: Int
     ) -> bp_status {
         var result = status(BP_OK)
-        let answer = withCPU("vcpu/1 read_linear", index) { (cpu) throws(EngineError) in
-            var done = 0
-            while done < length {
-                let at = address &+ UInt64(done)
-                let piece = min(length - done, 4096 - Int(at & 4095))
-                guard let physical = try cpu.translate(at),
-                    machine.copy(physical, bytes + done, UInt64(piece), toGuest: false) == 0
-                else {
-                    result = status(BP_OUT_OF_RANGE)
-                    return
-                }
-                done += piece
-            }
+        let answer = withCPU("vcpu/1 read_linear", index) { cpu in
+            let done = machine.readLinear(address, UnsafeMutableRawBufferPointer(start: bytes, count: length), cpu)
+            if done < length { result = status(BP_OUT_OF_RANGE) }
         }
         return answer == 0 ? result : answer
     }
@@ -165,17 +155,17 @@ extension PluginInstance {
 
 extension Machine {
     fileprivate func addWant(_ want: bp_want, of owner: PluginInstance, _ out: inout bp_id) -> bp_status {
-        guard chain.contains(where: { $0 === owner }) else { return status(BP_INVALID) }
+        guard policies.place(of: owner) != nil else { return status(BP_INVALID) }
         for ability in Self.abilities(of: want) {
             if let engine, !engine.abilities.has(ability) {
                 owner.conflict = "the engine '\(engine.name)' cannot deliver \(ability)"
                 return status(BP_UNSUPPORTED)
             }
-            demands.append(
+            policies.demands.append(
                 EngineRequirements.Demand(policy: owner.id, ability: ability, location: owner.description.location))
         }
         out = newID()
-        wants.append(
+        policies.wants.append(
             PolicyWant(
                 id: out, owner: ObjectIdentifier(owner), reason: want.reason, flags: want.flags, first: want.first, last: want.last))
         wantsChanged()
@@ -193,10 +183,10 @@ extension Machine {
     }
 
     fileprivate func removeWant(_ id: bp_id, of owner: PluginInstance) -> bp_status {
-        guard let index = wants.firstIndex(where: { $0.id == id && $0.owner == ObjectIdentifier(owner) }) else {
+        guard let index = policies.wants.firstIndex(where: { $0.id == id && $0.owner == ObjectIdentifier(owner) }) else {
             return owner.refuse("exit/1 unwant", id: id, "want")
         }
-        wants.remove(at: index)
+        policies.wants.remove(at: index)
         wantsChanged()
         return status(BP_OK)
     }
@@ -204,7 +194,7 @@ extension Machine {
     /// While loading, the tables are built once at the end. Later they change at a point where the vCPUs are quiet: the
     /// chain may be in use just now.
     private func wantsChanged() {
-        guard !isLoading, !state.isChangingPolicies else { return }
+        guard !isLoading, !policies.isChanging else { return }
         state.quietWork.append { [self] in
             rebuildPolicies()
             do throws(EngineError) { try engine?.setIntercepts(intercepts) } catch { requestEnd(6, "\(error)") }
