@@ -41,6 +41,7 @@ struct FlagRules {
         case .daa, .das: (read, written, undefined) = (Self.af | Self.cf, all & ~Self.of, Self.of)
         case .jcc, .set, .cmov, .fcmov: read = all & ~Self.af
         case .cmc: (read, written) = (Self.cf, Self.cf)
+        case .salc: read = Self.cf
         case .clc, .stc: written = Self.cf
         case .lahf: read = all & ~Self.of
         case .sahf: written = all & ~Self.of

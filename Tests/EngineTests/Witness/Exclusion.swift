@@ -24,7 +24,26 @@ struct Exclusion: Sendable {
 
     /// Those of this host's KVM.
     static let here: [Exclusion] =
-        if KVMHost.box == "tcg" { vendors + tcg } else { KVMHost.runsSupervisorCode ? vendors : vendors + emulators }
+        if KVMHost.box == "tcg" { vendors + tcg } else { processors + (KVMHost.runsSupervisorCode ? [] : emulators) }
+
+    private static let linearMSRs: [UInt64] = [
+        0x175, 0x176, 0xc000_0082, 0xc000_0083, 0xc000_0100, 0xc000_0101, 0xc000_0102,
+    ]
+
+    /// Of what the host's processor has and the software CPU has not.
+    static let processors: [Exclusion] =
+        vendors + [
+            Exclusion(reason: "with LA57 MSRs take addresses of 57 bits, in all modes (SDM volume 2, WRMSR)") {
+                one, _, soft, _ in
+                names(one, ["wrmsr"]) && halted(soft, at: 13)
+                    && linearMSRs.contains(soft.registers.general.1 & 0xffff_ffff)
+            },
+            Exclusion(reason: "with RTM bit 16 of DR6 can be written (SDM volume 3, 17.2.3)") {
+                one, kvm, soft, differences in
+                names(one, ["mov to dr"]) && differences.count == 1
+                    && kvm.registers.dr.6 ^ soft.registers.dr.6 == 1 << 16
+            },
+        ]
 
     /// Of a KVM that runs supervisor code on the processor: where AMD's does otherwise than the SDM says, and CPUID names Intel.
     static let vendors: [Exclusion] = [
