@@ -66,7 +66,8 @@ final class TestExits: @unchecked Sendable {
             }, observe: nil)
         let wants = reasons.map {
             PolicyWant(
-                id: 1, owner: ObjectIdentifier(self), reason: UInt16($0), flags: UInt16(BP_WANT_DECIDE), first: 0, last: .max)
+                id: 1, owner: ObjectIdentifier(self), reason: UInt16($0), flags: UInt16(BP_WANT_DECIDE), first: 0,
+                last: .max)
         }
         machine.exits.policies.deallocate()
         machine.exits.policies = PolicyTables(policies: [record], wants: wants)

@@ -20,7 +20,8 @@ final class TestPlugins: PluginCatalog {
         needsMinor: 0,
         classes: [
             RecorderInstance.definition, FaultyDevice.definition, ProbeDevice.definition, TallyDevice.definition,
-            WatcherPolicy.definition, SwitcherPolicy.definition, TalkerPolicy.definition, CardDevice.definition, StuckDisk.definition,
+            WatcherPolicy.definition, SwitcherPolicy.definition, TalkerPolicy.definition, CardDevice.definition,
+            StuckDisk.definition,
             WindowDevice.definition, CascadeDevice.definition, PCICard.definition, ScreenCard.definition,
             Viewer.definition, MessageDevice.definition,
         ])

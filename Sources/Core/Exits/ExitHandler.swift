@@ -111,7 +111,8 @@ public final class ExitHandler {
             if status == 0, host.pointee.has_pending == 0 {
                 return AccessResult(value: value & allOnes(width))
             }
-            return delivered(AccessResult(value: settle(held, status, record, value, vcpu, UInt64(port)) & allOnes(width)))
+            return delivered(
+                AccessResult(value: settle(held, status, record, value, vcpu, UInt64(port)) & allOnes(width)))
         }
     }
 
@@ -183,7 +184,8 @@ public final class ExitHandler {
     /// What is not the common case.
     @inline(never)
     private func other(
-        _ held: borrowing HeldLock, _ vcpu: UInt32, _ space: Int, _ address: UInt64, _ width: UInt8, _ value: UInt64?, _ rip: UInt64
+        _ held: borrowing HeldLock, _ vcpu: UInt32, _ space: Int, _ address: UInt64, _ width: UInt8, _ value: UInt64?,
+        _ rip: UInt64
     ) -> AccessResult {
         // A byte that nobody answers and nobody wants to see (a delay by port 0x80).
         if space == BP_SPACE_PORT, width == 1, ports.entries[Int(address & 0xffff)] == 0 {

@@ -110,7 +110,9 @@ extension ExitHandler {
         var told = -1
         for index in policies.ranges[Int(exit.reason & 63)] {
             let want = policies.wants.baseAddress.unsafelyUnwrapped + index
-            guard want.pointee.want.observes, want.pointee.policy != told, want.pointee.want.matches(&exit) else { continue }
+            guard want.pointee.want.observes, want.pointee.policy != told, want.pointee.want.matches(&exit) else {
+                continue
+            }
             told = want.pointee.policy
             let policy = policies.policies.baseAddress.unsafelyUnwrapped + told
             guard let call = policy.pointee.observe, policy.pointee.node.pointee.is_offline == 0 else { continue }

@@ -141,9 +141,11 @@ extension Machine {
             guard let wired, slot.isMany || old.wires[wired].count == 1 else {
                 if slot.isOptional { continue }
                 throw MachineError(
-                    "'\(new.description.type.name)' needs the slot '\(slot.name)' wired to \(slot.interface), and '\(old.id)' has no such wire")
+                    "'\(new.description.type.name)' needs the slot '\(slot.name)' wired to \(slot.interface), and '\(old.id)' has no such wire"
+                )
             }
-            pairs.append(SlotPair(old: wired, new: index, client: try client(new, slot.interface, index, wired, of: old)))
+            pairs.append(
+                SlotPair(old: wired, new: index, client: try client(new, slot.interface, index, wired, of: old)))
         }
         return pairs
     }
@@ -161,9 +163,8 @@ extension Machine {
         throw MachineError("'\(new.id)' gives no complete client table for '\(interface)'", status: 4)
     }
 
-    /// With the descriptions, by which wires are told.
-    private func hand(_ old: PluginInstance, to new: PluginInstance, _ pairs: [SlotPair]) {
-        wireTable.hand(old, to: new, pairs)
+    /// With the descriptions, by which wires are told. Answers what gives them back.
+    private func hand(_ old: PluginInstance, to new: PluginInstance, _ pairs: [SlotPair]) -> [SlotPair] {
         for pair in pairs {
             for wire in old.description.wires where wire.slot == pair.old {
                 var moved = wire
@@ -172,6 +173,7 @@ extension Machine {
             }
             old.description.wires.removeAll { $0.slot == pair.old }
         }
+        return wireTable.hand(old, to: new, pairs)
     }
 
     private func placed(
@@ -236,15 +238,13 @@ extension Machine {
         throws(MachineError)
     {
         let before = (policies: policies, instances: instances)
+        var handed: [SlotPair] = []
         do throws(MachineError) {
             if let new {
                 // At the end until it is connected: the others' places stay.
                 policies.chain.append(new)
                 instances.insert(new, at: instances.firstIndex { $0 === old } ?? before.policies.chain.count)
-                if let old {
-                    let pairs = try takeOver(old, by: new)
-                    hand(old, to: new, pairs)
-                }
+                if let old { handed = hand(old, to: new, try takeOver(old, by: new)) }
                 try new.connect()
                 drain()
                 new.reset(warm: false)
@@ -256,7 +256,7 @@ extension Machine {
             try setIntercepts()
         } catch {
             if let new {
-                if let old, let pairs = try? takeOver(new, by: old) { hand(new, to: old, pairs) }
+                if let old { _ = hand(new, to: old, handed) }
                 release(new)
             }
             (policies, instances) = before

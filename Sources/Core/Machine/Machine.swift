@@ -95,7 +95,9 @@ public final class Machine: @unchecked Sendable {
         memoryNode.initialize(to: ch_node(depth: 0, is_offline: 0, id: ch_text_memory(), plugin: ch_text_memory()))
         let isCounted = description.clock.mode == .counted
         clock = VirtualClock(options.manualClock ? .manual : isCounted ? .counted : .real)
-        random = (description.clock.entropySeed ?? (isCounted ? CountedTime.entropySeed : nil)).map { SplitMix64(seed: $0) }
+        random = (description.clock.entropySeed ?? (isCounted ? CountedTime.entropySeed : nil)).map {
+            SplitMix64(seed: $0)
+        }
         parkWord.initialize(to: 0)
         endWord.initialize(to: 0)
         loop = try EventLoop()
@@ -212,4 +214,3 @@ public final class Machine: @unchecked Sendable {
             hasLocalAPIC: exits.claims.answering(BP_SPACE_MSR, UInt64(MSR.apicBase), isWrite: false) != 0)
     }
 }
-

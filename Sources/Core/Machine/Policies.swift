@@ -32,7 +32,8 @@ struct Policies {
         let records = chain.map { policy in
             PolicyRecord(
                 owner: ObjectIdentifier(policy), instance: policy.raw, node: policy.node,
-                decide: policy.type.pointee.policy?.pointee.decide, observe: policy.type.pointee.policy?.pointee.observe)
+                decide: policy.type.pointee.policy?.pointee.decide, observe: policy.type.pointee.policy?.pointee.observe
+            )
         }
         return PolicyTables(policies: records, wants: wants)
     }

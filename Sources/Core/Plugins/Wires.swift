@@ -77,20 +77,22 @@ final class WireTable {
     }
 
     /// At a quiet point: what calls `old` by the slot `slots` of them calls the same one of `new`, and what `old` calls is `new`'s to call too. No
-    /// instance is wired to an end of `old`'s own.
-    func hand(_ old: PluginInstance, to new: PluginInstance, _ slots: [SlotPair]) {
-        for wire in wires {
-            if wire.pointee.node == old.node, let pair = slots.first(where: { $0.old == wire.pointee.index >> 16 }) {
-                wire.pointee.node = new.node
-                wire.pointee.`self` = new.raw
-                wire.pointee.functions = pair.client
-                wire.pointee.index = UInt32(pair.new) << 16 | wire.pointee.index & 0xffff
-            }
+    /// instance is wired to an end of `old`'s own. Answers what gives them back.
+    func hand(_ old: PluginInstance, to new: PluginInstance, _ slots: [SlotPair]) -> [SlotPair] {
+        var back = slots.map { SlotPair(old: $0.new, new: $0.old, client: nil) }
+        for wire in wires where wire.pointee.node == old.node {
+            guard let number = slots.firstIndex(where: { $0.old == wire.pointee.index >> 16 }) else { continue }
+            back[number].client = wire.pointee.functions
+            wire.pointee.node = new.node
+            wire.pointee.`self` = new.raw
+            wire.pointee.functions = slots[number].client
+            wire.pointee.index = UInt32(slots[number].new) << 16 | wire.pointee.index & 0xffff
         }
         for pair in slots {
             (new.wires[pair.new], old.wires[pair.old]) = (old.wires[pair.old], [])
             for end in new.wires[pair.new] { wire(of: end.peer)?.pointee.caller = new.node }
         }
+        return back
     }
 
     private func wire(of peer: bp_peer) -> UnsafeMutablePointer<ch_wire>? { wires.first { $0 == peer.`self` } }

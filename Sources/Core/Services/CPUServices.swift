@@ -167,7 +167,8 @@ extension Machine {
         out = newID()
         policies.wants.append(
             PolicyWant(
-                id: out, owner: ObjectIdentifier(owner), reason: want.reason, flags: want.flags, first: want.first, last: want.last))
+                id: out, owner: ObjectIdentifier(owner), reason: want.reason, flags: want.flags, first: want.first,
+                last: want.last))
         wantsChanged()
         return status(BP_OK)
     }
@@ -183,7 +184,8 @@ extension Machine {
     }
 
     fileprivate func removeWant(_ id: bp_id, of owner: PluginInstance) -> bp_status {
-        guard let index = policies.wants.firstIndex(where: { $0.id == id && $0.owner == ObjectIdentifier(owner) }) else {
+        guard let index = policies.wants.firstIndex(where: { $0.id == id && $0.owner == ObjectIdentifier(owner) })
+        else {
             return owner.refuse("exit/1 unwant", id: id, "want")
         }
         policies.wants.remove(at: index)

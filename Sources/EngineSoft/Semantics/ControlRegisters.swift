@@ -77,7 +77,6 @@ extension SoftCPU {
 
     // MARK: CR0
 
-
     /// false: #GP(0) is due and nothing has changed.
     func setCR0(_ wanted: UInt64) -> Bool {
         let cpu = s.cpu
