@@ -143,7 +143,7 @@ extension Machine {
         return wireTable.forward(to: raw, of: instance, for: provider, descriptor.name, descriptor.client)
     }
 
-    func descriptor(
+    private func descriptor(
         of interface: String, from provider: PluginInstance, at location: SourceLocation
     ) throws(MachineError) -> InterfaceDescriptor {
         if let standard = InterfaceDescriptor.standard[interface] { return standard }

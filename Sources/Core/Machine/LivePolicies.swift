@@ -125,9 +125,10 @@ extension Machine {
         for other in instances where other.description.wires.contains(where: { $0.target.instance == policy.id }) {
             throw MachineError("'\(other.id)' is wired to '\(policy.id)': it stays as long as the machine")
         }
-        let slots = policy.description.type.slots
-        for wire in policy.description.wires where Machine.fixedInterfaces.contains(slots[wire.slot].interface) {
-            let what = "\(slots[wire.slot].interface) to '\(wire.target)'"
+        // The host's own ends are wires too: a screen's.
+        for (slot, ends) in zip(policy.description.type.slots, policy.wires)
+        where !ends.isEmpty && Machine.fixedInterfaces.contains(slot.interface) {
+            let what = "'\(slot.name)' (\(slot.interface))"
             throw MachineError("'\(policy.id)' is wired by \(what): it stays as long as the machine")
         }
     }
@@ -136,7 +137,10 @@ extension Machine {
     private func takeOver(_ old: PluginInstance, by new: PluginInstance) throws(MachineError) -> [SlotPair] {
         var pairs: [SlotPair] = []
         for (index, slot) in new.description.type.slots.enumerated() {
-            let wired = old.description.type.slots.firstIndex { $0.name == slot.name && $0.interface == slot.interface }
+            // Of others each provider has a description of its own.
+            let isStandard = InterfaceDescriptor.standard[slot.interface] != nil
+            let wired = old.description.type.slots
+                .firstIndex { isStandard && $0.name == slot.name && $0.interface == slot.interface }
                 .flatMap { old.wires[$0].isEmpty ? nil : $0 }
             guard let wired, slot.isMany || old.wires[wired].count == 1 else {
                 if slot.isOptional { continue }
@@ -145,19 +149,16 @@ extension Machine {
                 )
             }
             pairs.append(
-                SlotPair(old: wired, new: index, client: try client(new, slot.interface, index, wired, of: old)))
+                SlotPair(old: wired, new: index, client: try client(new, slot.interface, index)))
         }
         return pairs
     }
 
     /// What a slot of `new` is called by, whole; nil: the interface has no such functions.
     private func client(
-        _ new: PluginInstance, _ interface: String, _ index: Int, _ wired: Int, of old: PluginInstance
+        _ new: PluginInstance, _ interface: String, _ index: Int
     ) throws(MachineError) -> UnsafeRawPointer? {
-        guard let wire = old.description.wires.first(where: { $0.slot == wired }),
-            let provider = instance(named: wire.target.instance)
-        else { return nil }
-        let known = try descriptor(of: interface, from: provider, at: wire.location).client
+        let known = InterfaceDescriptor.standard[interface]?.client ?? []
         if known.isEmpty { return nil }
         if let table = wireTable.completed(new.type.pointee.slots?[index]?.pointee.client, known) { return table }
         throw MachineError("'\(new.id)' gives no complete client table for '\(interface)'", status: 4)
@@ -256,6 +257,8 @@ extension Machine {
             try setIntercepts()
         } catch {
             if let new {
+                // What was on its way to it is not for the old one.
+                dropCalls(to: new)
                 if let old { _ = hand(new, to: old, handed) }
                 release(new)
             }

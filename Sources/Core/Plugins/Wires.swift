@@ -80,7 +80,8 @@ final class WireTable {
     /// instance is wired to an end of `old`'s own. Answers what gives them back.
     func hand(_ old: PluginInstance, to new: PluginInstance, _ slots: [SlotPair]) -> [SlotPair] {
         var back = slots.map { SlotPair(old: $0.new, new: $0.old, client: nil) }
-        for wire in wires where wire.pointee.node == old.node {
+        // Those without `self` are cut: of instances that were wired to an end of `old`'s, and have gone.
+        for wire in wires where wire.pointee.node == old.node && wire.pointee.`self` != nil {
             guard let number = slots.firstIndex(where: { $0.old == wire.pointee.index >> 16 }) else { continue }
             back[number].client = wire.pointee.functions
             wire.pointee.node = new.node
@@ -180,6 +181,12 @@ extension Machine {
             }
         }
         return QueuedCall(wire: wire, function: function, arguments: copies, owned: owned)
+    }
+
+    /// Calls that wait for it never come.
+    func dropCalls(to instance: PluginInstance) {
+        for call in queuedCalls where call.wire.pointee.node == instance.node { call.free() }
+        queuedCalls.removeAll { $0.wire.pointee.node == instance.node }
     }
 
     func perform(_ call: QueuedCall) {
