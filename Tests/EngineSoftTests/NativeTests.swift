@@ -1,5 +1,6 @@
 // The software CPU against the one that runs the test.
 
+import FoundationEssentials
 import Glibc
 import NativeCPU
 import Testing
@@ -50,6 +51,10 @@ import Testing
 
 /// Flags of /proc/cpuinfo.
 enum HostFeatures {
+    /// Leaf 0 of CPUID: GenuineIntel.
+    static let isIntel =
+        (try? String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8))?.contains("GenuineIntel") ?? false
+
     static let names: Set<Substring> = {
         guard let file = fopen("/proc/cpuinfo", "r") else { return [] }
         defer { fclose(file) }

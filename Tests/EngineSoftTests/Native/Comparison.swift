@@ -149,7 +149,11 @@ final class Comparison {
         let (a, b) = (states[0], states[1])
         let isEnd = a.vector == 6 && a.rip == address + UInt64(program.code.count - 8)
         ends[isEnd ? 256 : Int(a.vector & 255)] += 1
-        if isMakers(program, address, a) || isIntels(program, address, a, b) || isSplitAtTop(a, b) { return nil }
+        if isMakers(program, address, a) || HostFeatures.isIntel && isIntels(program, address, a, b)
+            || isSplitAtTop(a, b)
+        {
+            return nil
+        }
         var lines: [String] = []
         func compare(_ name: String, _ a: UInt64, _ b: UInt64) {
             if a != b { lines.append("\(name) native \(hex(a)) soft \(hex(b))") }
@@ -200,7 +204,8 @@ final class Comparison {
     /// An operand that runs past 4 GiB of a flat segment: whether that is a fault is the processor's own (SDM volume 3, 5.3). AMD's do the first eight
     /// bytes of ten by themselves, which do not; Intel's look at no limit of such a segment.
     private func isSplitAtTop(_ a: nc_state, _ b: nc_state) -> Bool {
-        bits == 32 && a.rip == b.rip && a.vector == 14 && (12...13).contains(b.vector) && a.cr2 >= 0xffff_fff1
+        bits == 32 && a.rip == b.rip && a.vector == 14 && (12...13).contains(b.vector)
+            && (HostFeatures.isIntel ? 0xffff_fff1...0xffff_ffff : 0xffff_fff7...0xffff_fff8).contains(a.cr2)
     }
 
     /// Where processors differ and this host's is no judge; each line is one reason.

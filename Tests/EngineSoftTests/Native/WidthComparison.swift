@@ -288,7 +288,7 @@ final class WidthComparison {
             return b.rip == a.rip && b.vector != 6
                 ? nil : "native vector \(a.vector), soft \(b.vector) at \(hex(b.rip))"
         }
-        let isSelectorPush = i.mnemonic == .pushSegment && i.operandSize == 4
+        let isSelectorPush = HostFeatures.isIntel && i.mnemonic == .pushSegment && i.operandSize == 4
         // Intel's write the selector's two bytes alone (SDM volume 2, PUSH), and look at no others.
         if isSelectorPush, a.rip == b.rip, a.vector == 14, b.vector == 12 { return nil }
         if isSelectorPush { takeUpperHalf() }
@@ -316,7 +316,8 @@ final class WidthComparison {
                 raw.load(fromByteOffset: MemoryLayout<nc_state>.stride + number * 8, as: UInt64.self) & 0xffff_ffff)
         }
         // Of a repeated comparison that faults: those before it, or of its last round.
-        let isBroken = i.mnemonic == .scas && i.repeats && a.rip == states[2].rip && a.vector != 6
+        let isBroken =
+            HostFeatures.isIntel && i.mnemonic == .scas && i.repeats && a.rip == states[2].rip && a.vector != 6
         let undefined = isBroken ? FlagRules.status : FlagRules(i, count: nil).undefined
         compare(
             "flags", a.rflags & (0x400 | FlagRules.status & ~undefined),
